@@ -1,0 +1,172 @@
+"""The ViT encoder that both branches share, the teacher is, and the recogniser reads with."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lmim_kedro.models._torchvision import make_torchvision_importable
+from lmim_kedro.params import ModelParams
+
+make_torchvision_importable()
+from timm.models.vision_transformer import Block  # noqa: E402  (timm imports torchvision)
+
+NORM_EPS = 1e-6
+LayerNorm = partial(nn.LayerNorm, eps=NORM_EPS)
+
+
+def sincos_position(model: ModelParams, width: int) -> Tensor:
+    """Fixed 2-D sin-cos position embedding (1, 1 + tokens, width); the row of [cls] is zero.
+
+    `position_grid = square` is the quirk of the released code and of the MAERec weights: the table is built on a
+    sqrt(tokens) x sqrt(tokens) grid although the patches lie in rows x columns. `layout` uses the real grid.
+    """
+    if model.position_grid == "square":
+        rows = columns = round(model.tokens**0.5)
+    else:
+        rows, columns = model.rows, model.columns
+    frequency = 1.0 / 10000 ** (np.arange(width // 4, dtype=np.float64) / (width / 4))
+    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    parts = []
+    for position in (x.reshape(-1), y.reshape(-1)):  # the released tables hold the column half first
+        angle = position[:, None] * frequency[None]
+        parts += [np.sin(angle), np.cos(angle)]
+    table = np.concatenate([np.zeros((1, width)), np.concatenate(parts, axis=1)])
+    return torch.from_numpy(table).float()[None]
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier uniform for linear layers, bias 0; LayerNorm 1 / 0 (released code)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """Rows `index` (B, K) of `tokens` (B or 1, N, D) -> (B, K, D)."""
+    tokens = tokens.expand(index.shape[0], -1, -1)
+    return torch.gather(tokens, 1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+class PatchEmbedding(nn.Module):
+    """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides."""
+
+    def __init__(self, model: ModelParams) -> None:
+        super().__init__()
+        self.model = model
+        self.channels = 3 if model.input == "rgb" else 1
+        self.proj = nn.Conv2d(
+            self.channels,
+            model.width,
+            kernel_size=(model.patch_height, model.patch_width + 2 * model.patch_overlap),
+            stride=(model.patch_height, model.patch_width),
+            padding=(0, model.patch_overlap),
+        )
+        nn.init.xavier_uniform_(self.proj.weight.view(model.width, -1))
+        nn.init.zeros_(self.proj.bias)
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """What the patches are cut from: (B, 3, H, W) in [-1, 1] as it is, or one standardised channel."""
+        return images if self.model.input == "rgb" else standardised_grey(images)
+
+    def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, N, D). With overlap, the pixels of `removed` patches (B, M) are blanked first,
+        so that nothing leaks from a masked patch into its visible neighbour."""
+        if removed is not None and self.model.patch_overlap:
+            pixels = pixels * self._visible(removed).to(pixels.dtype)
+        return self.proj(pixels).flatten(2).transpose(1, 2)
+
+    def _visible(self, removed: Tensor) -> Tensor:
+        model = self.model
+        visible = torch.ones(removed.shape[0], model.tokens, device=removed.device)
+        visible = visible.scatter_(1, removed, 0.0).view(-1, 1, model.rows, model.columns)
+        return visible.repeat_interleave(model.patch_height, 2).repeat_interleave(model.patch_width, 3)
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """The pixels of each patch, without overlap: (B, C, H, W) -> (B, N, patch_height * patch_width * C)."""
+        model = self.model
+        cut = pixels.unflatten(2, (model.rows, model.patch_height)).unflatten(4, (model.columns, model.patch_width))
+        return cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+
+def standardised_grey(images: Tensor) -> Tensor:
+    """Luma with mean 0 and deviation 1 per crop, flipped so that the rarer side (the strokes) is positive.
+
+    (B, 3, H, W) in [-1, 1] -> (B, 1, H, W). Takes colour, brightness and polarity out of the task, which lets a small
+    model read after minutes.
+    """
+    weight = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    grey = (images * weight).sum(1, keepdim=True)
+    grey = grey - grey.mean((2, 3), keepdim=True)
+    grey = grey / (grey.square().mean((2, 3), keepdim=True).sqrt() + 0.02)
+    skew = grey.pow(3).mean((2, 3), keepdim=True)
+    return grey * torch.where(skew < 0, -1.0, 1.0)
+
+
+class Encoder(nn.Module):
+    """ViT with pre-norm blocks, fixed positions and a final norm (paper, section 4.2: ViT-S).
+
+    The names of its parameters are those of the released checkpoints and of MAERec.
+    """
+
+    def __init__(self, model: ModelParams) -> None:
+        super().__init__()
+        self.model = model
+        self.patch_embed = PatchEmbedding(model)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, model.width).normal_(std=0.02))
+        self.register_buffer("pos_embed", sincos_position(model, model.width), persistent=False)
+        self.blocks = nn.ModuleList(
+            Block(model.width, model.heads, model.mlp_ratio, qkv_bias=True, norm_layer=LayerNorm)
+            for _ in range(model.depth)
+        )
+        self.norm = LayerNorm(model.width)
+        self.blocks.apply(initialise)
+
+    def forward(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
+        """Features of [cls] and of the kept patches.
+
+        Args:
+            images: (B, 3, H, W) RGB in [-1, 1].
+            kept: (B, K) patch indices in the order wanted; None: all N patches in reading order.
+            removed: (B, N - K) the other patches.
+
+        Returns:
+            (B, 1 + K, D), [cls] first, after the final norm.
+        """
+        tokens = self.embed(images, kept, removed)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def embed(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
+        """The tokens that enter the first block, (B, 1 + K, D); arguments as in forward."""
+        tokens = self.patch_embed(self.patch_embed.pixels(images), removed) + self.pos_embed[:, 1:]
+        if kept is not None:
+            tokens = gather_tokens(tokens, kept)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(tokens.shape[0], -1, -1)
+        return torch.cat([cls, tokens], dim=1)
+
+    def attention(self, images: Tensor) -> Tensor:
+        """Attention of the last block, mean over heads: (B, 1 + N, 1 + N), rows are queries (paper, Figure 3)."""
+        tokens = self.embed(images)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        last = self.blocks[-1]
+        batch, count, width = tokens.shape
+        qkv = last.attn.qkv(last.norm1(tokens)).view(batch, count, 3, self.model.heads, -1).permute(2, 0, 3, 1, 4)
+        scores = qkv[0] @ qkv[1].transpose(-2, -1) * (width // self.model.heads) ** -0.5
+        return scores.softmax(-1).mean(1)
+
+
+def fuse_attention(module: nn.Module, fused: bool) -> None:
+    """Switch timm's blocks between scaled_dot_product_attention and plain matrix products."""
+    for part in module.modules():
+        if isinstance(part, Block):
+            part.attn.fused_attn = fused

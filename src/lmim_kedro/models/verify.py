@@ -1,0 +1,224 @@
+"""Is the model exactly the published one? `python -m lmim_kedro.models.verify FOLDER`.
+
+FOLDER holds checkpoints written by the released code and the quantities that it computed with them
+(`*_checkpoint.pth`, `*_values.safetensors`, `*_facts.json`, `pos_embed.safetensors`). Every quantity is computed anew
+with our models from the same weights and inputs; one line each says how far apart they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.models import weights
+from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.encoder import Encoder, sincos_position
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.masking import split
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, RecognizerParams
+
+TOLERANCE = 1e-4
+FILES = (
+    "pretrain_facts.json",
+    "pretrain_values.safetensors",
+    "lmim_pretrain_checkpoint.pth",
+    "maerec_checkpoint.pth",
+    "finetune_facts.json",
+    "finetune_values.safetensors",
+    "lmim_finetune_checkpoint.pth",
+    "pos_embed.safetensors",
+)
+RECIPE = OptimisationParams(epochs=10, warmup_epochs=1, base_learning_rate=1.5e-4)
+
+
+class Comparison(NamedTuple):
+    """One quantity: the largest difference between ours and theirs, relative to their largest magnitude."""
+
+    quantity: str
+    difference: float
+    shape: tuple[int, ...]
+
+    @property
+    def holds(self) -> bool:
+        return self.difference <= TOLERANCE
+
+
+def verify(folder: Path) -> Iterator[Comparison]:
+    """Compare every quantity of a folder of golden values, in float32 on the CPU.
+
+    Raises:
+        InputError: a file is missing or holds another model than its facts say.
+    """
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder} lacks {', '.join(missing)}: give a folder laid out as golden/official_small")
+    yield from _positions(folder)
+    yield from _pretraining(folder)
+    yield from _finetuning(folder)
+
+
+def _positions(folder: Path) -> Iterator[Comparison]:
+    for name, expected in load_file(folder / "pos_embed.safetensors").items():
+        yield _compare(name, sincos_position(ModelParams(), expected.shape[-1]), expected)
+
+
+def _pretraining(folder: Path) -> Iterator[Comparison]:
+    facts, values = _facts(folder / "pretrain_facts.json"), load_file(folder / "pretrain_values.safetensors")
+    model = _model(facts["cfg"])
+    teacher, _ = weights.import_encoder(folder / "maerec_checkpoint.pth", model)
+    for ratio in sorted({int(found[1]) for name in values if (found := re.match(r"r(\d+)\.", name))}, reverse=True):
+        pretraining = _recipe(ratio / 100)
+        lmim, _ = weights.import_lmim(folder / "lmim_pretrain_checkpoint.pth", model, pretraining)
+        expected = {name[4:]: value for name, value in values.items() if name.startswith(f"r{ratio}.")}
+        for quantity, ours in _pretraining_quantities(lmim, teacher, values, ratio / 100).items():
+            yield _compare(f"r{ratio}.{quantity}", ours, expected[quantity.removesuffix(" (MAERec file)")])
+        yield _gradients(f"r{ratio}.gradnorm", lmim, expected)
+    for done, rate in facts["lr_schedule"]:
+        yield _compare(f"learning rate at epoch {done}", RECIPE.learning_rate_at(done, 10, 1), rate)
+    full = LMIM(ModelParams(), _recipe(0.8), Encoder(ModelParams()))
+    yield _compare("encoder parameters, full size", _count(full.encoder), facts["encoder"])
+    yield _compare("trainable parameters, full size", _count(full), facts["trainable"])
+
+
+def _pretraining_quantities(
+    lmim: LMIM, teacher: Encoder, values: dict[str, Tensor], ratio: float
+) -> dict[str, Tensor]:
+    images, views = values["images"], values["guidance_images"]
+    parts = split(values["noise"], ratio)
+    losses = lmim(images, views, values["noise"])
+    losses["loss"].backward()
+    with torch.no_grad():
+        latent, guide = lmim.encoder(images, parts.kept, parts.removed), lmim.encoder(views)
+        target = lmim.target(images)
+        lmim.teacher = teacher
+        return {
+            "mask": parts.mask(),
+            "latent": latent,
+            "guidance": guide,
+            "target": target,
+            "target (MAERec file)": lmim.target(images),
+            "pred": lmim.decode(latent, guide, parts, everywhere=True),
+            "recon": losses["reconstruction"],
+            "align": losses["alignment"],
+            "loss": losses["loss"],
+        }
+
+
+def _gradients(quantity: str, lmim: LMIM, expected: dict[str, Tensor]) -> Comparison:
+    norms = {name.removeprefix("gradnorm."): value for name, value in expected.items() if name.startswith("gradnorm.")}
+    ours = {
+        weights.released_name(name): parameter.grad.norm()
+        for name, parameter in lmim.named_parameters()
+        if parameter.grad is not None
+    }
+    if ours.keys() != norms.keys():
+        raise InputError(f"gradients of {sorted(ours.keys() ^ norms.keys())[:5]} stand on one side only")
+    worst = max(_compare(name, ours[name], norms[name]).difference for name in norms)
+    return Comparison(f"{quantity} of every parameter", worst, (len(norms),))
+
+
+def _finetuning(folder: Path) -> Iterator[Comparison]:
+    facts, values = _facts(folder / "finetune_facts.json"), load_file(folder / "finetune_values.safetensors")
+    model, charset = _model(facts["cfg"], facts["decoder"]), Charset(facts["charset_order"])
+    path = folder / "lmim_finetune_checkpoint.pth"
+    recognizer, _ = weights.import_recognizer(path, model, charset, facts["max_len"])
+    recognizer.eval()
+    with torch.no_grad():
+        targets, lengths = recognizer.targets(facts["words"])
+        yield _compare("targets", targets, values["targets"])
+        yield _compare("target lengths", lengths, values["target_lengths"])
+        memory = recognizer.memory(values["images"])
+        yield _compare("memory", memory, values["memory"])
+        logits = recognizer.decoder(memory, targets)
+        written = torch.arange(targets.shape[1]) < lengths[:, None]  # theirs are zero past each word
+        yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
+        yield _compare("recogniser loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
+        yield _compare("recogniser loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
+        probabilities = recognizer.decoder.greedy(memory, end=None)
+        yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
+        yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])
+    for name, expected in (("english_94", 35_791_457), ("chinese_7934", 43_827_457)):
+        full = Recognizer(ModelParams(), Charset.named(name))
+        yield _compare(f"recogniser parameters, full size, {full.charset.classes} classes", _count(full), expected)
+
+
+def _compare(quantity: str, ours: Tensor | float, theirs: Tensor | float) -> Comparison:
+    a = torch.as_tensor(ours).detach().double()
+    b = torch.as_tensor(theirs).detach().double()
+    if a.shape != b.shape:
+        raise InputError(f"{quantity} has shape {tuple(a.shape)} here and {tuple(b.shape)} in the folder")
+    difference, scale = (a - b).abs().max().item(), b.abs().max().item()
+    return Comparison(quantity, difference / scale if scale else difference, tuple(b.shape))
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _model(size: dict[str, int], decoder: dict[str, int] | None = None) -> ModelParams:
+    """The sizes in a facts file; dropout is off in golden values."""
+    reader = RecognizerParams()
+    if decoder is not None:
+        if decoder["d_k"] * decoder["n_head"] != decoder["d_model"] or decoder["d_embedding"] != decoder["d_model"]:
+            raise InputError(f"decoder sizes {decoder} are not those of a decoder whose heads fill its width")
+        reader = RecognizerParams(
+            width=decoder["d_model"],
+            depth=decoder["n_layers"],
+            heads=decoder["n_head"],
+            ffn=decoder["d_inner"],
+            dropout=0.0,
+        )
+    return ModelParams(
+        width=size["embed_dim"],
+        depth=size["depth"],
+        heads=size["num_heads"],
+        decoder_width=size["decoder_embed_dim"],
+        decoder_depth=size["decoder_depth"],
+        decoder_heads=size["decoder_num_heads"],
+        decoder_dropout=0.0,
+        recognizer=reader,
+    )
+
+
+def _recipe(mask_ratio: float) -> PretrainingParams:
+    return PretrainingParams.model_validate(
+        {"mask_ratio": mask_ratio, "teacher": {"optimisation": RECIPE}, "optimisation": RECIPE}
+    )
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def main() -> int:
+    """Print one line a quantity; 0 if all are within the tolerance, 1 if not, 2 if the folder cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m lmim_kedro.models.verify", description=__doc__)
+    parser.add_argument("folder", type=Path, help="golden values, laid out as golden/official_small")
+    folder = parser.parse_args().folder
+    failed = total = 0
+    try:
+        for comparison in verify(folder):
+            total += 1
+            failed += not comparison.holds
+            verdict = "ok " if comparison.holds else "OFF"
+            print(f"{verdict}  {comparison.difference:9.2e}  {comparison.quantity}  {list(comparison.shape)}")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{total - failed} of {total} quantities within {TOLERANCE:g}" + (f"; {failed} are not" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,324 @@
+"""Every parameter of the project, with its unit, its bounds and its source: the one vocabulary of conf/ and code.
+
+Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 2025) or say "released code".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lmim_kedro.errors import InputError
+
+Preset = TypeVar("Preset")
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+
+
+class Params(BaseModel):
+    """Base of all parameter groups: immutable, and a misspelt name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecognizerParams(Params):
+    """Size of the autoregressive decoder (paper, section 4.2: 6 layers, width 512, 8 heads)."""
+
+    width: int = Field(512, gt=0, description="features per symbol")
+    depth: int = Field(6, gt=0, description="decoder layers")
+    heads: int = Field(8, gt=0)
+    ffn: int = Field(256, gt=0, description="hidden features of the feed-forward part (released code)")
+    dropout: Share = 0.1
+
+
+class ModelParams(Params):
+    """Sizes of encoder, guided decoder and recogniser. `vit_small` is the paper's (section 4.2)."""
+
+    image_height: int = Field(32, gt=0, description="pixels")
+    image_width: int = Field(128, gt=0, description="pixels")
+    patch_height: int = Field(4, gt=0, description="pixels")
+    patch_width: int = Field(4, gt=0, description="pixels")
+    patch_overlap: int = Field(
+        0, ge=0, description="pixels that a patch sees beyond its left and right edge; 0 in the paper"
+    )
+    input: Literal["rgb", "grey"] = Field(
+        "rgb",
+        description="rgb: normalised with mean = std = 0.5 (paper); grey: one channel, standardised per crop, one polarity",
+    )
+    position_grid: Literal["square", "layout"] = Field(
+        "square",
+        description="grid of the sin-cos position embedding: square = the released weights' quirk, layout = rows x columns",
+    )
+    width: int = Field(384, gt=0, description="features per token")
+    depth: int = Field(12, gt=0, description="encoder blocks")
+    heads: int = Field(6, gt=0)
+    mlp_ratio: float = Field(4.0, gt=0)
+    decoder_width: int = Field(512, gt=0, description="features per token in the guided decoder")
+    decoder_depth: int = Field(2, gt=0, description="blocks of the guided decoder")
+    decoder_heads: int = Field(16, gt=0)
+    decoder_ffn: int = Field(2048, gt=0)
+    decoder_dropout: Share = 0.1
+    recognizer: RecognizerParams = RecognizerParams()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> ModelParams:
+        if self.image_height % self.patch_height or self.image_width % self.patch_width:
+            raise ValueError(
+                f"patches of {self.patch_height} x {self.patch_width} do not tile a crop of "
+                f"{self.image_height} x {self.image_width}: choose sizes that divide it"
+            )
+        for what, width, heads in (
+            ("width", self.width, self.heads),
+            ("decoder_width", self.decoder_width, self.decoder_heads),
+            ("recognizer.width", self.recognizer.width, self.recognizer.heads),
+        ):
+            if width % heads:
+                raise ValueError(f"{what} = {width} is not a multiple of its {heads} heads")
+        if self.position_grid == "square" and round(self.tokens**0.5) ** 2 != self.tokens:
+            raise ValueError(
+                f"position_grid: square needs a square number of patches, and {self.rows} x {self.columns} is not one: "
+                "use layout"
+            )
+        return self
+
+    @property
+    def rows(self) -> int:
+        return self.image_height // self.patch_height
+
+    @property
+    def columns(self) -> int:
+        return self.image_width // self.patch_width
+
+    @property
+    def tokens(self) -> int:
+        """Patch tokens of one crop, without [cls]."""
+        return self.rows * self.columns
+
+
+class JitterParams(Params):
+    """Colour jitter after the picked operations (released code; the order is torchvision's, random)."""
+
+    probability: Share = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+
+
+class ViewPreset(Params):
+    """One guidance-view policy (paper, section 4.4, Table 2; ranges from the released code).
+
+    An operation that is null is not part of the preset. Of those present, `pick` says how many each crop gets.
+    """
+
+    pick: tuple[int, int | None] = Field(
+        (3, None), description="least and most operations a crop gets; null: all there are"
+    )
+    contrast: Range | None = Field(None, description="linear contrast factor")
+    blur: Range | None = Field(None, description="Gaussian sigma, pixels of the 32 x 128 crop")
+    crop_vertical: Share | None = Field(None, description="most that is cut off top and bottom each, share of height")
+    crop_horizontal: Share | None = Field(None, description="most that is cut off left and right each, share of width")
+    sharpen: tuple[Range, Range] | None = Field(None, description="alpha range, lightness range")
+    rotate: float | None = Field(None, description="largest angle to either side, degrees; the canvas grows to fit")
+    piecewise_affine: Range | None = Field(None, description="sigma of the moved grid points, share of the size")
+    perspective: Range | None = Field(None, description="sigma of the moved corners, share of the size")
+    solarize: Range | None = Field(None, description="threshold, 0-255; inverts above it in half of the cases")
+    grayscale_blend: Range | None = Field(None, description="alpha of the grey crop blended in")
+    jitter: JitterParams | None = None
+    grayscale_probability: Share = 0.0
+
+
+class ViewsParams(Params):
+    """Which guidance views pre-training sees."""
+
+    preset: str = Field("medium", description="a name under view_presets: weak, medium, strong or your own")
+    sheet_crops: int = Field(12, gt=0, description="crops on the contact sheet")
+    sheet_views: int = Field(5, gt=0, description="views of each crop on the contact sheet")
+    materialize: int = Field(
+        0, ge=0, description="views per crop written into a store; 0: drawn on the device while training"
+    )
+
+
+class OptimisationParams(Params):
+    """AdamW with linear warm-up and a half-cosine to zero, set at every step."""
+
+    epochs: float | None = Field(None, gt=0, description="passes over the crops; give this or steps")
+    steps: int | None = Field(None, gt=0, description="optimiser steps; give this or epochs")
+    batch_size: int = Field(512, gt=0, description="crops per optimiser step, over all devices")
+    base_learning_rate: float = Field(gt=0, description="at 256 crops a step; scaled linearly with batch_size")
+    warmup_epochs: float | None = Field(None, ge=0, description="give this or warmup_steps")
+    warmup_steps: int | None = Field(None, ge=0, description="give this or warmup_epochs")
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0, description="on parameters of two or more dimensions only")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
+    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> OptimisationParams:
+        for a, b in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
+            given = [name for name in (a, b) if getattr(self, name) is not None]
+            if len(given) != 1:
+                found = "both" if given else "neither"
+                raise ValueError(f"give {a} or {b}: {found} found; set the one you do not want to null")
+        return self
+
+    @property
+    def learning_rate(self) -> float:
+        """The largest learning rate, after warm-up."""
+        return self.base_learning_rate * self.batch_size / 256
+
+    def learning_rate_at(self, done: float, total: float, warmup: float) -> float:
+        """Learning rate after `done` of `total` steps (or epochs), of which the first `warmup` rise linearly."""
+        if done < warmup:
+            return self.learning_rate * done / warmup
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(total - warmup, 1e-9)))
+
+
+class TeacherParams(Params):
+    """Where the frozen target features come from: MAERec's weights (path), or a MAE trained here on the same crops."""
+
+    path: str | None = Field(None, description="checkpoint in MAERec's, the released LMIM's or this project's layout")
+    mask_ratio: float = Field(0.75, gt=0, lt=1)
+    optimisation: OptimisationParams
+
+
+class PretrainingParams(Params):
+    """LMIM and its ablations (paper, section 3 and Tables 1-5)."""
+
+    method: Literal["lmim", "mim", "none"] = Field(
+        "lmim", description="mim: MAE on per-patch normalised pixels; none: no pre-training (scratch)"
+    )
+    weights: str | None = Field(
+        None, description="encoder to start from: a checkpoint or folder; with method none it is fine-tuned as it is"
+    )
+    masking: Literal["random", "block"] = Field("random", description="Table 5")
+    mask_ratio: float = Field(0.8, gt=0, lt=1, description="share of patches removed, Table 5")
+    guidance: bool = Field(True, description="cross-attention to the guidance view, Table 1")
+    alignment_weight: float = Field(1.0, ge=0, description="weight of the alignment loss, Table 1; 0: off")
+    decoder_order: Literal["sa_ca_ffn", "ca_sa_ffn"] = Field("sa_ca_ffn", description="Table 3")
+    target: Literal["mae_features", "pixel", "random_features"] = Field("mae_features", description="Table 4")
+    teacher: TeacherParams
+    optimisation: OptimisationParams
+
+    @model_validator(mode="after")
+    def _alignment_needs_guidance(self) -> PretrainingParams:
+        if self.alignment_weight and not self.guidance and self.method == "lmim":
+            raise ValueError("alignment_weight > 0 needs guidance: set alignment_weight to 0 or guidance to true")
+        return self
+
+
+class FinetuningParams(Params):
+    """The recogniser and how it is trained (paper, section 4.2)."""
+
+    decoder: Literal["autoregressive", "ctc"] = "autoregressive"
+    charset: str = Field("english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file")
+    max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
+    augmentation: Literal["abinet", "none"] = "abinet"
+    freeze_encoder: bool = False
+    optimisation: OptimisationParams
+
+
+class IngestParams(Params):
+    """What becomes of the raw crops."""
+
+    store_height: int | None = Field(None, gt=0, description="crops taller than this are scaled down to it; null: bytes as they came")
+    max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
+    shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
+    workers: int = Field(0, ge=0, description="processes; 0: one per core")
+
+
+class EvaluationParams(Params):
+    """How a recogniser is scored."""
+
+    metric: Literal["waics", "exact", "chinese"] = Field("waics", description="the metric that tables show")
+    batch_size: int = Field(256, gt=0)
+    attention_crops: int = Field(4, gt=0, description="crops whose attention the report shows")
+    attention_queries: int = Field(4, gt=0, description="query patches of each")
+
+
+class TrainingParams(Params):
+    """How training is run on this machine: nothing here changes what is learned."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    threads: int = Field(0, ge=0, description="torch's CPU threads; 0: one per core")
+    log_every: int = Field(50, gt=0, description="steps between two rows of the metrics table")
+    loader_threads: int = Field(2, gt=0, description="threads that decode crops")
+    checkpoint_steps: int = Field(1000, gt=0, description="steps between two checkpoints of the training state")
+    checkpoint_minutes: float = Field(10, gt=0, description="minutes after which a checkpoint is due in any case")
+    keep_checkpoints: int = Field(2, gt=0, description="checkpoints of the training state kept on disk")
+    restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
+
+
+class Parameters(Params):
+    """All of conf/<env>/parameters*.yml, after the variant and the command line have been merged in."""
+
+    env: str = Field("", description="name of the run environment; --env sets it, configuration files do not")
+    variant: str = "lmim"
+    seed: int = Field(0, ge=0)
+    model: str = Field("vit_small", description="a name under models")
+    models: dict[str, ModelParams]
+    views: ViewsParams
+    view_presets: dict[str, ViewPreset]
+    ingest: IngestParams
+    pretraining: PretrainingParams
+    finetuning: FinetuningParams
+    evaluation: EvaluationParams
+    training: TrainingParams
+    variants: dict[str, dict[str, Any]]
+
+
+class Recipe(Params):
+    """What was done to make a model: written beside every checkpoint and printed in every report."""
+
+    variant: str
+    env: str
+    seed: int
+    model_name: str
+    model: ModelParams
+    views: ViewPreset
+    views_name: str
+    pretraining: PretrainingParams
+    finetuning: FinetuningParams
+
+
+def did_you_mean(name: object, names: Iterable[str], prefix: str = "") -> str:
+    """Say ` (did you mean `mask_ratio`?)` where one of the known names is close, `prefix` before it, or nothing."""
+    close = get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean `{prefix}{close[0]}`?)" if close else ""
+
+
+def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
+    """The preset that a parameter names. Errors: InputError with the known names and the closest of them."""
+    if isinstance(name, str) and name in presets:
+        return presets[name]
+    raise InputError(
+        f"`{parameter}` is {name!r}, which is not defined{did_you_mean(name, presets)}: choose one of "
+        f"{', '.join(sorted(presets))}, or define it in conf/base/parameters*.yml"
+    )
+
+
+def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
+    """What the parameters of a run mean for the model it makes.
+
+    Args:
+        parameters: as the configuration loader returns them: environment, variant and command line merged in.
+
+    Errors: InputError for a model or views preset that is not defined.
+    """
+    chosen = parameters if isinstance(parameters, Parameters) else Parameters.model_validate(parameters)
+    return Recipe(
+        variant=chosen.variant,
+        env=chosen.env,
+        seed=chosen.seed,
+        model_name=chosen.model,
+        model=pick(chosen.models, chosen.model, "model"),
+        views=pick(chosen.view_presets, chosen.views.preset, "views.preset"),
+        views_name=chosen.views.preset,
+        pretraining=chosen.pretraining,
+        finetuning=chosen.finetuning,
+    )

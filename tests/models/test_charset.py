@@ -1,0 +1,55 @@
+"""Charsets: order, special symbols, and labels that cannot be learnt from."""
+
+import pytest
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.models.charset import Charset, check_labels
+
+
+def test_the_english_charset_is_the_released_codes():
+    charset = Charset.named("english_94")
+    assert charset.characters.startswith("0123456789abc") and charset.characters.endswith("{|}~")
+    assert (charset.end, charset.padding, charset.unknown, charset.classes) == (94, 95, 96, 97)
+
+
+def test_the_chinese_charset_has_7937_classes():
+    assert Charset.named("chinese_7934").classes == 7937
+
+
+def test_a_word_survives_encoding_and_decoding():
+    charset = Charset.named("english_94")
+    assert charset.text(charset.indices("It's_42%")) == "It's_42%"
+
+
+def test_a_charset_without_upper_case_lowers_labels():
+    charset = Charset.named("english_36")
+    assert charset.text(charset.indices("ABC1")) == "abc1"
+
+
+def test_a_charset_file_is_read_and_its_faults_are_named(tmp_path):
+    (tmp_path / "own.txt").write_text("äöü\nß", "utf-8")
+    assert Charset.named(str(tmp_path / "own.txt")).characters == "äöüß"
+    (tmp_path / "twice.txt").write_text("aba", "utf-8")
+    with pytest.raises(InputError, match="more than once"):
+        Charset.named(str(tmp_path / "twice.txt"))
+    with pytest.raises(InputError, match="neither a built-in one"):
+        Charset.named("english_95")
+
+
+def test_a_label_of_24_characters_fits_25_steps():
+    checked = check_labels(["x" * 24, "x" * 25, ""], Charset.named("english_94"), 24, spell_unknown=True)
+    assert checked.usable.tolist() == [0]
+    assert (checked.too_long, checked.empty) == (1, 1)
+
+
+def test_unknown_characters_are_counted_and_never_silently_lost():
+    checked = check_labels(["né", "é"], Charset.named("english_36"), 24, spell_unknown=False)
+    assert checked.unknown == {"é": 2}
+    assert checked.usable.tolist() == [0] and checked.empty == 1
+    assert "2 characters outside the charset: é" in checked.sentence()
+
+
+def test_the_difference_between_charsets_is_a_sentence():
+    here, there = Charset("abc"), Charset("abd")
+    assert here.difference(here) == ""
+    assert here.difference(there) == "3 characters here, 3 there; only there: d; only here: c"

@@ -1,0 +1,79 @@
+"""The encoder: what it sees, and what it must not see."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lmim_kedro.models.encoder import Encoder, sincos_position, standardised_grey
+from lmim_kedro.models.masking import split
+from lmim_kedro.params import ModelParams
+
+
+def test_the_papers_encoder_has_21_313_536_parameters():
+    assert sum(parameter.numel() for parameter in Encoder(ModelParams()).parameters()) == 21_313_536
+
+
+@pytest.mark.parametrize("size", ["released_size", "columns_size"])
+def test_a_hidden_patch_does_not_leak_into_visible_ones(size, crops, request):
+    model = request.getfixturevalue(size)
+    encoder = Encoder(model).eval()
+    parts = split(torch.rand(3, model.tokens), 0.75)
+    hidden = parts.mask().view(3, 1, model.rows, model.columns)
+    hidden = hidden.repeat_interleave(model.patch_height, 2).repeat_interleave(model.patch_width, 3)
+    pixels = encoder.patch_embed.pixels(crops)
+    changed = torch.where(hidden > 0, torch.randn_like(pixels), pixels)
+
+    def visible(values: torch.Tensor) -> torch.Tensor:
+        tokens = encoder.patch_embed(values, parts.removed)
+        return torch.gather(tokens, 1, parts.kept[..., None].expand(-1, -1, model.width))
+
+    assert torch.equal(visible(pixels), visible(changed))
+
+
+def test_overlapping_patches_see_their_neighbours_when_nothing_is_hidden(columns_size, crops):
+    embed = Encoder(columns_size).patch_embed
+    pixels = embed.pixels(crops)
+    changed = pixels.clone()
+    changed[..., 64:68] += 1  # the pixels of column 16
+    moved = (embed(pixels) != embed(changed)).any(-1).any(0)
+    assert moved.nonzero().flatten().tolist() == [15, 16, 17]
+
+
+def test_grey_input_is_the_same_for_inverted_and_for_darker_crops(crops):
+    word = -torch.ones(1, 3, 32, 128)
+    word[..., 10:20, 30:60] = 1.0
+    grey = standardised_grey(word)
+    torch.testing.assert_close(grey, standardised_grey(-word), atol=1e-4, rtol=0)
+    torch.testing.assert_close(grey, standardised_grey(word * 0.5 - 0.2), atol=0.05, rtol=0.05)
+    assert grey[0, 0, 15, 45] > 0
+
+
+def test_kept_patches_have_the_features_of_an_encoder_that_sees_only_them(released_size, crops):
+    encoder = Encoder(released_size).eval()
+    order = torch.randperm(256).expand(3, -1)
+    shuffled = encoder(crops, order, order[:, :0])
+    torch.testing.assert_close(shuffled[:, 1:], encoder(crops)[:, 1 + order[0]], atol=1e-5, rtol=1e-4)
+
+
+def test_attention_rows_sum_to_one_and_are_those_the_features_are_made_with(released_size, crops):
+    encoder = Encoder(released_size).eval()
+    attention = encoder.attention(crops)
+    assert attention.shape == (3, 257, 257)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(3, 257))
+    last = encoder.blocks[-1].attn
+    seen = {}
+    last.fused_attn = False
+    last.attn_drop.register_forward_hook(lambda _module, inputs, _output: seen.update(attention=inputs[0]))
+    encoder(crops)
+    torch.testing.assert_close(attention, seen["attention"].mean(1), atol=1e-6, rtol=1e-4)
+
+
+def test_the_layout_grid_tells_rows_from_columns(columns_size):
+    table = sincos_position(ModelParams(position_grid="layout"), 384)[0, 1:].view(8, 32, 384)
+    assert torch.equal(table[0, :, 192:], table[0, :1, 192:].expand(32, -1))  # row half: equal along a row
+    assert torch.equal(table[:, 0, :192], table[:1, 0, :192].expand(8, -1))  # column half: equal along a column
+
+
+def test_a_square_grid_for_a_layout_that_has_none_is_refused():
+    with pytest.raises(ValidationError, match="square number of patches, and 1 x 32 is not one"):
+        ModelParams(patch_height=32)

@@ -1,0 +1,103 @@
+"""LMIM: its branches, its shortcuts, and what stays frozen."""
+
+import pytest
+import torch
+
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.masking import split
+
+
+def build(size, recipe, **changes):
+    recipe = recipe.model_copy(update=changes)
+    features = recipe.method == "lmim" and recipe.target != "pixel"
+    return LMIM(size, recipe, Encoder(size) if features else None)
+
+
+@pytest.fixture
+def priority() -> torch.Tensor:
+    return torch.rand(3, 256)
+
+
+@pytest.mark.parametrize("order", ["sa_ca_ffn", "ca_sa_ffn"])
+def test_decoding_only_hidden_places_gives_what_decoding_all_places_gives(
+    order, released_size, recipe, crops, priority
+):
+    lmim = build(released_size, recipe, decoder_order=order).eval()
+    parts = split(priority, 0.8)
+    latent, guide = lmim.encoder(crops, parts.kept, parts.removed), lmim.encoder(crops.flip(0))
+    everywhere = lmim.decode(latent, guide, parts, everywhere=True)
+    hidden = torch.gather(everywhere, 1, parts.removed[..., None].expand(-1, -1, everywhere.shape[-1]))
+    torch.testing.assert_close(lmim.decode(latent, guide, parts), hidden, atol=1e-5, rtol=1e-4)
+
+
+def test_the_two_decoder_orders_differ(released_size, recipe, crops, priority):
+    one, other = build(released_size, recipe), build(released_size, recipe, decoder_order="ca_sa_ffn")
+    other.load_state_dict(one.state_dict())
+    assert one(crops, crops, priority)["loss"] != other(crops, crops, priority)["loss"]
+
+
+def test_gradients_flow_through_the_guidance_branch(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe, alignment_weight=0.0)
+    view = crops.flip(0).clone().requires_grad_()
+    lmim(crops, view, priority)["loss"].backward()
+    assert view.grad is not None and view.grad.abs().sum() > 0
+
+
+def test_alignment_is_the_distance_of_the_two_cls_features(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe, alignment_weight=2.0).eval()
+    losses = lmim(crops, crops.flip(0), priority)
+    parts = split(priority, 0.8)
+    a, b = lmim.encoder(crops, parts.kept, parts.removed)[:, 0], lmim.encoder(crops.flip(0))[:, 0]
+    torch.testing.assert_close(losses["alignment"], (a - b).square().mean())
+    torch.testing.assert_close(losses["loss"], losses["reconstruction"] + 2 * losses["alignment"])
+
+
+def test_the_teacher_stays_as_it_was(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe).train()
+    before = {name: value.clone() for name, value in lmim.teacher.state_dict().items()}
+    optimiser = torch.optim.SGD(lmim.parameters(), lr=0.1)
+    lmim(crops, crops, priority)["loss"].backward()
+    optimiser.step()
+    assert not lmim.teacher.training
+    assert all(torch.equal(before[name], value) for name, value in lmim.teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in lmim.teacher.parameters())
+
+
+@pytest.mark.parametrize("size", ["released_size", "columns_size"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "mim"},
+        {"target": "pixel"},
+        {"target": "random_features"},
+        {"guidance": False, "alignment_weight": 0.0},
+        {"masking": "block"},
+    ],
+)
+def test_every_ablation_takes_a_step_that_lowers_its_loss(size, changes, recipe, crops, request):
+    model = request.getfixturevalue(size)
+    lmim = build(model, recipe, **changes)
+    priority, optimiser = torch.rand(3, model.tokens), torch.optim.AdamW(lmim.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(8):
+        losses.append(lmim(crops, crops if lmim.guided else None, priority)["loss"])
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < losses[0]
+
+
+def test_pixel_targets_are_normalised_per_patch(released_size, recipe, crops):
+    target = build(released_size, recipe, method="mim").target(crops)
+    assert target.shape == (3, 256, 48)
+    torch.testing.assert_close(target.mean(-1), torch.zeros(3, 256), atol=1e-5, rtol=0)
+    patch = crops[1, :, 8:12, 20:24].permute(1, 2, 0).reshape(-1)  # row 2, column 5
+    torch.testing.assert_close(target[1, 2 * 32 + 5], (patch - patch.mean()) / (patch.var() + 1e-6).sqrt())
+
+
+def test_cls_std_is_zero_when_all_crops_share_one_cls(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe).eval()
+    same = crops[:1].expand(3, -1, -1, -1)
+    assert lmim(same, same, priority[:1].expand(3, -1))["cls_std"] < 1e-6
+    assert lmim(crops, crops, priority)["cls_std"] > 1e-4

@@ -1,0 +1,50 @@
+"""Our models give what the released code gave, on its own golden values."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmim_kedro.models.verify import FILES, verify
+
+GOLDEN = Path(os.environ.get("LMIM_SHARED", Path(__file__).parents[2].parent / "shared")) / "golden" / "official_small"
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden values of the released code are not at {GOLDEN}")
+
+
+def run_verify(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lmim_kedro.models.verify", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_golden
+def test_every_quantity_equals_the_released_codes():
+    comparisons = list(verify(GOLDEN))
+    assert [c for c in comparisons if not c.holds] == []
+    names = " ".join(c.quantity for c in comparisons)
+    for quantity in ("mask", "latent", "guidance", "target", "pred", "recon", "align", "gradnorm", "memory", "greedy"):
+        assert quantity in names
+
+
+@needs_golden
+def test_a_changed_weight_is_noticed_and_ends_with_status_1(tmp_path):
+    for name in FILES:
+        shutil.copy(GOLDEN / name, tmp_path / name)
+    path = tmp_path / "maerec_checkpoint.pth"
+    checkpoint = torch.load(GOLDEN / path.name, weights_only=False)
+    checkpoint["model"]["blocks.1.mlp.fc2.weight"] *= 1.01
+    path.chmod(0o644)
+    torch.save(checkpoint, path)
+    result = run_verify(tmp_path)
+    assert result.returncode == 1
+    off = [line for line in result.stdout.splitlines() if line.startswith("OFF")]
+    assert off and all("MAERec" in line for line in off)
+
+
+def test_a_folder_without_golden_values_ends_with_one_sentence(tmp_path):
+    result = run_verify(tmp_path)
+    assert result.returncode == 2
+    assert "lacks pretrain_facts.json" in result.stderr and "Traceback" not in result.stderr

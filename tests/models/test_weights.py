@@ -1,0 +1,147 @@
+"""Weights in and out: our layout, the released ones, and what is refused."""
+
+import argparse
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.models import weights
+from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.recognizer import Recognizer
+
+ENGLISH = Charset.named("english_94")
+
+
+def same_tensors(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    one, other = a.state_dict(), b.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_our_models_come_back_from_their_folders(tmp_path, released_size, columns_size, recipe):
+    recognizer = Recognizer(columns_size, Charset("abc", fold_case=True), "ctc", 12)
+    weights.save_model(tmp_path / "recognizer", recognizer)
+    back = weights.load_recognizer(tmp_path / "recognizer")
+    assert same_tensors(recognizer, back)
+    assert (back.charset, back.decoder_name, back.max_length) == (recognizer.charset, "ctc", 12)
+    lmim = LMIM(released_size, recipe, Encoder(released_size))
+    weights.save_model(tmp_path / "lmim", lmim)
+    assert same_tensors(lmim, weights.load_lmim(tmp_path / "lmim"))
+    weights.save_model(tmp_path / "encoder", lmim.encoder)
+    assert same_tensors(lmim.encoder, weights.load_encoder(tmp_path / "encoder"))
+
+
+def test_the_released_layouts_survive_export_and_import(tmp_path, released_size, recipe):
+    lmim = LMIM(released_size, recipe, Encoder(released_size))
+    weights.export_released(lmim, tmp_path / "lmim.pth")
+    back, imported = weights.import_lmim(tmp_path / "lmim.pth", released_size, recipe)
+    assert same_tensors(lmim, back) and "nothing ignored" not in imported.sentence()
+    recognizer = Recognizer(released_size, ENGLISH)
+    weights.export_released(recognizer, tmp_path / "recognizer.pth")
+    assert same_tensors(
+        recognizer, weights.import_recognizer(tmp_path / "recognizer.pth", released_size, ENGLISH, 25)[0]
+    )
+    weights.export_released(lmim.encoder, tmp_path / "maerec.pth")
+    assert same_tensors(lmim.encoder, weights.import_encoder(tmp_path / "maerec.pth", released_size)[0])
+
+
+def test_an_exported_file_has_the_released_names(tmp_path, released_size, recipe):
+    weights.export_released(LMIM(released_size, recipe, Encoder(released_size)), tmp_path / "lmim.pth")
+    names = weights.read_checkpoint(tmp_path / "lmim.pth").keys()
+    for name in (
+        "mask_token",
+        "decoder_pos_embed",
+        "model_maeenc.pos_embed",
+        "model_maeenc_momentum.blocks.1.attn.qkv.bias",
+        "decoder_embed2.weight",
+        "decoder_blocks.0.multihead_attn.in_proj_weight",
+        "decoder_pred.bias",
+    ):
+        assert name in names
+    weights.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
+    names = weights.read_checkpoint(tmp_path / "recognizer.pth").keys()
+    for name in ("pos_embed", "patch_embed.proj.weight", "encoder.pos_embed", "linear_norm.0.weight"):
+        assert name in names
+    assert weights.read_checkpoint(tmp_path / "recognizer.pth")["decoder.position_enc.position_table"].shape == (1, 200, 32)
+
+
+def test_student_and_teacher_of_a_pretraining_checkpoint_are_told_apart(tmp_path, released_size, recipe):
+    lmim = LMIM(released_size, recipe, Encoder(released_size))
+    weights.export_released(lmim, tmp_path / "lmim.pth")
+    student, imported = weights.import_encoder(tmp_path / "lmim.pth", released_size)
+    teacher, _ = weights.import_encoder(tmp_path / "lmim.pth", released_size, part="teacher")
+    assert same_tensors(student, lmim.encoder) and same_tensors(teacher, lmim.teacher)
+    assert not same_tensors(student, teacher)
+    assert any(name.startswith("model_maeenc_momentum.") for name in imported.ignored)
+
+
+def test_weights_of_another_size_are_refused_with_the_names(tmp_path, released_size):
+    weights.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    deeper = released_size.model_copy(update={"depth": 3})
+    with pytest.raises(InputError, match=r"missing: .*blocks\.\*\.norm1\.weight.*check the model preset"):
+        weights.import_encoder(tmp_path / "maerec.pth", deeper)
+
+
+def test_another_charset_is_refused(tmp_path, released_size):
+    weights.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
+    with pytest.raises(InputError, match="97 classes and the charset 39"):
+        weights.import_recognizer(tmp_path / "recognizer.pth", released_size, Charset.named("english_36"), 25)
+
+
+def test_another_position_grid_is_refused(tmp_path, released_size):
+    weights.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    with pytest.raises(InputError, match="position embedding"):
+        weights.import_encoder(tmp_path / "maerec.pth", released_size.model_copy(update={"position_grid": "layout"}))
+
+
+class Harm:
+    """Unpickling this would run a command."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch harm_was_done",)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": {}, "args": Harm()}, "bad.pth")
+    with pytest.raises(InputError, match="cannot be read|not a checkpoint that can be read safely"):
+        weights.read_checkpoint(tmp_path / "bad.pth")
+    assert not (tmp_path / "harm_was_done").exists()
+
+
+def test_files_that_are_no_checkpoints_get_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="there is no checkpoint at"):
+        weights.read_checkpoint(tmp_path / "absent.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        weights.read_checkpoint(tmp_path / "text.pth")
+    torch.save({"model": {"conv1.weight": torch.zeros(1)}, "args": argparse.Namespace()}, tmp_path / "resnet.pth")
+    tensors = weights.read_checkpoint(tmp_path / "resnet.pth")
+    with pytest.raises(InputError, match=r"conv1\.weight: of no known layout"):
+        weights.layout_of(tensors, tmp_path / "resnet.pth")
+
+
+def test_a_model_that_the_released_code_cannot_express_is_not_exported(tmp_path, columns_size, released_size):
+    with pytest.raises(InputError, match="square position grid only"):
+        weights.export_released(Encoder(columns_size), tmp_path / "x.pth")
+    with pytest.raises(InputError, match="no CTC head"):
+        weights.export_released(Recognizer(released_size, ENGLISH, "ctc"), tmp_path / "x.pth")
+
+
+def test_a_damaged_folder_and_a_wrong_kind_get_a_sentence(tmp_path, released_size):
+    weights.save_model(tmp_path / "encoder", Encoder(released_size))
+    with pytest.raises(InputError, match="kind 'encoder', and 'recognizer' is wanted"):
+        weights.load_recognizer(tmp_path / "encoder")
+    tensors = tmp_path / "encoder" / "model.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged"):
+        weights.load_encoder(tmp_path / "encoder")
+
+
+def test_fixed_tables_are_not_stored(tmp_path, released_size):
+    weights.save_model(tmp_path, Encoder(released_size))
+    assert "pos_embed" not in load_file(tmp_path / "model.safetensors")
