@@ -322,3 +322,27 @@ def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
         pretraining=chosen.pretraining,
         finetuning=chosen.finetuning,
     )
+
+
+def resolve_finetuning(
+    parameters: Mapping[str, Any] | Parameters, pretraining_recipe: Mapping[str, Any] | Recipe
+) -> Recipe:
+    """The recipe of a recogniser: what its encoder was pre-trained with, and how it is fine-tuned now.
+
+    Args:
+        parameters: of this run, as for `resolve_recipe`.
+        pretraining_recipe: written beside the encoder.
+
+    Errors: InputError if the parameters ask for an encoder of other sizes than the one that was pre-trained.
+    """
+    asked = resolve_recipe(parameters)
+    made = pretraining_recipe if isinstance(pretraining_recipe, Recipe) else Recipe.model_validate(pretraining_recipe)
+    sizes, made_sizes = asked.model.model_dump(), made.model.model_dump()
+    other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
+    if other:
+        raise InputError(
+            f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs in "
+            f"{', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
+        )
+    chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
+    return made.model_copy(update=chosen)

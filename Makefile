@@ -1,0 +1,44 @@
+# What each target does in one line stands in README.md, for whoever has no make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+
+.PHONY: run test lint install install-test viz clean help
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: install  ## Everything on the embedded sample: install, pre-train, fine-tune, evaluate, report
+	$(BIN)/kedro run
+
+test: install-test lint  ## Linters, import contracts, types, tests
+	$(BIN)/pytest
+
+lint: install-test  ## Linters, import contracts, types
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+viz: install  ## Draw the pipelines in the browser
+	$(BIN)/kedro viz run
+
+install: $(VENV)/.installed  ## Make .venv with the project in it
+
+install-test: $(VENV)/.installed-test  ## The same, with what the tests need
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --quiet -e .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:  ## Remove the environment, the caches and what tools built; data and results stay
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

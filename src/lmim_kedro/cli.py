@@ -1,0 +1,72 @@
+"""The project's own `kedro run`: Kedro's, except that a user's mistake ends in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
+
+from lmim_kedro.errors import InputError
+
+# These log a failure (its text, nodes to resume from) before the exception arrives here.
+FAILURE_LOGGERS = (
+    "kedro.pipeline.node",
+    *(f"kedro.runner.{kind}_runner" for kind in ("sequential", "thread", "parallel")),
+)
+
+_KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name="lmim-kedro")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Find the InputError that an exception is or was raised from: Kedro wraps what datasets raise."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
+
+
+class _Held(logging.Filter):
+    """Keeps back what loggers say until it is known whether anyone should read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.records.append(record)
+        return False
+
+
+def _run(**options: Any) -> Any:
+    held = _Held()
+    for name in FAILURE_LOGGERS:
+        logging.getLogger(name).addFilter(held)
+    sentence = None
+    try:
+        return _KEDROS_RUN(**options)
+    except Exception as error:
+        sentence = input_error(error)
+        if sentence is None:
+            raise
+    finally:
+        for name in FAILURE_LOGGERS:
+            logging.getLogger(name).removeFilter(held)
+        if sentence is None:
+            for record in held.records:
+                logging.getLogger(record.name).handle(record)
+    click.secho(str(sentence), fg="red", err=True)
+    raise click.exceptions.Exit(1)
+
+
+run = copy.copy(kedro_run)
+run.callback = _run
+cli.add_command(run)

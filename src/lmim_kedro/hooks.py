@@ -1,0 +1,115 @@
+"""What happens around every run: inputs are checked before it, its steps are named, its results are listed."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from time import perf_counter
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import AbstractDataset, CatalogProtocol, MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.pipeline_registry import STAGES
+
+log = logging.getLogger(__name__)
+
+
+class RunHooks:
+    """One line per step while a pipeline runs, and a sentence where it cannot."""
+
+    def __init__(self) -> None:
+        self._steps: list[str] = []
+        self._begun = 0
+        self._start = 0.0
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Refuse to start a pipeline whose inputs are not there yet. Errors: InputError with the command to run."""
+        # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
+        if not run_params.get("only_missing_outputs"):
+            require_inputs(run_params, pipeline, catalog)
+        self._steps = [node.name for node in pipeline.nodes]
+        self._begun, self._start = 0, perf_counter()
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Say which step begins."""
+        self._begun += 1
+        of = f"/{len(self._steps)}" if self._steps else ""  # a process of ParallelRunner does not know how many
+        log.info("step %d%s: %s", self._begun, of, node.name)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Say how long it took and where the results are."""
+        steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
+        log.info("%s in %.0f s", steps, perf_counter() - self._start)
+        for name in sorted(pipeline.outputs()):
+            if path := place_of(catalog.get(name), run_params["project_path"]):
+                log.info("%s: %s", name, path)
+
+
+def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check that what other pipelines make for this one exists; raw inputs are their datasets' own business.
+
+    Errors: InputError naming the dataset, its place and the command that makes it: of the earliest stage first.
+    """
+    missing = [
+        (STAGES.index(stage), name, stage, place)
+        for name in sorted(pipeline.inputs())
+        if (stage := _producer(name)) and (place := _missing_place(catalog.get(name), run_params["project_path"]))
+    ]
+    if missing:
+        _, name, stage, place = min(missing)
+        env = run_params.get("env") or catalog["params:env"].load()
+        first = command(stage, env, run_params.get("runtime_params") or {})
+        raise InputError(f'"{name}" at {place} is not there yet: run `{first}` first')
+
+
+def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:
+    """The command line that runs one stage in an environment, with the parameters given to this run."""
+    words = ["kedro", "run", f"--env={env}", f"--pipelines={stage}"]
+    if given := list(_flat(runtime_params)):
+        words.append(f"--params={','.join(given)}")
+    return shlex.join(words)
+
+
+def place_of(dataset: AbstractDataset | None, project: str | Path) -> str | None:
+    """Where a dataset keeps its data, relative to the project; None for one that does not say, or keeps nothing."""
+    described = {} if dataset is None or isinstance(dataset, MemoryDataset) else dataset._describe()
+    place = described.get("filepath", described.get("path"))
+    if not isinstance(place, str | PurePath):
+        return None
+    path = Path(place)
+    return str(path.relative_to(project) if path.is_relative_to(project) else path)
+
+
+def _producer(name: str) -> str | None:
+    """The stage whose pipeline makes a dataset."""
+    return next((stage for stage in STAGES if stage in pipelines and name in pipelines[stage].all_outputs()), None)
+
+
+def _missing_place(dataset: AbstractDataset | None, project: str | Path) -> str | None:
+    """Where the data of a dataset should be and is not; None if it is there or kept in memory."""
+    place = place_of(dataset, project)
+    if dataset is None or isinstance(dataset, MemoryDataset):
+        return None
+    if type(dataset)._exists is AbstractDataset._exists:  # cannot tell, and would say no
+        exists = place is None or (Path(project) / place).exists()
+    else:
+        exists = dataset.exists()
+    return None if exists else place or "its place"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}={'null' if value is None else value}"

@@ -1,0 +1,41 @@
+"""Nodes of the evaluate stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmim_kedro.params import EvaluationParams, TrainingParams
+
+
+def read_benchmarks(recognizer: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+    """What the recogniser reads in every crop of every benchmark."""
+    from lmim_kedro.models.reading import read_store
+    from lmim_kedro.training.device import pick_device, use_threads
+
+    use_threads(training.threads)
+    return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device))
+
+
+def judge(readings: Any, manifest: Any) -> Any:
+    """Readings with their verdicts by each metric, and with what the manifest knows of the crop."""
+    from lmim_kedro.scoring.metrics import judge_readings
+
+    return judge_readings(readings, manifest)
+
+
+def look(encoder: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+    """Attention of the pre-trained encoder's last block on a few benchmark crops (paper, Figure 3)."""
+    import numpy as np
+
+    from lmim_kedro.models.reading import attention_maps
+    from lmim_kedro.training.device import pick_device
+
+    chosen = np.linspace(0, len(crops) - 1, min(evaluation.attention_crops, len(crops))).astype(int)
+    return attention_maps(encoder, crops, chosen, evaluation.attention_queries, pick_device(training.device))
+
+
+def note_facts(recognizer: Any, training: TrainingParams) -> dict[str, Any]:
+    """Where the numbers come from: versions, machine, model size, commit."""
+    from lmim_kedro.reporting.facts import run_facts
+
+    return run_facts(recognizer, training.device)

@@ -1,0 +1,22 @@
+"""The evaluate stage: recogniser and benchmarks -> predictions."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lmim_kedro.pipelines.evaluate.nodes import judge, look, note_facts, read_benchmarks
+
+
+def create_pipeline() -> Pipeline:
+    """A recogniser and benchmark crops in, judged predictions out."""
+    return pipeline(
+        [
+            node(
+                read_benchmarks,
+                ["recognizer", "benchmarks.crops", "params:evaluation", "params:training"],
+                "readings",
+                name="read_benchmarks",
+            ),
+            node(judge, ["readings", "benchmarks.manifest"], "predictions", name="judge"),
+            node(look, ["encoder", "benchmarks.crops", "params:evaluation", "params:training"], "attention", name="look"),
+            node(note_facts, ["recognizer", "params:training"], "run_facts", name="note_facts"),
+        ]
+    )

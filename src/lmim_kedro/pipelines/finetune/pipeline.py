@@ -1,0 +1,20 @@
+"""The finetune stage: encoder -> recogniser."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
+
+
+def create_pipeline() -> Pipeline:
+    """Labelled crops and a pre-trained encoder in, a recogniser out."""
+    return pipeline(
+        [
+            node(resolve_recipe, ["parameters", "pretraining_recipe"], "recipe", name="resolve_recipe"),
+            node(
+                finetune,
+                ["finetuning.crops", "encoder", "recipe", "params:training", "training_state"],
+                ["recognizer", "finetuning_metrics"],
+                name="finetune",
+            ),
+        ]
+    )

@@ -1,0 +1,29 @@
+"""Nodes of the pretrain stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmim_kedro.params import Recipe, TrainingParams, resolve_recipe
+
+
+def resolve_pretraining(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of this run, defaults and variant merged: written beside the checkpoints."""
+    return resolve_recipe(parameters).model_dump(mode="json")
+
+
+def make_teacher(crops: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
+    """The frozen encoder whose features are predicted, and the metrics of its training."""
+    from lmim_kedro.training import pretraining
+
+    return pretraining.make_teacher(crops, Recipe(**recipe), training, state)
+
+
+def pretrain(
+    crops: Any, teacher: Any, recipe: dict[str, Any], training: TrainingParams, state: Any
+) -> tuple[Any, Any, Any]:
+    """The pre-trained model, its encoder alone, and the metrics of its training."""
+    from lmim_kedro.training import pretraining
+
+    model, metrics = pretraining.pretrain(crops, teacher, Recipe(**recipe), training, state)
+    return model, model.encoder, metrics

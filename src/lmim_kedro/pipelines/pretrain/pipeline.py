@@ -1,0 +1,26 @@
+"""The pretrain stage: recipe -> teacher -> LMIM."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lmim_kedro.pipelines.pretrain.nodes import make_teacher, pretrain, resolve_pretraining
+
+
+def create_pipeline() -> Pipeline:
+    """Crops and a recipe in, a pre-trained encoder out."""
+    return pipeline(
+        [
+            node(resolve_pretraining, "parameters", "pretraining_recipe", name="resolve_pretraining"),
+            node(
+                make_teacher,
+                ["pretraining.crops", "pretraining_recipe", "params:training", "training_state"],
+                ["teacher", "teacher_metrics"],
+                name="make_teacher",
+            ),
+            node(
+                pretrain,
+                ["pretraining.crops", "teacher", "pretraining_recipe", "params:training", "training_state"],
+                ["lmim", "encoder", "pretraining_metrics"],
+                name="pretrain",
+            ),
+        ]
+    )

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf.errors import InterpolationResolutionError
+
+from lmim_kedro.config import ConfigLoader
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import Parameters, resolve_finetuning, resolve_recipe
+
+
+@pytest.fixture
+def conf(project: Path, tmp_path: Path) -> Path:
+    """The base parameters of the project with an environment `small` and a catalog of one entry."""
+    conf = tmp_path / "conf"
+    (conf / "small").mkdir(parents=True)
+    (conf / "base").mkdir()
+    for file in (project / "conf" / "base").glob("parameters*.yml"):
+        shutil.copy(file, conf / "base")
+    (conf / "base" / "catalog.yml").write_text(
+        "encoder: {type: MemoryDataset, filepath: '${env:}/${parameter:variant}/${parameter:pretraining.mask_ratio}'}\n"
+    )
+    return conf
+
+
+def loader(conf: Path, env: str = "small", **given: Any) -> ConfigLoader:
+    merge = {"parameters": "soft", "globals": "soft"}
+    return ConfigLoader(conf, env, given, base_env="base", default_run_env="small", merge_strategy=merge)
+
+
+def write(conf: Path, **values: Any) -> None:
+    (conf / "small" / "parameters.yml").write_text(yaml.safe_dump(values))
+
+
+def refusal(conf: Path, **given: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        loader(conf, **given)["parameters"]
+    return str(caught.value)
+
+
+def test_environment_overrides_base_value_by_value(conf: Path) -> None:
+    write(conf, pretraining={"mask_ratio": 0.7})
+    pretraining = loader(conf)["parameters"]["pretraining"]
+    assert pretraining["mask_ratio"] == 0.7
+    assert pretraining["masking"] == "random"
+    assert pretraining["optimisation"]["batch_size"] == 512
+
+
+def test_variant_overrides_environment_and_command_line_overrides_variant(conf: Path) -> None:
+    write(conf, pretraining={"mask_ratio": 0.7})
+    pretraining = loader(conf, variant="mask_block_60")["parameters"]["pretraining"]
+    assert (pretraining["masking"], pretraining["mask_ratio"]) == ("block", 0.6)
+    pretraining = loader(conf, variant="mask_block_60", pretraining={"mask_ratio": 0.5})["parameters"]["pretraining"]
+    assert (pretraining["masking"], pretraining["mask_ratio"]) == ("block", 0.5)
+
+
+def test_variant_chosen_in_an_environment_applies(conf: Path) -> None:
+    write(conf, variant="mim")
+    parameters = loader(conf)["parameters"]
+    assert parameters["variant"] == "mim"
+    assert parameters["pretraining"]["method"] == "mim"
+
+
+def test_parameters_are_plain_values_that_a_reader_cannot_spoil(conf: Path) -> None:
+    config = loader(conf)
+    first = config["parameters"]
+    assert type(first) is dict and type(first["pretraining"]) is dict
+    first["pretraining"]["mask_ratio"] = 0.1
+    assert config["parameters"]["pretraining"]["mask_ratio"] == 0.8
+
+
+def test_null_on_the_command_line_takes_a_default_away(conf: Path) -> None:
+    given = {"optimisation": {"epochs": None, "steps": 5}}
+    assert loader(conf, pretraining=given)["parameters"]["pretraining"]["optimisation"]["steps"] == 5
+    message = refusal(conf, pretraining={"optimisation": {"steps": 5}})
+    assert message.startswith("`pretraining.optimisation` ") and "both found" in message
+
+
+@pytest.mark.parametrize("source", ["command line", "environment"])
+@pytest.mark.parametrize(
+    ("given", "name", "close"),
+    [
+        ({"pretraining": {"mask_rtio": 0.5}}, "pretraining.mask_rtio", "pretraining.mask_ratio"),
+        ({"pretrainig": {"mask_ratio": 0.5}}, "pretrainig", "pretraining"),
+        ({"mask_ratio": 0.5}, "mask_ratio", "pretraining.mask_ratio"),
+        ({"models": {"vit_small": {"dpth": 3}}}, "models.vit_small.dpth", "models.vit_small.depth"),
+        (
+            {"view_presets": {"medium": {"jitter": {"hew": 1}}}},
+            "view_presets.medium.jitter.hew",
+            "view_presets.medium.jitter.hue",
+        ),
+        (
+            {"pretraining": {"teacher": {"optimisation": {"bach_size": 8}}}},
+            "pretraining.teacher.optimisation.bach_size",
+            "pretraining.teacher.optimisation.batch_size",
+        ),
+        (
+            {"variants": {"mim": {"pretraining": {"metod": "mim"}}}},
+            "variants.mim.pretraining.metod",
+            "variants.mim.pretraining.method",
+        ),
+        ({"variants": {"mim": {"vews": {}}}}, "variants.mim.vews", "variants.mim.views"),
+    ],
+)
+def test_misspelt_name_is_refused_with_the_closest_known_one(
+    conf: Path, given: dict[str, Any], name: str, close: str, source: str
+) -> None:
+    if source == "environment":
+        write(conf, **given)
+        given = {}
+    message = refusal(conf, **given)
+    assert message.startswith(f"`{name}` is not a parameter (did you mean `{close}`?)")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "beginning"),
+    [
+        (
+            {"variant": "mask_blok_60"},
+            "`variant` is 'mask_blok_60', which is not defined (did you mean `mask_block_60`?)",
+        ),
+        ({"model": "vit_smal"}, "`model` is 'vit_smal', which is not defined (did you mean `vit_small`?)"),
+        ({"views": {"preset": "stong"}}, "`views.preset` is 'stong', which is not defined (did you mean `strong`?)"),
+        (
+            {"variants": {"mim": {"views": {"preset": "stong"}}}},
+            "`variants.mim.views.preset` is 'stong', which is not defined (did you mean `strong`?)",
+        ),
+        (
+            {"variants": {"mim": {"model": "vit"}}},
+            "`variants.mim.model` is 'vit', which is not defined",
+        ),
+    ],
+)
+def test_unknown_preset_is_refused_with_the_names_there_are(conf: Path, given: dict[str, Any], beginning: str) -> None:
+    message = refusal(conf, **given)
+    assert message.startswith(beginning)
+    assert "choose one of " in message
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"pretraining": {"masking": "blok"}},
+            "`pretraining.masking` is 'blok' (did you mean `block`?), but it must be 'random' or 'block'",
+        ),
+        (
+            {"pretraining": {"mask_ratio": 1.5}},
+            "`pretraining.mask_ratio` is 1.5, but it should be less than 1 (share of patches removed, Table 5)",
+        ),
+        (
+            {"variants": {"mim": {"pretraining": {"mask_ratio": 2}}}},
+            "`variants.mim.pretraining.mask_ratio` is 2, but it should be less than 1 "
+            "(share of patches removed, Table 5)",
+        ),
+        ({"variants": {"mim": None}}, "`variants.mim` is None, but it must map parameters to values; {} for none"),
+        ({"views": 5}, "`views` is 5, but it must hold preset, sheet_crops, sheet_views, materialize"),
+    ],
+)
+def test_value_that_is_not_allowed_is_refused_with_what_is(conf: Path, given: dict[str, Any], message: str) -> None:
+    assert refusal(conf, **given) == message
+
+
+def test_missing_parameter_is_named(conf: Path) -> None:
+    file = conf / "base" / "parameters_pretraining.yml"
+    values = yaml.safe_load(file.read_text())
+    del values["pretraining"]["teacher"]["optimisation"]["base_learning_rate"]
+    file.write_text(yaml.safe_dump(values))
+    message = refusal(conf)
+    assert message.startswith("`pretraining.teacher.optimisation.base_learning_rate` is missing (at 256 crops a step")
+
+
+def test_command_line_repairs_what_an_environment_leaves_broken(conf: Path) -> None:
+    write(conf, pretraining={"optimisation": {"steps": 5}})
+    assert loader(conf, pretraining={"optimisation": {"epochs": None}})["parameters"]["variant"] == "lmim"
+
+
+def test_unknown_environment_is_refused_with_the_folders_there_are(conf: Path) -> None:
+    with pytest.raises(InputError, match=r"no environment `smal` \(did you mean `small`\?\).* has base, small; choose"):
+        loader(conf, env="smal")
+
+
+def test_file_that_is_no_yaml_is_named(conf: Path) -> None:
+    (conf / "small" / "parameters.yml").write_text("pretraining: [1,")
+    assert "small/parameters.yml" in refusal(conf)
+
+
+def test_environment_is_a_parameter_that_only_the_loader_sets(conf: Path) -> None:
+    assert loader(conf)["parameters"]["env"] == "small"
+    write(conf, env="other")
+    assert refusal(conf) == "`env` is given as 'other': choose the environment with --env instead"
+
+
+def test_catalog_paths_carry_environment_and_parameters_of_their_own_loader(conf: Path) -> None:
+    (conf / "large").mkdir()
+    first = loader(conf, variant="mask_block_60")
+    second = loader(conf, env="large", pretraining={"mask_ratio": 0.5})
+    assert second["catalog"]["encoder"]["filepath"] == "large/lmim/0.5"
+    assert first["catalog"]["encoder"]["filepath"] == "small/mask_block_60/0.6"
+
+
+def test_catalog_that_asks_for_an_unknown_parameter_says_which(conf: Path) -> None:
+    (conf / "small" / "catalog.yml").write_text("x: {type: MemoryDataset, filepath: '${parameter:pretraining.mask}'}")
+    with pytest.raises(InterpolationResolutionError, match=r"the catalog asks for \$\{parameter:pretraining.mask\}"):
+        loader(conf)["catalog"]
+
+
+def test_wrong_parameter_is_refused_when_the_catalog_is_read_first(conf: Path) -> None:
+    with pytest.raises(InputError, match="`mask_ratio` is not a parameter"):
+        loader(conf, mask_ratio=0.5)["catalog"]
+
+
+def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:
+    parameters = loader(conf, variant="views_strong", model="vit_tiny", seed=3)["parameters"]
+    recipe = resolve_recipe(parameters)
+    assert (recipe.variant, recipe.env, recipe.seed, recipe.model_name) == ("views_strong", "small", 3, "vit_tiny")
+    assert recipe.model.width == 192
+    assert recipe.views_name == "strong" and recipe.views.pick == (2, 5)
+    assert recipe == resolve_recipe(Parameters.model_validate(parameters))
+
+
+def test_recipe_of_a_recogniser_keeps_how_its_encoder_was_pretrained(conf: Path) -> None:
+    before = resolve_recipe(loader(conf, variant="mask_block_60")["parameters"]).model_dump(mode="json")
+    now = {"pretraining": {"mask_ratio": 0.5}, "finetuning": {"decoder": "ctc"}}
+    recipe = resolve_finetuning(loader(conf, variant="mask_block_60", **now)["parameters"], before)
+    assert (recipe.pretraining.mask_ratio, recipe.finetuning.decoder) == (0.6, "ctc")
+
+
+def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -> None:
+    before = resolve_recipe(loader(conf)["parameters"]).model_dump(mode="json")
+    with pytest.raises(
+        InputError, match="`model` is 'vit_tiny', but the encoder was pre-trained as 'vit_small'.*width"
+    ):
+        resolve_finetuning(loader(conf, model="vit_tiny")["parameters"], before)

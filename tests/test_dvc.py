@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from lmim_kedro.pipeline_registry import STAGES, register_pipelines
+
+VARIABLES = {
+    "env": "mini",
+    "variants": ["lmim", "mask_block_60"],
+    "seeds": [0, 1],
+    "report_seed": 1,
+    "paths": {"raw": "data/01_raw"},
+}
+
+
+@pytest.fixture(scope="module")
+def stages(project: Path, tmp_path_factory: pytest.TempPathFactory) -> list[PipelineStage]:
+    """The stages of dvc.yaml, for two variants and two seeds of an environment that is not the default."""
+    folder = tmp_path_factory.mktemp("dvc")
+    shutil.copy(project / "dvc.yaml", folder)
+    (folder / "conf").mkdir()
+    (folder / "conf" / "dvc.yml").write_text(yaml.safe_dump(VARIABLES))
+    return list(Repo.init(str(folder), no_scm=True).index.stages)
+
+
+def pipeline_of(stage: PipelineStage) -> str:
+    return stage.name.partition("@")[0]
+
+
+def options(stage: PipelineStage) -> dict[str, str]:
+    found = re.fullmatch(r"kedro run --env=(\S+) --pipelines=(\S+)(?: --params=(\S+))?", stage.cmd)
+    assert found, stage.cmd
+    params = dict(item.split("=") for item in (found[3] or "").split(",") if item)
+    return {"env": found[1], "pipelines": found[2], **params}
+
+
+def data(paths: list[Any]) -> list[PurePosixPath]:
+    return [PurePosixPath(path.def_path) for path in paths if path.def_path.startswith("data/")]
+
+
+def catalog_paths(project: Path, stage: PipelineStage) -> dict[str, PurePosixPath]:
+    """Dataset -> its path, as the catalog has it for the options of a stage's command."""
+    bootstrap_project(project)
+    given = options(stage)
+    runtime: dict[str, Any] = {"variant": given["variant"]} if "variant" in given else {}
+    if "seed" in given:
+        runtime["seed"] = int(given["seed"])
+    with KedroSession.create(project, env=given["env"], runtime_params=runtime, save_on_close=False) as session:
+        catalog = session.load_context().config_loader["catalog"]
+    return {name: PurePosixPath(entry["filepath"]) for name, entry in catalog.items() if "filepath" in entry}
+
+
+def covers(outer: list[PurePosixPath], path: PurePosixPath) -> bool:
+    return any(path.is_relative_to(each) for each in outer)
+
+
+def test_every_pipeline_is_a_stage_and_runs_alone(stages: list[PipelineStage]) -> None:
+    assert {pipeline_of(stage) for stage in stages} == set(STAGES)
+    for stage in stages:
+        assert options(stage)["env"] == "mini"
+        assert options(stage)["pipelines"] == pipeline_of(stage)
+
+
+def test_training_is_done_for_every_variant_and_seed(stages: list[PipelineStage]) -> None:
+    for name, count in (("ingest", 1), ("views", 2), ("pretrain", 4), ("finetune", 4), ("evaluate", 4), ("report", 2)):
+        assert sum(pipeline_of(stage) == name for stage in stages) == count, name
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_outs_are_what_the_catalog_lets_the_pipeline_write(
+    project: Path, stages: list[PipelineStage], name: str
+) -> None:
+    made = register_pipelines()[name].all_outputs()
+    for stage in (stage for stage in stages if pipeline_of(stage) == name):
+        paths, outs = catalog_paths(project, stage), data(stage.outs)
+        written = [paths[dataset] for dataset in made if dataset in paths]
+        assert written
+        for path in written:
+            assert covers(outs, path), f"{stage.name} does not list {path}"
+        for out in outs:
+            assert any(path.is_relative_to(out) for path in written), f"{stage.name} lists {out}, which nothing writes"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_are_what_the_catalog_lets_the_pipeline_read_from_earlier_stages(
+    project: Path, stages: list[PipelineStage], name: str
+) -> None:
+    pipelines = register_pipelines()
+    made_before = {dataset for stage in STAGES for dataset in pipelines[stage].all_outputs()}
+    for stage in (stage for stage in stages if pipeline_of(stage) == name):
+        paths, deps = catalog_paths(project, stage), data(stage.deps)
+        read = [paths[dataset] for dataset in pipelines[name].inputs() & made_before if dataset in paths]
+        for path in read:
+            assert covers(deps, path), f"{stage.name} does not depend on {path}"
+        for dep in deps:
+            raw = dep.is_relative_to("data/01_raw")
+            assert raw or any(path.is_relative_to(dep) for path in read), f"{stage.name} does not read {dep}"
+
+
+def test_packed_stores_stay_out_of_the_cache(stages: list[PipelineStage]) -> None:
+    outs = [out for stage in stages for out in stage.outs if PurePosixPath(out.def_path).name == "crops"]
+    assert len(outs) == 3
+    assert not any(out.use_cache for out in outs)
+
+
+def test_code_and_configuration_that_stages_depend_on_exist(project: Path, stages: list[PipelineStage]) -> None:
+    for stage in stages:
+        for dep in stage.deps:
+            if not dep.def_path.startswith("data/"):
+                assert (project / dep.def_path).exists(), f"{stage.name} depends on {dep.def_path}"
+
+
+def test_parameter_files_hold_no_resolvers(project: Path) -> None:
+    for file in [*(project / "conf").glob("*/parameters*.yml"), project / "conf" / "dvc.yml"]:
+        assert "${" not in file.read_text("utf-8"), f"`dvc exp run -S` fails on {file}"
+
+
+def test_variables_name_an_environment_and_variants_that_exist(project: Path) -> None:
+    variables = yaml.safe_load((project / "conf" / "dvc.yml").read_text("utf-8"))
+    assert variables.keys() == VARIABLES.keys()
+    assert (project / "conf" / variables["env"]).is_dir()
+    written = yaml.safe_load((project / "conf" / "base" / "parameters_variants.yml").read_text("utf-8"))
+    assert set(variables["variants"]) <= set(written["variants"])
+    assert variables["report_seed"] in variables["seeds"]

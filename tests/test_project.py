@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
+
+from lmim_kedro.pipeline_registry import STAGES, register_pipelines
+
+LAYERS = {"raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"}
+ENVIRONMENTS = ("base", "sample", "mini", "union14m", "chinese")
+
+
+@pytest.fixture(scope="module")
+def pipelines() -> dict[str, Pipeline]:
+    return register_pipelines()
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def context(request: pytest.FixtureRequest, project: Path) -> Iterator[KedroContext]:
+    bootstrap_project(project)
+    with KedroSession.create(project, env=request.param, save_on_close=False) as session:
+        yield session.load_context()
+
+
+def stored(pipeline: Pipeline) -> set[str]:
+    return {name for name in pipeline.datasets() if name != "parameters" and not name.startswith("params:")}
+
+
+def test_six_stages_and_the_default_of_all_are_registered(pipelines: dict[str, Pipeline]) -> None:
+    assert list(pipelines) == ["__default__", "ingest", "views", "pretrain", "finetune", "evaluate", "report"]
+    assert set(pipelines["__default__"].nodes) == {node for stage in STAGES for node in pipelines[stage].nodes}
+
+
+def test_no_two_stages_make_the_same_dataset(pipelines: dict[str, Pipeline]) -> None:
+    made = [name for stage in STAGES for name in pipelines[stage].all_outputs()]
+    assert len(made) == len(set(made))
+
+
+def test_stages_flow_one_way(pipelines: dict[str, Pipeline]) -> None:
+    for place, stage in enumerate(STAGES):
+        later = {name for after in STAGES[place + 1 :] for name in pipelines[after].all_outputs()}
+        assert not later & stored(pipelines[stage])
+
+
+def test_listing_pipelines_imports_nothing_heavy(project: Path) -> None:
+    code = (
+        "import sys; from lmim_kedro.pipeline_registry import register_pipelines; register_pipelines();"
+        "heavy = {'torch', 'torchvision', 'timm', 'cv2', 'pandas', 'numpy', 'matplotlib', 'lmdb'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project / "src", capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_type_hints_of_every_node_resolve(pipelines: dict[str, Pipeline]) -> None:
+    for node in pipelines["__default__"].nodes:
+        get_type_hints(node.func)
+
+
+def test_every_environment_has_every_dataset_of_every_stage(
+    context: KedroContext, pipelines: dict[str, Pipeline]
+) -> None:
+    config: dict[str, Any] = context.config_loader["catalog"]
+    catalog = context.catalog
+    missing = {name for name in pipelines["__default__"].inputs() if name not in catalog}
+    assert not missing
+    for name in config:
+        assert catalog.get(name) is not None
+    for stage in STAGES:  # so that each runs alone
+        assert pipelines[stage].inputs() <= set(catalog.keys()), stage
+
+
+def test_every_dataset_has_a_layer_and_an_owner(context: KedroContext, pipelines: dict[str, Pipeline]) -> None:
+    used = stored(pipelines["__default__"])
+    for name, entry in context.config_loader["catalog"].items():
+        assert entry.get("metadata", {}).get("kedro-viz", {}).get("layer") in LAYERS, name
+        assert name in used, f"no pipeline uses {name}"
+
+
+def test_project_is_configured_for_this_kedro_and_sends_nothing(project: Path) -> None:
+    facts = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
+    assert facts["tool"]["kedro"]["package_name"] == "lmim_kedro"
+    assert (project / ".telemetry").read_text().strip() == "consent: false"
+    assert (project / "conf" / "local" / ".gitkeep").is_file()
+    assert "Version 2.0, January 2004" in (project / "LICENSE").read_text("utf-8")
+
+
+def test_torch_and_torchvision_are_pinned_to_a_pair(project: Path) -> None:
+    needed = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert {"torch>=2.13,<2.14", "torchvision>=0.28,<0.29"} <= set(needed)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node, pipeline
+from kedro_datasets.json import JSONDataset
+
+from lmim_kedro import hooks
+from lmim_kedro.errors import InputError
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def both(first: Any, second: Any) -> Any:
+    return first, second
+
+
+STAGES: dict[str, Pipeline] = {
+    "ingest": pipeline([node(same, "raw", "crops", name="read")]),
+    "pretrain": pipeline([node(same, "crops", "encoder", name="train")]),
+    "finetune": pipeline([node(both, ["crops", "encoder"], "recognizer", name="tune")]),
+}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
+    monkeypatch.setattr(hooks, "pipelines", STAGES)
+    names = ("raw", "crops", "encoder", "recognizer")
+    files = {name: JSONDataset(filepath=str(tmp_path / "data" / f"{name}.json")) for name in names}
+    return DataCatalog({**files, "params:env": MemoryDataset("small")})
+
+
+def run_params(tmp_path: Path, **given: Any) -> dict[str, Any]:
+    return {"project_path": str(tmp_path), "env": None, "runtime_params": {}, **given}
+
+
+def test_missing_input_names_the_command_of_the_earliest_stage(catalog: DataCatalog, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        hooks.require_inputs(run_params(tmp_path), STAGES["finetune"], catalog)
+    assert str(caught.value) == (
+        '"crops" at data/crops.json is not there yet: run `kedro run --env=small --pipelines=ingest` first'
+    )
+    catalog.save("crops", [1])
+    with pytest.raises(
+        InputError, match=r'"encoder" at data/encoder.json .* `kedro run --env=small --pipelines=pretrain` first'
+    ):
+        hooks.require_inputs(run_params(tmp_path), STAGES["finetune"], catalog)
+
+
+def test_command_keeps_the_environment_and_parameters_of_the_run(catalog: DataCatalog, tmp_path: Path) -> None:
+    given = {"variant": "mim", "pretraining": {"mask_ratio": 0.5, "teacher": {"path": None}}}
+    with pytest.raises(InputError) as caught:
+        hooks.require_inputs(run_params(tmp_path, env="mini", runtime_params=given), STAGES["pretrain"], catalog)
+    assert (
+        "run `kedro run --env=mini --pipelines=ingest "
+        "--params=variant=mim,pretraining.mask_ratio=0.5,pretraining.teacher.path=null` first"
+    ) in str(caught.value)
+
+
+def test_run_with_all_inputs_there_starts(catalog: DataCatalog, tmp_path: Path) -> None:
+    catalog.save("crops", [1])
+    hooks.require_inputs(run_params(tmp_path), STAGES["pretrain"], catalog)
+
+
+def test_what_the_run_makes_itself_need_not_be_there(catalog: DataCatalog, tmp_path: Path) -> None:
+    whole = sum(STAGES.values(), start=Pipeline([]))
+    hooks.require_inputs(run_params(tmp_path), whole, catalog)
+
+
+def test_raw_and_memory_inputs_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "pipelines", STAGES)
+    catalog = DataCatalog({"crops": MemoryDataset([1])})
+    hooks.require_inputs(run_params(tmp_path), STAGES["ingest"], catalog)
+    hooks.require_inputs(run_params(tmp_path), STAGES["pretrain"], catalog)
+
+
+def test_run_is_refused_before_its_first_node(catalog: DataCatalog, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        hooks.RunHooks().before_pipeline_run(run_params(tmp_path), STAGES["pretrain"], catalog)
+    only_missing = run_params(tmp_path, only_missing_outputs=True)
+    hooks.RunHooks().before_pipeline_run(only_missing, STAGES["pretrain"], catalog)
+
+
+def test_run_names_its_steps_and_says_where_the_results_are(
+    catalog: DataCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog.save("crops", [1])
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    run, made = hooks.RunHooks(), STAGES["pretrain"]
+    run.before_pipeline_run(run_params(tmp_path), made, catalog)
+    run.before_node_run(made.nodes[0])
+    run.after_pipeline_run(run_params(tmp_path), made, catalog)
+    assert caplog.messages == ["step 1/1: train", "1 step in 0 s", "encoder: data/encoder.json"]
