@@ -19,6 +19,8 @@ from torch import Tensor
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, RecognizerParams
 
 
@@ -59,12 +61,15 @@ def sizes(tensors: Mapping[str, Tensor], layout: str, heads: int | None = None) 
     )
 
 
-def import_file(source: Path, target: Path, charset: str, max_length: int, heads: int | None) -> str:
+def import_file(
+    source: Path, target: Path, charset: str, max_length: int, heads: int | None, encoder_only: bool
+) -> str:
     """Write a foreign checkpoint as a folder of this project; says what was loaded and what ignored."""
     tensors = weights.read_checkpoint(source)
     layout = weights.layout_of(tensors, source)
     model = sizes(tensors, layout, heads)
-    if layout == "lmim_recognizer":
+    module: Encoder | Recognizer
+    if layout == "lmim_recognizer" and not encoder_only:
         module, imported = weights.import_recognizer(source, model, Charset.named(charset), max_length)
     else:
         module, imported = weights.import_encoder(source, model)
@@ -113,6 +118,7 @@ def main() -> int:
         if name != "export":
             command.add_argument("--heads", type=int, help="attention heads of the encoder, if not 64 features each")
         if name == "import":
+            command.add_argument("--encoder", action="store_true", help="of a recogniser, the encoder only")
             command.add_argument("--charset", default="english_94", help="of a recogniser")
             command.add_argument("--max-length", type=int, default=25, help="of a recogniser; 40 for Chinese")
     given = parser.parse_args()
@@ -120,7 +126,9 @@ def main() -> int:
         if given.command == "inspect":
             print(inspect(given.file, given.heads))
         elif given.command == "import":
-            print(import_file(given.file, given.folder, given.charset, given.max_length, given.heads))
+            print(
+                import_file(given.file, given.folder, given.charset, given.max_length, given.heads, given.encoder)
+            )
         else:
             print(export_folder(given.folder, given.file))
     except InputError as error:

@@ -1,0 +1,1 @@
+"""Text crops: from files on disk to uint8 tensors."""

@@ -1,0 +1,161 @@
+"""Lists of crops as the field ships them, parsed to (file, label, fault): one entry for every line, readable or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from lmim_kedro.errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+)
+
+
+class Entry(NamedTuple):
+    """One line of a list: the image file as it stands there, its label, and what is wrong with either."""
+
+    file: str
+    label: str | None = None
+    fault: str | None = None
+
+
+def read_jsonl(path: Path) -> Iterator[Entry]:
+    """Union14M-L's and mmocr 0.x's annotation: one {"filename": ..., "text": ...} a line."""
+    return _by_line(path, _jsonl_entry, 'lines of {"filename": ..., "text": ...}')
+
+
+def read_icdar(path: Path) -> Iterator[Entry]:
+    """ICDAR's gt.txt: `word_1.png, "JOINT"`; the label may hold commas, quotes and escaped quotes."""
+    return _by_line(path, _icdar_entry, 'lines of word_1.png, "JOINT"')
+
+
+def read_tab_list(path: Path) -> Iterator[Entry]:
+    """The input of the usual create_lmdb scripts: `path<TAB>label`; the label may hold spaces."""
+    return _by_line(path, _tab_entry, "lines of path<TAB>label")
+
+
+def read_mmocr(path: Path) -> Iterator[Entry]:
+    """The annotation of mmocr 1.x: {"data_list": [{"img_path": ..., "instances": [{"text": ...}]}]}."""
+    try:
+        records = json.loads(path.read_bytes())["data_list"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{path} is not an mmocr annotation ({error!r}): {{"metainfo": ..., "data_list": [...]}} was expected'
+        ) from error
+    for number, record in enumerate(records, 1):
+        yield _mmocr_entry(number, record)
+
+
+def read_folder(path: Path) -> Iterator[Entry]:
+    """All image files below `path`, in the order of their names; links to folders are followed once."""
+    seen = set()
+    for folder, subfolders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders.sort()
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                yield _checked(Path(folder, name).relative_to(path).as_posix(), None)
+
+
+READERS: dict[str, Callable[[Path], Iterator[Entry]]] = {
+    "jsonl": read_jsonl,
+    "mmocr": read_mmocr,
+    "icdar": read_icdar,
+    "list": read_tab_list,
+    "folder": read_folder,
+}
+
+
+def _by_line(path: Path, parse: Callable[[str], Entry | None], expected: str) -> Iterator[Entry]:
+    """Yield an entry for each line that is not blank; a line that `parse` does not know becomes a fault.
+
+    Raises:
+        InputError: at the end, if `parse` knew none of the lines.
+    """
+    known, example = 0, ""
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, 1):
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            raw = raw.rstrip(b"\r\n")
+            if not raw.strip():
+                continue
+            text, fault = _decode(raw)
+            entry = parse(text)
+            if entry is None:
+                example = example or repr(text[:80])
+                yield Entry(f"line {number}", None, "bad line: expected " + expected)
+                continue
+            known += 1
+            yield Entry(entry.file, None, fault) if fault else entry
+    if not known:
+        raise InputError(f"no line of {path} could be read: {expected} were expected, {example or 'nothing'} was found")
+
+
+def _decode(raw: bytes) -> tuple[str, str | None]:
+    try:
+        return raw.decode("utf-8"), None
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", errors="replace"), "label not UTF-8"
+
+
+def _jsonl_entry(line: str) -> Entry | None:
+    try:
+        record = json.loads(line)
+        return _checked(record["filename"], record["text"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _icdar_entry(line: str) -> Entry | None:
+    file, comma, label = line.partition(",")
+    if not comma:
+        return None
+    label = label.strip()
+    if len(label) >= 2 and label[0] == label[-1] == '"':
+        label = re.sub(r'\\(["\\])', r"\1", label[1:-1])
+    return _checked(file.strip(), label)
+
+
+def _tab_entry(line: str) -> Entry | None:
+    file, tab, label = line.partition("\t")
+    return _checked(file.strip(), label) if tab else None
+
+
+def _mmocr_entry(number: int, record: Any) -> Entry:
+    try:
+        file, texts = record["img_path"], [instance["text"] for instance in record.get("instances", [])]
+        if len(texts) == 1:
+            return _checked(file, texts[0])
+        return Entry(file, None, f"{len(texts)} labels for one crop" if texts else "no label")
+    except (KeyError, TypeError, AttributeError):
+        return Entry(f"entry {number}", None, "bad line: expected img_path and instances with a text")
+
+
+def _checked(file: str, label: str | None) -> Entry:
+    """Return the entry with forward slashes, and with a fault if its label is no text that UTF-8 can hold."""
+    file = PurePosixPath(file.replace("\\", "/")).as_posix()
+    if not isinstance(label, str | None):
+        raise TypeError("a label is text")
+    if not _encodable(file):
+        return Entry(file.encode("utf-8", "backslashreplace").decode(), None, "bad line: file name not UTF-8")
+    if label is not None and not _encodable(label):
+        return Entry(file, None, "label not UTF-8")
+    return Entry(file, label)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""The manifest: a row for every crop that a source lists, stored or set aside, and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lmim_kedro.crops.store import ROWS_FILE, PackedStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema(
+    [
+        pa.field("source", NAMES, metadata={"what": "name in the catalog"}),
+        pa.field("key", pa.string(), metadata={"what": "LMDB key, or path of the file below the images' folder"}),
+        pa.field("width", pa.int32(), metadata={"what": "pixels, of the crop as it came"}),
+        pa.field("height", pa.int32(), metadata={"what": "pixels, of the crop as it came"}),
+        pa.field("bytes", pa.int32(), metadata={"what": "size of the crop as it came"}),
+        pa.field("format", NAMES, metadata={"what": "JPEG, PNG, WEBP ..."}),
+        pa.field("mode", NAMES, metadata={"what": "RGB, L, P, CMYK ... as Pillow names them"}),
+        pa.field("label", pa.string()),
+        pa.field("label_length", pa.int32(), metadata={"what": "characters (code points)"}),
+        pa.field("hash", pa.string(), metadata={"what": "BLAKE2b, 128 bits, of the bytes as they came"}),
+        pa.field("status", NAMES, metadata={"what": "ok or set aside"}),
+        pa.field("reason", pa.string(), metadata={"what": "why it was set aside: a phrase, after a colon its detail"}),
+        pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
+    ]
+)
+SUMMARY_COLUMNS = ("crops", "ok", "set_aside", "reasons", "labelled", "median_width", "median_height", "bytes")
+
+
+def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the manifest of a packed store, one table of at most 100,000 rows or so for each shard.
+
+    Args:
+        store: a whole store.
+        columns: names of SCHEMA; None: all.
+    """
+    for shard in store.shards:
+        table = pq.read_table(shard.folder / ROWS_FILE, columns=columns, schema=SCHEMA)
+        if "store_index" in table.column_names:
+            place = table.column_names.index("store_index")
+            table = table.set_column(place, SCHEMA.field("store_index"), pc.add(table["store_index"], shard.start))
+        yield table
+
+
+def write_manifest(tables: Iterable[pa.Table], path: Path) -> None:
+    """Write tables of SCHEMA into one Parquet file, a row group each; the file appears when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    try:
+        with pq.ParquetWriter(half, SCHEMA, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
+    """Return one row per source, and one for all if there are several.
+
+    Args:
+        manifest: the manifest as a frame, or its tables one by one, which takes little memory however long it is.
+
+    Returns:
+        `source` and SUMMARY_COLUMNS: crops listed; those ok and set aside, with `reasons` such as "2 truncated,
+        1 missing file"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
+    """
+    import pandas as pd
+
+    tables = [pa.Table.from_pandas(manifest, preserve_index=False)] if isinstance(manifest, pd.DataFrame) else manifest
+    crops = pa.concat_tables([_narrow(table) for table in tables]).unify_dictionaries().to_pandas()
+    rows = [_card(str(name), rows) for name, rows in crops.groupby("source", sort=False, observed=True)]
+    if len(rows) > 1:
+        rows.append(_card("all", crops))
+    return pd.DataFrame(rows, columns=["source", *SUMMARY_COLUMNS])
+
+
+def _narrow(table: pa.Table) -> pa.Table:
+    """Keep what a summary needs: a few bytes a row, however long the labels are."""
+    columns = {
+        "source": table["source"].cast(NAMES),
+        "ok": pc.equal(table["status"].cast(pa.string()), "ok"),
+        "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", "").dictionary_encode(),
+        "labelled": pc.is_valid(table["label_length"]),
+        **{name: table[name].cast(pa.int32()) for name in ("width", "height", "bytes")},
+    }
+    return pa.table(columns)
+
+
+def _card(name: str, crops: pd.DataFrame) -> dict[str, object]:
+    ok = crops[crops["ok"]]
+    reasons = crops["reason"].value_counts()
+    return {
+        "source": name,
+        "crops": len(crops),
+        "ok": len(ok),
+        "set_aside": len(crops) - len(ok),
+        "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count),
+        "labelled": int(ok["labelled"].sum()),
+        "median_width": ok["width"].median(),
+        "median_height": ok["height"].median(),
+        "bytes": int(ok["bytes"].sum()),
+    }

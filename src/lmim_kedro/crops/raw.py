@@ -1,0 +1,73 @@
+"""What every source of crops gives: raw crops, read by ranges of their position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class RawCrop:
+    """One crop as it lies on disk.
+
+    Attributes:
+        key: its name within the source: an LMDB key, a path relative to the images' folder, "line 17".
+        data: the encoded image; None if there is none to read, and then `reason` says why.
+        label: its text; None if there is none.
+        reason: why `data` is missing or, where `data` is there, why `label` is.
+    """
+
+    key: str
+    data: bytes | None
+    label: str | None = None
+    reason: str | None = None
+
+
+class CropReader(Protocol):
+    """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes."""
+
+    @property
+    def format(self) -> str:
+        """The layout's name."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One sentence: what was found where."""
+        ...
+
+    @property
+    def labelled(self) -> bool:
+        """Whether crops come with labels."""
+        ...
+
+    def __len__(self) -> int:
+        """How many crops are listed, readable or not."""
+        ...
+
+    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
+        """Yield crops `start` to `stop` (exclusive) in order, one for each position, whatever is wrong with it."""
+        ...
+
+
+class Source(CropReader, Protocol):
+    """A reader under the name that the catalog gives it.
+
+    `identity` changes whenever the crops would: a prepared shard with the same identity need not be made again. It
+    holds no path and no date, so that it is the same on every machine.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the catalog, the manifest and the tables call it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What its crops depend on."""
+        ...
+
+    def only(self, start: int, stop: int) -> Source:
+        """Return a source that is as small as possible to pickle and can still read `start` to `stop`."""
+        ...

@@ -1,0 +1,102 @@
+"""Writes one shard: into a folder beside its place, in batches, with a map that grows; moved into place when whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+
+from lmim_kedro.errors import InputError
+
+_FIRST_MAP = 16 * 2**20
+_BATCH = 1000
+
+
+class ShardWriter:
+    """A context in which crops are added to the LMDB of one shard.
+
+    Left without an error, `folder` holds the whole shard, instead of whatever was there. Left with one, nothing of it
+    stays. `part` is the folder that is being filled: files put there become part of the shard.
+    """
+
+    def __init__(self, folder: Path, first_map: int = _FIRST_MAP) -> None:
+        """Begin the shard `folder`; `first_map` is the bytes of the map that it starts with."""
+        self.folder = folder
+        self.part = folder.with_name(folder.name + ".part")
+        self.crops = 0
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._first_map = first_map
+
+    def __enter__(self) -> ShardWriter:
+        shutil.rmtree(self.part, ignore_errors=True)
+        self.part.mkdir(parents=True)
+        self._environment = lmdb.open(str(self.part), map_size=self._first_map, lock=False, sync=False)
+        return self
+
+    def add(self, image: bytes, label: str | None) -> int:
+        """Add a crop and return its index in the shard, from 0."""
+        self.crops += 1
+        self._batch.append((b"image-%09d" % self.crops, image))
+        if label is not None:
+            self._batch.append((b"label-%09d" % self.crops, label.encode("utf-8")))
+        if len(self._batch) >= _BATCH:
+            self._commit()
+        return self.crops - 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self._environment.close()
+            if error is not None:
+                self._clean_up(error)
+
+    def _clean_up(self, error: BaseException) -> None:
+        """Remove the half shard; raise a sentence instead of `error` if the disk was full."""
+        full = self._disk_is_full(error)
+        shutil.rmtree(self.part, ignore_errors=True)
+        if full:
+            raise InputError(
+                f"the disk of {self.folder.parent} became full after {self.crops:,} crops of {self.folder.name}: make "
+                "room or choose another disk, then run the same command again; whole shards are kept"
+            ) from error
+
+    def _finish(self) -> None:
+        self._batch.append((b"num-samples", str(self.crops).encode()))
+        self._commit()
+        self._environment.sync(True)
+        self._environment.close()
+        for file in self.part.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        os.replace(self.part, self.folder)
+
+    def _commit(self) -> None:
+        """Write the batch in one transaction; a full map is doubled and the batch written again."""
+        while self._batch:
+            try:
+                with self._environment.begin(write=True) as txn:
+                    for key, value in self._batch:
+                        txn.put(key, value)
+                self._batch.clear()
+            except lmdb.MapFullError:
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+
+    def _disk_is_full(self, error: BaseException) -> bool:
+        """Tell whether the disk is why writing failed: LMDB calls a commit cut short an input/output error."""
+        if isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) == errno.ENOSPC:
+            return True
+        batch = sum(len(value) for _, value in self._batch)
+        return isinstance(error, lmdb.Error) and shutil.disk_usage(self.part).free < 2 * batch

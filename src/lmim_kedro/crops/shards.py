@@ -1,0 +1,114 @@
+"""One shard of an ingest: what it is to hold, and the function that reads, validates and writes it anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmim_kedro.crops.inspect import CropFacts, decode_checked, quiet_decoders, stored_bytes
+from lmim_kedro.crops.manifest import SCHEMA
+from lmim_kedro.crops.raw import RawCrop, Source
+from lmim_kedro.crops.shard_writer import ShardWriter
+from lmim_kedro.crops.store import LAYOUT, ROWS_FILE, write_json
+from lmim_kedro.params import IngestParams
+
+SHARD_FILE = "shard.json"
+_REPORT_EVERY = 250
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to be made: the crops `start` to `stop` of a source. Picklable and small."""
+
+    source: Source
+    start: int
+    stop: int
+    params: IngestParams
+    folder: Path
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that the shard's content depends on."""
+        asked = {
+            "layout": LAYOUT,
+            "source": [self.source.name, self.source.identity, self.source.labelled, self.start, self.stop],
+            "params": self.params.model_dump(include={"store_height", "max_pixels"}),
+        }
+        return digest(asked)
+
+    def is_done(self) -> bool:
+        """Tell whether the shard is there, whole, and made from the same crops in the same way."""
+        return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
+
+    def stored(self) -> int:
+        """Return how many crops the shard, which is done, holds."""
+        return int(read_json(self.folder / SHARD_FILE)["crops"])
+
+
+def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
+    """Read, validate and write the crops of one shard; `advance` is told how many more are done."""
+    rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    with quiet_decoders(), ShardWriter(task.folder) as writer:
+        for count, crop in enumerate(task.source.read(task.start, task.stop), 1):
+            row = _pack(crop, task, writer)
+            for name, values in rows.items():
+                values.append(row[name])
+            if count % _REPORT_EVERY == 0:
+                advance(_REPORT_EVERY)
+        table = pa.table([pa.array(rows[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+        pq.write_table(table, writer.part / ROWS_FILE, compression="zstd")
+        made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops}
+        write_json(writer.part / SHARD_FILE, made)
+    advance(len(task) % _REPORT_EVERY)
+
+
+def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, object]:
+    """Validate one crop, store it if it is good, and return its row of the manifest."""
+    facts, reason, index = None, crop.reason, None
+    if crop.data is None:
+        reason = reason or "missing image"
+    else:
+        decoded = decode_checked(crop.data, task.params.max_pixels)
+        facts = decoded.facts
+        reason = facts.reason or reason or _label_fault(crop, task.source.labelled)
+        if reason is None:
+            index = writer.add(stored_bytes(crop.data, decoded, task.params.store_height), crop.label)
+    return {
+        "source": task.source.name,
+        "key": crop.key,
+        "label": crop.label,
+        "label_length": None if crop.label is None else len(crop.label),
+        "status": "ok" if index is not None else "set aside",
+        "reason": reason,
+        "store_index": index,
+        **_facts_row(facts),
+    }
+
+
+def _facts_row(facts: CropFacts | None) -> dict[str, object]:
+    return {name: getattr(facts, name, None) for name in ("width", "height", "bytes", "format", "mode", "hash")}
+
+
+def _label_fault(crop: RawCrop, labelled: bool) -> str | None:
+    if not labelled or crop.label:
+        return None
+    return "no label" if crop.label is None else "empty label"
+
+
+def digest(asked: object) -> str:
+    """Hash anything that JSON can hold."""
+    return hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def read_json(path: Path) -> dict:
+    """Return the content of a file that may not be there: then nothing."""
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -1,0 +1,163 @@
+"""The packed store: crops already validated, in shards that are each an LMDB in the field's layout.
+
+    <store>/store.json                   what the shards hold; written last, so a store with it is whole
+    <store>/shards/00000.lmdb/data.mdb   num-samples, image-%09d, label-%09d: any tool of the field reads it
+    <store>/shards/00000.lmdb/rows.parquet, shard.json     the manifest's rows of the shard; what was asked
+
+Crops are numbered from 0 through all shards, sources in the order in which they were given.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmim_kedro.crops.environments import environment
+from lmim_kedro.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STORE_FILE = "store.json"
+ROWS_FILE = "rows.parquet"
+LAYOUT = 1
+"""Version of the layout; a store of another version is made anew."""
+
+
+@dataclass(frozen=True)
+class SourceRange:
+    """The indices `start` to `stop` (exclusive) of the store hold the crops of one source."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One LMDB of the store; `start` is the store index of its first crop."""
+
+    folder: Path
+    source: str
+    start: int
+    crops: int
+
+
+class PackedStore:
+    """Read access to a packed store, by index from 0. Picklable; opens its LMDBs on first use, once per process."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read what the store holds.
+
+        Raises:
+            InputError: if there is no whole store at `path`.
+        """
+        self.path = Path(path)
+        try:
+            card = json.loads((self.path / STORE_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"no packed store at {self.path} ({STORE_FILE} is missing): make it with "
+                "`kedro run --pipelines=ingest`, with the --env of this run"
+            ) from None
+        if card["layout"] != LAYOUT:
+            raise InputError(
+                f"the packed store {self.path} has layout {card['layout']}, this version of the project reads "
+                f"{LAYOUT}: make it anew with `kedro run --pipelines=ingest`"
+            )
+        self.labelled: bool = card["labelled"]
+        self.fingerprint: str = card["fingerprint"]
+        self.shards: list[Shard] = []
+        for shard in card["shards"]:
+            folder = self.path / "shards" / shard["name"]
+            self.shards.append(Shard(folder, shard["source"], len(self), shard["crops"]))
+        self.sources: list[SourceRange] = []
+        for name, group in groupby(self.shards, key=lambda shard: shard.source):
+            shards = list(group)
+            self.sources.append(SourceRange(name, shards[0].start, shards[-1].start + shards[-1].crops))
+
+    def __len__(self) -> int:
+        return self.shards[-1].start + self.shards[-1].crops if self.shards else 0
+
+    def __repr__(self) -> str:
+        labels = "with" if self.labelled else "without"
+        return f"PackedStore({len(self):,} crops {labels} labels in {len(self.shards)} shards, {self.path})"
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Return the encoded images at `indices` (any order, repeats allowed), in that order.
+
+        Raises:
+            IndexError: if an index is not in 0 ... len - 1.
+            InputError: if a shard was removed or damaged.
+        """
+        return self._values("image", indices)
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the labels at `indices`, in that order.
+
+        Raises:
+            InputError: if the store has no labels; and as `fetch`.
+        """
+        if not self.labelled:
+            names = ", ".join(source.name for source in self.sources)
+            raise InputError(f"the packed store {self.path} ({names}) has no labels: use a store of labelled sources")
+        return [label.decode("utf-8") for label in self._values("label", indices)]
+
+    def _values(self, kind: str, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Look up one key per index, with one transaction per shard."""
+        starts = [shard.start for shard in self.shards]
+        by_shard: dict[int, list[tuple[int, int]]] = {}
+        for place, index in enumerate(indices):
+            if not 0 <= index < len(self):
+                raise IndexError(f"crop {index} is not in 0 ... {len(self) - 1} of {self!r}")
+            number = bisect_right(starts, index) - 1
+            by_shard.setdefault(number, []).append((int(index) - starts[number], place))
+        values: list[bytes] = [b""] * len(indices)
+        for number, wanted in by_shard.items():
+            folder = self.shards[number].folder
+            with environment(folder).begin() as txn:
+                for local, place in wanted:
+                    value = txn.get(f"{kind}-{local + 1:09d}".encode())
+                    if value is None:
+                        raise InputError(
+                            f"the shard {folder} holds no {kind} of crop {local + 1}: it was changed after ingest; "
+                            "remove it and run `kedro run --pipelines=ingest` again"
+                        )
+                    values[place] = value
+        return values
+
+
+def shard_folder(store: Path, number: int) -> Path:
+    """Return where the shard of this number lies."""
+    return store / "shards" / f"{number:05d}.lmdb"
+
+
+def write_card(store: Path, fingerprint: str, labelled: bool, shards: Iterable[tuple[Path, str, int]]) -> PackedStore:
+    """Write store.json, given (folder, source, crops) of each shard, and remove what an earlier store left."""
+    shards = list(shards)
+    kept = {folder for folder, _, _ in shards}
+    for folder in (store / "shards").iterdir():
+        if folder not in kept:
+            shutil.rmtree(folder)
+    card = {
+        "layout": LAYOUT,
+        "fingerprint": fingerprint,
+        "labelled": labelled,
+        "crops": sum(crops for _, _, crops in shards),
+        "shards": [{"name": folder.name, "source": source, "crops": crops} for folder, source, crops in shards],
+    }
+    write_json(store / STORE_FILE, card)
+    return PackedStore(store)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file that is either the old one or the new one, never half."""
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    half.replace(path)

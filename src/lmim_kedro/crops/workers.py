@@ -1,0 +1,80 @@
+"""Runs the shards of an ingest, here or in a pool of processes, under one progress bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from lmim_kedro.crops.shards import ShardTask, write_shard
+from lmim_kedro.errors import InputError
+
+_SMALL = 2000
+"""Crops that this process has finished before a pool has started."""
+
+_counter: Any = None
+
+
+def run_shards(tasks: Sequence[ShardTask], workers: int, total: int) -> None:
+    """Make the shards.
+
+    Args:
+        tasks: the shards to be made.
+        workers: processes; 0: one per core that this process may use.
+        total: crops of all shards, those included that were there already: the length of the progress bar.
+    """
+    crops = sum(len(task) for task in tasks)
+    workers = min(workers or _cores(), len(tasks))
+    with tqdm(total=total, initial=total - crops, unit=" crops", desc="ingest", disable=None) as bar:
+        if workers == 1 or crops < _SMALL:
+            for task in tasks:
+                write_shard(task, bar.update)
+        else:
+            _run_pool(tasks, workers, bar)
+
+
+def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: tqdm) -> None:
+    # Spawned, not forked: a fork would inherit the threads and LMDB environments of whoever calls.
+    context = multiprocessing.get_context("spawn")
+    counter, shown = context.Value("q", 0), 0
+    with ProcessPoolExecutor(workers, context, _start_worker, (counter,)) as pool:
+        waiting = {pool.submit(_work, task) for task in sorted(tasks, key=len, reverse=True)}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
+                for future in finished:
+                    future.result()
+                bar.update(counter.value - shown)
+                shown = counter.value
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"one of {workers} ingest processes died, most likely for want of memory: run the same command again "
+                "with fewer (--params=ingest.workers=1); shards that are whole are kept"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(counter: Any) -> None:
+    global _counter
+    _counter = counter
+    cv2.setNumThreads(1)
+
+
+def _work(task: ShardTask) -> None:
+    write_shard(task, _advance)
+
+
+def _advance(crops: int) -> None:
+    with _counter.get_lock():
+        _counter.value += crops
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""Kedro dataset types of the project, with previews for Kedro-Viz."""

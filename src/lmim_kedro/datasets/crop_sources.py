@@ -1,0 +1,76 @@
+"""Raw crops in the catalog: named folders, lists and LMDBs in the layouts that users have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
+
+from lmim_kedro.errors import InputError
+
+if TYPE_CHECKING:
+    from lmim_kedro.crops.raw import Source
+
+
+class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
+    """A named list of sources of crops.
+
+        pretraining.sources:
+          type: lmim_kedro.datasets.crop_sources.CropSources
+          sources:
+            street: {path: data/01_raw/pretraining/street_lmdb}
+            words: {format: rendered, words: 12000, split: pretraining}
+
+    Args:
+        sources: name -> description, as `lmim_kedro.crops.sources.open_source` takes it. Kedro makes every `path`
+            absolute, from the project's folder.
+        metadata: for plugins such as Kedro-Viz.
+    """
+
+    def __init__(
+        self, *, sources: dict[str, dict[str, Any]] | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._sources, self.metadata = sources or {}, metadata
+
+    def load(self) -> list[Source]:
+        """Open every source, in the order of the catalog. Errors: DatasetError that names each one that fails."""
+        try:
+            return self._open()
+        except InputError as error:
+            raise DatasetError(str(error)) from error
+
+    def _open(self) -> list[Source]:
+        from lmim_kedro.crops.sources import open_source
+
+        if not self._sources:
+            raise InputError(
+                "no sources of crops are named: list them under `sources` in conf/<env>/catalog_ingest.yml "
+                "(docs/data.md), or choose an environment that has some with --env"
+            )
+        opened: list[Source] = []
+        failures = []
+        for name, spec in self._sources.items():
+            try:
+                opened.append(open_source(name, spec))
+            except InputError as error:
+                failures.append(str(error))
+        if failures:
+            raise InputError("\n".join(failures))
+        return opened
+
+    def save(self, data: list[Source]) -> None:
+        """Not to be saved to: raw crops are what the user has."""
+        raise DatasetError("sources of crops are read only: ingest writes into a packed store")
+
+    def _exists(self) -> bool:
+        return bool(self._sources)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"sources": list(self._sources)}
+
+    def preview(self) -> TablePreview:
+        """A row per source as the catalog names it; nothing is opened."""
+        columns = sorted({option for spec in self._sources.values() for option in spec})
+        rows = [[name, *(str(spec.get(column, "")) for column in columns)] for name, spec in self._sources.items()]
+        return TablePreview({"index": list(range(len(rows))), "columns": ["source", *columns], "data": rows})

@@ -1,0 +1,82 @@
+"""Models and training state in the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kedro.io import AbstractDataset, DatasetError
+
+from lmim_kedro.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
+    """A folder with model.safetensors and config.json.
+
+    Args:
+        filepath: the folder.
+        kind: what it holds: "encoder", "lmim" (encoder, guided decoder and teacher) or "recognizer" (with its charset).
+        metadata: for plugins such as Kedro-Viz.
+    """
+
+    def __init__(
+        self, *, filepath: str, kind: Literal["encoder", "lmim", "recognizer"], metadata: dict[str, Any] | None = None
+    ) -> None:
+        if kind not in ("encoder", "lmim", "recognizer"):
+            raise DatasetError(f"kind = {kind!r} is no kind of model: choose encoder, lmim or recognizer")
+        self._folder, self._kind, self.metadata = Path(filepath), kind, metadata
+
+    def load(self) -> nn.Module:
+        """The model, on the CPU."""
+        from lmim_kedro.models import weights
+
+        try:
+            return getattr(weights, f"load_{self._kind}")(self._folder)
+        except InputError as error:
+            raise DatasetError(str(error)) from error
+
+    def save(self, data: nn.Module) -> None:
+        """Write weights and config; each file appears whole or not at all."""
+        from lmim_kedro.models import weights
+
+        weights.save_model(self._folder, data)
+
+    def _exists(self) -> bool:
+        return (self._folder / "config.json").is_file() and (self._folder / "model.safetensors").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder), "kind": self._kind}
+
+    def preview(self) -> dict[str, Any]:
+        """The config, for Kedro-Viz."""
+        import json
+
+        config = json.loads((self._folder / "config.json").read_text("utf-8"))
+        characters = config.get("charset", {}).get("characters", "")
+        if len(characters) > 100:
+            config["charset"]["characters"] = characters[:100] + f"... {len(characters)} in all"
+        return config
+
+
+class FolderDataset(AbstractDataset[Path, Path]):
+    """A folder that a node writes into by itself, such as the state of a training run; loading gives its path."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder, self.metadata = Path(filepath), metadata
+
+    def load(self) -> Path:
+        """The folder's path; the folder need not exist yet."""
+        return self._folder
+
+    def save(self, data: Path) -> None:
+        """Not to be saved to: nodes write into the folder."""
+        raise DatasetError(f"{self._folder} is written by nodes, not saved by the catalog")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}

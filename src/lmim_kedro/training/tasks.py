@@ -1,0 +1,74 @@
+"""How a batch of crops becomes losses: pre-training and fine-tuning as tasks of the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lmim_kedro.crops.loader import CropBatch
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.masking import draw_priority
+from lmim_kedro.models.recognizer import Recognizer
+
+Augmentation = Callable[..., Tensor]
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Crops as the encoder takes them: uint8, or floats in [0, 1] -> floats in [-1, 1] (mean = std = 0.5)."""
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images * 2 - 1
+
+
+class PretrainingTask:
+    """LMIM, or a masked autoencoder, on crops and their guidance views.
+
+    Args:
+        name: of the progress bar, the log and the random stream.
+        lmim: the model.
+        views: draws the guidance view of each crop on the device; None without guidance branch.
+        seed: of views and masks.
+    """
+
+    def __init__(self, name: str, lmim: LMIM, views: Augmentation | None, seed: int) -> None:
+        self.name, self.module, self.views, self.seed = name, lmim, views, seed
+
+    def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
+        """The losses of LMIM.forward for a batch of uint8 crops (B, 3, H, W)."""
+        images = batch.images.to(device, non_blocking=True)
+        index = batch.index.numpy()
+        guidance = None
+        if self.views is not None:
+            aspect = batch.aspect.to(device, non_blocking=True)
+            with torch.autocast(device.type, enabled=False):
+                guidance = to_input(self.views(images, aspect, seed=self.seed, epoch=epoch, index=index))
+        model = self.module.model
+        priority = draw_priority(
+            self.module.pretraining.masking, model.rows, model.columns, seed=self.seed, epoch=epoch, index=index
+        )
+        return self.module(to_input(images), guidance, priority.to(device, non_blocking=True))
+
+
+class FinetuningTask:
+    """The recogniser on labelled crops.
+
+    Args:
+        recognizer: the model.
+        augmentation: applied to each crop on the device; None for none.
+        seed: of the augmentation.
+    """
+
+    name = "fine-tuning"
+
+    def __init__(self, recognizer: Recognizer, augmentation: Augmentation | None, seed: int) -> None:
+        self.module, self.augmentation, self.seed = recognizer, augmentation, seed
+
+    def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
+        """The loss of Recognizer.forward for a batch of uint8 crops (B, 3, H, W) with labels."""
+        images = batch.images.to(device, non_blocking=True)
+        if self.augmentation is not None:
+            aspect = batch.aspect.to(device, non_blocking=True)
+            with torch.autocast(device.type, enabled=False):
+                images = self.augmentation(images, aspect, seed=self.seed, epoch=epoch, index=batch.index.numpy())
+        assert batch.labels is not None, "fine-tuning needs a loader with labels"
+        return self.module(to_input(images), batch.labels)

@@ -1,0 +1,212 @@
+"""Ingest keeps account of every crop, and makes the same store however it is run and interrupted."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmim_kedro.crops.manifest import manifest_tables, summarise, write_manifest
+from lmim_kedro.crops.prepare import prepare
+from lmim_kedro.crops.raw import RawCrop
+from lmim_kedro.crops.shard_writer import ShardWriter
+from lmim_kedro.crops.sources import NamedSource, open_source
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import IngestParams
+
+
+def png(number, height=8):
+    return cv2.imencode(".png", np.full((height, 20, 3), number % 256, np.uint8))[1].tobytes()
+
+
+@dataclass(frozen=True)
+class Words:
+    """A reader whose crops are given, except that reading `fatal` kills or stops the reader."""
+
+    crops: tuple[RawCrop, ...]
+    labelled: bool = True
+    fatal: tuple[int, object] = (-1, None)
+    format: str = "test"
+    description: str = "handful of crops without labels"
+
+    def __len__(self):
+        return len(self.crops)
+
+    def read(self, start, stop):
+        for position in range(start, stop):
+            if position == self.fatal[0]:
+                self.fatal[1]()
+            yield self.crops[position]
+
+
+def named(name, crops, identity="1", **options):
+    return NamedSource(name, Words(tuple(crops), **options), identity)
+
+
+def good(count, first=0):
+    return [RawCrop(f"key {number}", png(number), f"w{number}") for number in range(first, first + count)]
+
+
+FAULTY = [
+    RawCrop("fine", png(1), "Ünïcode word"),
+    RawCrop("cut", png(2)[:-40], "cut"),
+    RawCrop("gone", None, "gone", "missing file"),
+    RawCrop("bad label", png(3), None, "label not UTF-8"),
+    RawCrop("none", png(4), None),
+    RawCrop("blank", png(5), ""),
+    RawCrop("fine too", png(6), "x"),
+]
+
+
+def run(sources, folder, need_labels=True, **params):
+    return prepare(sources, IngestParams(workers=params.pop("workers", 1), **params), folder, need_labels)
+
+
+def manifest(store):
+    return pd.concat([table.to_pandas() for table in manifest_tables(store)], ignore_index=True)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_every_crop_has_a_row_and_only_good_ones_are_stored(tmp_path):
+    store = run([named("a", FAULTY)], tmp_path)
+    rows = manifest(store)
+    assert rows["key"].tolist() == [crop.key for crop in FAULTY]
+    assert rows["reason"].fillna("").tolist() == [
+        "", "truncated", "missing file", "label not UTF-8", "no label", "empty label", ""
+    ]  # fmt: skip
+    assert rows["status"].tolist() == ["ok" if reason == "" else "set aside" for reason in rows["reason"].fillna("")]
+    assert rows["store_index"].dropna().astype(int).tolist() == [0, 1]
+    assert rows["label_length"].fillna(-1).astype(int).tolist() == [12, 3, 4, -1, -1, 0, 1]
+    assert store.fetch([0, 1]) == [png(1), png(6)]
+    assert store.labels([0, 1]) == ["Ünïcode word", "x"]
+
+
+def test_facts_of_a_crop_stand_in_its_row(tmp_path):
+    row = manifest(run([named("a", good(1))], tmp_path)).iloc[0]
+    assert (row["source"], row["width"], row["height"], row["bytes"]) == ("a", 20, 8, len(png(0)))
+    assert (row["format"], row["mode"], len(row["hash"])) == ("PNG", "RGB", 32)
+
+
+def test_without_labels_only_the_image_decides(tmp_path):
+    source = NamedSource("a", Words(tuple(FAULTY)), "1", use_labels=False)
+    store = run([source], tmp_path, need_labels=False)
+    assert not store.labelled
+    assert manifest(store).query("status == 'ok'")["key"].tolist() == ["fine", "bad label", "none", "blank", "fine too"]
+
+
+def test_store_indices_of_the_manifest_lead_to_the_crops_over_all_shards(tmp_path):
+    sources = [named("a", [*good(5), FAULTY[1], *good(5, 5)]), named("b", good(7, 20))]
+    store = run(sources, tmp_path, shard_crops=4)
+    rows = manifest(store).query("status == 'ok'")
+    indices = rows["store_index"].astype(int).tolist()
+    assert indices == list(range(17))
+    assert store.labels(indices) == rows["label"].tolist()
+    assert [(source.name, source.start, source.stop) for source in store.sources] == [("a", 0, 10), ("b", 10, 17)]
+    assert len(store.shards) == 5
+
+
+def test_two_workers_make_the_same_store_as_one_byte_for_byte(tmp_path):
+    with ShardWriter(tmp_path / "words_lmdb") as writer:
+        for crop in good(2500):
+            writer.add(crop.data if writer.crops % 100 else b"broken", crop.label)
+    (tmp_path / "gt.txt").write_text("words_lmdb/data.mdb\tno image\nnowhere.png\tmissing\n")
+    spec = [("lmdb", {"path": tmp_path / "words_lmdb"}), ("list", {"path": tmp_path / "gt.txt"})]
+    sources = [open_source(name, options) for name, options in spec]
+    run(sources, tmp_path / "one", shard_crops=700)
+    run(sources, tmp_path / "two", shard_crops=700, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_killed_ingest_goes_on_where_it_was_and_ends_with_the_same_store(tmp_path):
+    crops = good(40)
+    for killed_at in (17, 33):
+        child = os.fork()
+        if child == 0:
+            run([named("a", crops, fatal=(killed_at, lambda: os._exit(9)))], tmp_path / "killed", shard_crops=5)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert not (tmp_path / "killed" / "store.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("*.lmdb/data.mdb")}
+    assert len(before) == 6
+    run([named("a", crops)], tmp_path / "killed", shard_crops=5)
+    run([named("a", crops)], tmp_path / "whole", shard_crops=5)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert all(path.stat().st_mtime_ns == made for path, made in before.items())
+
+
+def test_whole_store_is_not_read_again(tmp_path):
+    def fail():
+        raise AssertionError("read again")
+
+    first = run([named("a", good(10))], tmp_path)
+    again = run([named("a", good(10), fatal=(0, fail))], tmp_path)
+    assert again.fetch([9]) == first.fetch([9])
+
+
+@pytest.mark.parametrize("change", ["identity", "store_height"])
+def test_changed_source_or_parameter_makes_the_store_anew(tmp_path, change):
+    run([named("a", [RawCrop("k", png(1, 64), "w")])], tmp_path)
+    identity, params = ("2", {}) if change == "identity" else ("1", {"store_height": 32})
+    store = run([named("a", [RawCrop("k", png(2, 64), "w")], identity)], tmp_path, **params)
+    height = 64 if change == "identity" else 32
+    assert cv2.imdecode(np.frombuffer(store.fetch([0])[0], np.uint8), 1)[0, 0, 0] == 2
+    assert cv2.imdecode(np.frombuffer(store.fetch([0])[0], np.uint8), 1).shape[0] == height
+
+
+def test_failed_second_ingest_does_not_leave_the_first_ones_card(tmp_path):
+    run([named("a", good(10))], tmp_path, shard_crops=5)
+    with pytest.raises(ZeroDivisionError):
+        run([named("a", good(10), "2", fatal=(7, lambda: 1 / 0))], tmp_path, shard_crops=5)
+    assert not (tmp_path / "store.json").exists()
+
+
+def test_unlabelled_source_is_refused_where_labels_are_needed(tmp_path):
+    with pytest.raises(InputError, match=r"labels are needed here, but street has none \(handful of crops"):
+        run([named("a", good(1)), named("street", good(1), labelled=False)], tmp_path)
+
+
+def test_source_that_lists_nothing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="^b: no crop is listed"):
+        run([named("a", good(1)), named("b", [])], tmp_path)
+
+
+def test_source_of_which_nothing_can_be_used_is_an_error_with_the_first_reason(tmp_path):
+    with pytest.raises(
+        InputError, match="none of the 2 crops of a can be used; the first, cut, was set aside: truncated"
+    ):
+        run([named("a", [FAULTY[1], FAULTY[2]])], tmp_path)
+
+
+def test_summary_counts_each_source_and_all(tmp_path):
+    store = run([named("a", FAULTY), named("b", [RawCrop("k", png(1, 30), "w")])], tmp_path)
+    summary = summarise(manifest_tables(store)).set_index("source")
+    assert summary.loc[["a", "b", "all"], ["crops", "ok", "set_aside", "labelled"]].to_numpy().tolist() == [
+        [7, 2, 5, 2],
+        [1, 1, 0, 1],
+        [8, 3, 5, 3],
+    ]
+    assert set(summary.loc["a", "reasons"].split(", ")) == {
+        "1 truncated", "1 missing file", "1 label not UTF-8", "1 no label", "1 empty label"
+    }  # fmt: skip
+    assert summary.loc["b", ["median_width", "median_height", "bytes"]].tolist() == [20, 30, len(png(1, 30))]
+    pd.testing.assert_frame_equal(summarise(manifest(store)), summary.reset_index())
+
+
+def test_manifest_file_holds_the_rows_of_all_shards_and_appears_when_whole(tmp_path):
+    store = run([named("a", FAULTY + good(9))], tmp_path, shard_crops=4)
+    write_manifest(manifest_tables(store), tmp_path / "manifest.parquet")
+    assert pd.read_parquet(tmp_path / "manifest.parquet")["key"].tolist() == manifest(store)["key"].tolist()
+
+    def broken():
+        yield next(manifest_tables(store))
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        write_manifest(broken(), tmp_path / "other.parquet")
+    assert not list(tmp_path.glob("other*"))
