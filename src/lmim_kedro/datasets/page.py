@@ -1,0 +1,53 @@
+"""The report's page in the catalog."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+log = logging.getLogger(__name__)
+
+
+class PageDataset(AbstractDataset[str, str]):
+    """An HTML page; saving says where it is.
+
+    Args:
+        filepath: the file.
+        metadata: for plugins such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path, self.metadata = Path(filepath), metadata
+
+    def load(self) -> str:
+        """The page's text. Errors: DatasetError with the command that makes it."""
+        try:
+            return self._path.read_text("utf-8")
+        except FileNotFoundError:
+            raise DatasetError(
+                f"no page at {self._path}: make it with `kedro run --pipelines=report`, with --env as for this run"
+            ) from None
+
+    def save(self, data: str) -> None:
+        """Write the page, whole or not at all, and log its path."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        half = self._path.with_name(self._path.name + ".part")
+        half.write_text(data, "utf-8")
+        half.replace(self._path)
+        log.info("Report: %s", _shown(self._path))
+
+    def _exists(self) -> bool:
+        return self._path.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+def _shown(path: Path) -> str:
+    """The path from the working folder, if it lies in it: shorter, and still good to open."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if path.absolute().is_relative_to(here) else str(path)

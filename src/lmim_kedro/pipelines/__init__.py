@@ -1,0 +1,1 @@
+"""The six stages as Kedro pipelines."""

@@ -1,0 +1,77 @@
+"""Nodes of the report stage."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from lmim_kedro.params import EvaluationParams
+
+log = logging.getLogger(__name__)
+
+
+def score_predictions(predictions: Any, recipe: dict[str, Any], evaluation: EvaluationParams) -> dict[str, Any]:
+    """Accuracies of every benchmark, with intervals, and averages of whole protocols."""
+    from lmim_kedro.reporting.scores import build_scores
+
+    return build_scores(predictions, recipe, evaluation.metric)
+
+
+def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
+    """The accuracies as a table, the paper's beside them, and the same as Markdown."""
+    from lmim_kedro.reporting.tables import accuracy_table, to_markdown
+
+    table = accuracy_table(scores)
+    return table, to_markdown(table, scores)
+
+
+def draw_figures(
+    predictions: Any, teacher: Any, pretraining: Any, finetuning: Any, evaluation: EvaluationParams
+) -> Any:
+    """Loss curves of each stage, and accuracy over word length."""
+    from lmim_kedro.reporting.figures import Figures, draw_accuracy_by_length, draw_training
+
+    return Figures(
+        draw_training(teacher, pretraining, finetuning), draw_accuracy_by_length(predictions, evaluation.metric)
+    )
+
+
+def choose_readings(predictions: Any, crops: Any, evaluation: EvaluationParams) -> Any:
+    """Right and wrong readings with their crops."""
+    from lmim_kedro.reporting import readings
+
+    return readings.choose_readings(predictions, crops, evaluation.metric)
+
+
+def render_page(
+    scores: dict[str, Any],
+    recipe: dict[str, Any],
+    facts: dict[str, Any],
+    figures: Any,
+    readings: Any,
+    sheet: Any,
+    attention: Any,
+    **tables: Any,
+) -> str:
+    """The page; the accuracies are logged.
+
+    Args:
+        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
+    """
+    from lmim_kedro.reporting import page
+
+    stages = {"teacher": "teacher", "pretraining": "pre-training", "finetuning": "fine-tuning"}
+    uses = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
+    html = page.render_page(
+        scores,
+        recipe,
+        facts,
+        stages={title: tables[name] for name, title in stages.items()},
+        summaries={title: tables[f"{name}_summary"] for name, title in uses.items()},
+        figures=figures,
+        readings=readings,
+        pictures=page.Pictures(sheet, attention),
+    )
+    for line in page.headline(scores):
+        log.info(line)
+    return html

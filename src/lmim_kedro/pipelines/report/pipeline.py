@@ -1,0 +1,47 @@
+"""The report stage: everything -> scores, tables, page."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lmim_kedro.pipelines.report.nodes import choose_readings, draw_figures, render_page, score_predictions, tabulate
+
+
+def create_pipeline() -> Pipeline:
+    """What was read, and all that led to it, in; scores.json, the tables and one page out."""
+    return pipeline(
+        [
+            node(score_predictions, ["predictions", "recipe", "params:evaluation"], "scores", name="score_predictions"),
+            node(tabulate, "scores", ["accuracy_table", "accuracy_markdown"], name="tabulate"),
+            node(
+                draw_figures,
+                ["predictions", "teacher_metrics", "pretraining_metrics", "finetuning_metrics", "params:evaluation"],
+                "figures",
+                name="draw_figures",
+            ),
+            node(
+                choose_readings,
+                ["predictions", "benchmarks.crops", "params:evaluation"],
+                "shown_readings",
+                name="choose_readings",
+            ),
+            node(
+                render_page,
+                {
+                    "scores": "scores",
+                    "recipe": "recipe",
+                    "facts": "run_facts",
+                    "figures": "figures",
+                    "readings": "shown_readings",
+                    "sheet": "views.sheet",
+                    "attention": "attention",
+                    "teacher": "teacher_metrics",
+                    "pretraining": "pretraining_metrics",
+                    "finetuning": "finetuning_metrics",
+                    "pretraining_summary": "pretraining.summary",
+                    "finetuning_summary": "finetuning.summary",
+                    "benchmarks_summary": "benchmarks.summary",
+                },
+                "report",
+                name="render_page",
+            ),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Tables beside the paper's, figures, and the page that holds them."""

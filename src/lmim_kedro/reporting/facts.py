@@ -1,0 +1,62 @@
+"""Where a number comes from: the machine and the versions it was made with."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
+    """Versions, machine, commit and model size, for the report.
+
+    Args:
+        model: whose parameters are counted.
+        device: the training.device asked for.
+    """
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": version("timm"),
+        "kedro": version("kedro"),
+        "lmim_kedro": version("lmim-kedro"),
+        "commit": _commit(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cpu_threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "device": device,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source, with a + where the tree has changes; None outside a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()

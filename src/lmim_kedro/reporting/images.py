@@ -1,0 +1,70 @@
+"""Pictures as data URIs: a page that holds them needs no other file."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_QUALITY = 88
+_THUMBNAIL = (320, 64)
+"""Twice the size at which a page shows a crop, at most: sharp on dense screens, small in the file."""
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes of a picture as a data URI; kind: jpeg, png, svg+xml."""
+    return f"data:image/{kind};base64,{b64encode(data).decode('ascii')}"
+
+
+def picture(image: Image.Image | np.ndarray) -> str:
+    """A data URI of a picture, or of an array (H, W, 3) uint8."""
+    opened = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    file = io.BytesIO()
+    opened.save(file, "JPEG", quality=_QUALITY, subsampling=0)
+    return data_uri(file.getvalue(), "jpeg")
+
+
+def thumbnail(encoded: bytes) -> str:
+    """A data URI of an encoded crop in any format, in its own aspect ratio, no larger than a page shows it."""
+    crop = Image.open(io.BytesIO(encoded)).convert("RGB")
+    scale = min(_THUMBNAIL[0] / crop.width, _THUMBNAIL[1] / crop.height, 1)
+    size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
+    return picture(crop.resize(size, Image.Resampling.LANCZOS) if scale < 1 else crop)
+
+
+def crop_picture(crop: np.ndarray, zoom: int = 3) -> Image.Image:
+    """A crop (3, H, W) uint8 as a picture, each pixel `zoom` times as large, smoothed."""
+    image = Image.fromarray(np.ascontiguousarray(crop.transpose(1, 2, 0)))
+    return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
+
+
+def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[int], zoom: int = 3) -> Image.Image:
+    """Attention of one query patch over a crop, as colour (dark: little, yellow: most), the query in a red box.
+
+    Args:
+        crop: (3, H, W) uint8.
+        attention: (rows, columns), not negative; scaled so that its largest value is full.
+        query: (row, column) of the patch that asks.
+        zoom: picture pixels per crop pixel.
+    """
+    from matplotlib import colormaps
+
+    image = crop_picture(crop, zoom)
+    strength = attention / max(float(attention.max()), 1e-12)
+    colours = Image.fromarray(colormaps["viridis"](strength, bytes=True)[..., :3])
+    grey = image.convert("L").convert("RGB")
+    blended = Image.blend(grey, colours.resize(image.size, Image.Resampling.BILINEAR), 0.6)
+    rows, columns = attention.shape
+    height, width = image.height / rows, image.width / columns
+    row, column = int(query[0]), int(query[1])
+    left, top, right, bottom = column * width, row * height, (column + 1) * width - 1, (row + 1) * height - 1
+    draw = ImageDraw.Draw(blended)
+    draw.rectangle([left - 1, top - 1, right + 1, bottom + 1], outline="white", width=4)
+    draw.rectangle([left, top, right, bottom], outline=(214, 39, 40), width=2)
+    return blended

@@ -1,0 +1,213 @@
+"""The report: one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lmim_kedro.reporting.figures import Figures
+from lmim_kedro.reporting.images import attention_picture, crop_picture, picture
+from lmim_kedro.reporting.published import published_accuracy
+from lmim_kedro.reporting.readings import Readings
+from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.reporting.scores import accuracies_with
+from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
+from lmim_kedro.scoring.metrics import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEANINGS = {
+    "waics": "word accuracy ignoring case and symbols: only 0-9, A-Z and a-z are compared",
+    "exact": "words right in every character, case and symbols included",
+    "chinese": "words right after half-width, lower-case and simplified forms; symbols count",
+}
+PAPER_SIZES = {
+    "english": (
+        "ViT-S, a recogniser of 35.8 M parameters, pre-trained on 10 M crops (Tables 1-5: about 5 M) and fine-tuned on "
+        "3.2 M"
+    ),
+    "chinese": "ViT-S, a recogniser of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.2 M",
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was seen along the way.
+
+    Attributes:
+        sheet: (H, W, 3) uint8: crops beside their guidance views.
+        attention: crops (N, 3, H, W) uint8; maps (N, Q, rows, columns); queries (N, Q, 2) as (row, column).
+        reconstructions: crops, masked and predicted, each (N, 3, H, W) uint8; None where there are none.
+    """
+
+    sheet: np.ndarray
+    attention: Mapping[str, np.ndarray]
+    reconstructions: Mapping[str, np.ndarray] | None = None
+
+
+def render_page(
+    scores: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    stages: Mapping[str, pd.DataFrame],
+    summaries: Mapping[str, pd.DataFrame],
+    figures: Figures,
+    readings: Readings,
+    pictures: Pictures,
+) -> str:
+    """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
+
+    Args:
+        scores: of reporting.scores.build_scores.
+        recipe: of params.Recipe, as saved beside the checkpoint.
+        facts: of reporting.facts.run_facts.
+        stages: metrics tables by what to call the stage; empty ones are left out.
+        summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
+        figures, readings, pictures: what to show.
+    """
+    metric = scores["metric"]
+    return (
+        _templates()
+        .get_template("page.html.jinja")
+        .render(
+            scores=scores,
+            metric=METRICS[metric].title,
+            meaning=MEANINGS[metric],
+            headline=_headline(scores),
+            accuracies={kind: METRICS[kind].title for kind in accuracies_with(metric)},
+            table=[_plain(row) for row in accuracy_table(scores).to_dict("records")],
+            compared=compared_tables(scores),
+            size_note=_size_note(scores, recipe, facts, summaries),
+            recipe=recipe_in_words(recipe, facts),
+            full={"recipe": _json(recipe), "scores": _json(scores)},
+            facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
+            summaries={use: [_plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            stages=training_table(stages),
+            figures=figures,
+            readings=readings,
+            sheet=picture(pictures.sheet),
+            attention=_attention(pictures.attention),
+            reconstructions=_reconstructions(pictures.reconstructions),
+            views=recipe["views_name"],
+        )
+    )
+
+
+def headline(scores: Mapping[str, Any]) -> list[str]:
+    """One line per benchmark and average, for a terminal."""
+    title = METRICS[scores["metric"]].title
+    lines = []
+    for card in _headline(scores):
+        interval = "" if card["low"] is None else f" (95 %: {card['low']:.1f} to {card['high']:.1f})"
+        value = "cannot be scored" if card["value"] is None else f"{card['value']:.2f} %{interval}"
+        lines.append(f"{card['name']}: {title} {value} of {card['n']:,} crops")
+    return lines
+
+
+def _headline(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    cards = []
+    for name, accuracy in scores["accuracy"].items():
+        low, high = scores["interval_95"][name]
+        cards.append({"name": name, "value": accuracy[scores["metric"]], "low": low, "high": high, "n": accuracy["n"]})
+    for name, average in scores["averages"].items():
+        for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
+            cards.append(
+                {"name": f"{name} {title}", "value": average[key], "low": None, "high": None, "n": average["n"]}
+            )
+    for card in cards:
+        card |= {key: None if card[key] is None else 100 * card[key] for key in ("value", "low", "high")}
+        found = published_accuracy(scores["variant"], card["name"])
+        card["paper"] = found and (found[0], f"Table {found[1].table}")
+    return cards
+
+
+def _size_note(
+    scores: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    summaries: Mapping[str, pd.DataFrame],
+) -> str:
+    """What made these numbers and what made the paper's, in two sentences."""
+    crops = {use: int(total(summary).get("ok", 0)) for use, summary in summaries.items()}
+    parameters = facts.get("parameters")
+    size = f", a recogniser of {parameters / 1e6:.1f} M parameters" if parameters else ""
+    before = (
+        "not pre-trained"
+        if recipe["pretraining"]["method"] == "none"
+        else f"pre-trained on {crops.get('pretraining', 0):,} crops"
+    )
+    paper = PAPER_SIZES["chinese" if scores["metric"] == "chinese" else "english"]
+    return (
+        f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labelled crops, "
+        f"seed {scores['seed']}. The paper's rows: {paper}. Read them side by side with these sizes in mind."
+    )
+
+
+def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    rows = zip(attention["crops"], attention["maps"], attention["queries"], strict=True)
+    return [
+        {
+            "crop": picture(crop_picture(crop)),
+            "maps": [
+                {
+                    "picture": picture(attention_picture(crop, attended, query)),
+                    "query": f"row {int(query[0]) + 1}, column {int(query[1]) + 1}",
+                }
+                for attended, query in zip(maps, queries, strict=True)
+            ],
+        }
+        for crop, maps, queries in rows
+    ]
+
+
+def _reconstructions(arrays: Mapping[str, np.ndarray] | None) -> list[dict[str, str]]:
+    if arrays is None:
+        return []
+    kinds = ("crops", "masked", "predicted")
+    rows = zip(*(arrays[kind] for kind in kinds), strict=True)
+    return [{kind: picture(crop_picture(crop)) for kind, crop in zip(kinds, row, strict=True)} for row in rows]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of a table with None for whatever is missing."""
+    import pandas as pd
+
+    return {str(name): None if pd.isna(value) else value for name, value in row.items()}
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lmim_kedro.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["thousands"] = lambda value: f"{value:,.0f}"
+    environment.filters["decimals"] = _decimals
+    environment.filters["short"] = lambda value: f"{value:.3g}"
+    environment.filters["megabytes"] = lambda value: f"{value / 1e6:,.1f}"
+    environment.filters["duration"] = _duration
+    return environment
+
+
+def _decimals(value: float | None, places: int = 1) -> str:
+    return "" if value is None else f"{value:.{places}f}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,146 @@
+"""A recipe in words: what was done to make a model, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
+
+Rows = list[tuple[str, str]]
+
+DECODER_ORDERS = {"sa_ca_ffn": "SA-CA-FFN", "ca_sa_ffn": "CA-SA-FFN"}
+TARGETS = {
+    "mae_features": "features of the frozen teacher",
+    "random_features": "features of a frozen, untrained encoder",
+    "pixel": "pixels",
+}
+
+
+def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, Rows]]:
+    """Groups of (what, value) for people to read: run, model, pre-training, guidance views, fine-tuning.
+
+    Args:
+        recipe: of params.Recipe, as saved beside the checkpoint.
+        facts: of reporting.facts.run_facts; the number of parameters is taken from it.
+    """
+    made = Recipe.model_validate(recipe)
+    run = [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]
+    groups = [
+        ("Run", run),
+        (f"Model {made.model_name}", _model(made.model, facts)),
+        ("Pre-training", _pretraining(made.pretraining)),
+        ("Fine-tuning", _finetuning(made.finetuning, made.model)),
+    ]
+    if made.pretraining.method == "lmim" and made.pretraining.guidance:
+        groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
+    return groups
+
+
+def optimisation_in_words(optimisation: OptimisationParams) -> str:
+    """Such as `10 epochs of batches of 512, AdamW, learning rate 0.0003 after 1 epoch of warm-up ...`."""
+    length = f"{optimisation.epochs:g} epochs" if optimisation.epochs is not None else f"{optimisation.steps:,} steps"
+    warmup = (
+        _count(optimisation.warmup_epochs, "epoch")
+        if optimisation.warmup_epochs is not None
+        else _count(optimisation.warmup_steps or 0, "step")
+    )
+    words = [
+        f"{length}, batches of {optimisation.batch_size:,}",
+        f"AdamW, learning rate {optimisation.learning_rate:g} after {warmup} of warm-up, then half-cosine to 0",
+        f"betas {optimisation.betas[0]:g} and {optimisation.betas[1]:g}, weight decay {optimisation.weight_decay:g}",
+    ]
+    if optimisation.layer_decay != 1:
+        words.append(f"layer-wise decay {optimisation.layer_decay:g}")
+    if optimisation.clip_norm is not None:
+        words.append(f"gradient norm clipped at {optimisation.clip_norm:g}")
+    return "; ".join(words)
+
+
+def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
+    overlap = f", seeing {model.patch_overlap} pixels more on either side" if model.patch_overlap else ""
+    rows = [
+        ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}"),
+        (
+            "Patches",
+            f"{model.patch_height} × {model.patch_width} pixels{overlap}: {model.rows} × {model.columns} tokens, [cls]",
+        ),
+        (
+            "Encoder",
+            f"{model.depth} blocks, width {model.width}, {model.heads} heads, {model.position_grid} position grid",
+        ),
+        ("Guided decoder", f"{model.decoder_depth} blocks, width {model.decoder_width}, {model.decoder_heads} heads"),
+    ]
+    if parameters := facts.get("parameters"):
+        rows.append(("Recogniser", f"{parameters:,} parameters"))
+    return rows
+
+
+def _pretraining(pretraining: PretrainingParams) -> Rows:
+    rows: Rows = []
+    if pretraining.weights is not None:
+        rows.append(("Encoder from", pretraining.weights))
+    if pretraining.method == "none":
+        return [*rows, ("Method", "none")]
+    rows += [
+        ("Method", "MIM: masked autoencoder on pixels" if pretraining.method == "mim" else "LMIM"),
+        ("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"),
+    ]
+    if pretraining.method == "lmim":
+        guidance = f"cross-attention to the guidance view, {DECODER_ORDERS[pretraining.decoder_order]}"
+        rows += [
+            ("Guidance", guidance if pretraining.guidance else "none"),
+            ("Alignment", f"weight {pretraining.alignment_weight:g}" if pretraining.alignment_weight else "none"),
+            ("Target", TARGETS[pretraining.target]),
+        ]
+        if pretraining.target == "mae_features":
+            teacher = pretraining.teacher
+            trained = (
+                f"masked autoencoder trained here on the same crops, {100 * teacher.mask_ratio:g} % masked; "
+                f"{optimisation_in_words(teacher.optimisation)}"
+            )
+            rows.append(("Teacher", teacher.path or trained))
+    return [*rows, ("Optimisation", optimisation_in_words(pretraining.optimisation))]
+
+
+def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
+    sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
+    return [
+        ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
+        ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
+        ("Augmentation", finetuning.augmentation),
+        ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
+        ("Optimisation", optimisation_in_words(finetuning.optimisation)),
+    ]
+
+
+def _views(views: ViewPreset) -> Rows:
+    least, most = views.pick
+    skipped = {"pick", "jitter", "grayscale_probability"}
+    operations = {name.replace("_", " "): value for name, value in views if name not in skipped and value is not None}
+    rows = [
+        ("Operations each", f"{least} or more" if most is None else f"{least} to {most}"),
+        ("Out of", "; ".join(f"{name} {_range(value)}" for name, value in operations.items())),
+    ]
+    if views.jitter is not None:
+        jitter = views.jitter
+        rows.append(
+            (
+                "Then",
+                f"colour jitter with probability {jitter.probability:g} (brightness {jitter.brightness:g}, contrast "
+                f"{jitter.contrast:g}, saturation {jitter.saturation:g}, hue {jitter.hue:g}), "
+                f"grey with probability {views.grayscale_probability:g}",
+            )
+        )
+    return rows
+
+
+def _range(value: Any) -> str:
+    if isinstance(value, tuple):
+        joint = ", " if isinstance(value[0], tuple) else "–"
+        return joint.join(map(_range, value))
+    return f"{value:g}"
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"

@@ -1,0 +1,94 @@
+"""The scores of a run: what scores.json holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.metrics import GRADED_OF, Score, bootstrap_interval, score
+from lmim_kedro.scoring.protocols import NAMES, SIZES, get_protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENGLISH = ("waics", "case_sensitive", "exact")
+CHINESE = ("chinese", "exact")
+
+
+def accuracies_with(metric: str) -> tuple[str, ...]:
+    """The accuracies that are given where `metric` is the one that tables show; itself the first of them."""
+    kinds = CHINESE if metric == "chinese" else ENGLISH
+    return (metric, *(kind for kind in kinds if kind != metric))
+
+
+def build_scores(predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: str = "waics") -> dict[str, Any]:
+    """Score the readings of every benchmark.
+
+    Args:
+        predictions: a row per crop: benchmark, label, prediction.
+        recipe: what made the recogniser: env, variant, seed, model_name.
+        metric: the accuracy that tables show: waics, exact or chinese.
+
+    Returns:
+        plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
+        one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
+        `interval_95`: bootstrap interval of `metric`. `averages`: of each evaluation protocol whose test sets are all
+        there, in full. `notes`: what to know about the test sets.
+
+    Errors: InputError if there are no readings.
+    """
+    if predictions.empty:
+        raise InputError("there are no predictions to score: give the evaluate pipeline benchmarks with crops in them")
+    main: dict[str, Score] = {}
+    accuracy: dict[str, dict[str, Any]] = {}
+    for benchmark, rows in predictions.groupby("benchmark", sort=False, observed=True):
+        pairs = rows["prediction"].tolist(), rows["label"].tolist()
+        each = {kind: score(*pairs, kind) for kind in accuracies_with(metric)}
+        name, main[name] = str(benchmark), each[metric]
+        accuracy[name] = {
+            metric: _fraction(main[name].accuracy),
+            "n": main[name].count,
+            "unscorable": main[name].unscorable,
+            **{kind: _fraction(result.accuracy) for kind, result in each.items()},
+            "one_minus_ned": _fraction(score(*pairs, GRADED_OF[metric]).accuracy),
+        }
+    averages, notes = _averages(main, metric)
+    return {
+        **{key: recipe[key] for key in ("env", "variant", "seed")},
+        "model": recipe["model_name"],
+        "metric": metric,
+        "accuracy": accuracy,
+        "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},
+        "averages": averages,
+        "notes": notes,
+    }
+
+
+def _averages(main: Mapping[str, Score], metric: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Averages of the protocols that can be given, and notes on test sets that are not as published."""
+    notes = [
+        f"{name} has {each.count + each.unscorable:,} crops here; the published test set has {SIZES[name]:,}."
+        for name, each in main.items()
+        if each.count + each.unscorable != SIZES.get(name, each.count + each.unscorable)
+    ]
+    averages = {}
+    for protocol in map(get_protocol, NAMES):
+        if protocol.metric != metric or not set(protocol.subsets) <= set(main):
+            continue
+        try:
+            found = protocol.average(main)
+        except InputError as error:
+            notes.append(f"No average over {protocol.name}: {error}.")
+            continue
+        averages[protocol.name] = {
+            "avg": _fraction(found.avg),
+            "weighted_avg": _fraction(found.weighted_avg),
+            "n": sum(main[name].count for name in protocol.subsets),
+        }
+    return averages, notes
+
+
+def _fraction(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)

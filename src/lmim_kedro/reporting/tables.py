@@ -1,0 +1,192 @@
+"""Tables of a report: accuracies, the paper's rows beside ours, what the stages cost, the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lmim_kedro.reporting.published import CAPTIONS, PublishedRow, counterparts, published_accuracy, published_rows
+from lmim_kedro.reporting.scores import accuracies_with
+from lmim_kedro.scoring.metrics import METRICS
+from lmim_kedro.scoring.protocols import get_protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One row of a table of the paper, or ours in it. Cells in percent, None where there is nothing to give."""
+
+    name: str
+    detail: str
+    kind: str  # ours, counterpart or other
+    cells: list[float | None]
+
+
+@dataclass(frozen=True)
+class ComparedTable:
+    """A table of the paper with our row on top."""
+
+    caption: str
+    columns: list[str]
+    rows: list[ComparedRow]
+
+
+def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per benchmark, and two per protocol that could be averaged.
+
+    Args:
+        scores: of reporting.scores.build_scores.
+
+    Returns:
+        benchmark, crops (scored), unscorable; in percent the accuracies, low and high (bootstrap, 95 %) of the first of
+        them, one_minus_ned, paper; paper_row says which row of the paper. Cells without a value are missing.
+    """
+    import pandas as pd
+
+    metric, variant = scores["metric"], scores["variant"]
+    kinds = accuracies_with(metric)
+    rows: list[dict[str, Any]] = []
+    for benchmark, accuracy in scores["accuracy"].items():
+        low, high = scores["interval_95"][benchmark]
+        found = published_accuracy(variant, benchmark)
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "crops": accuracy["n"],
+                "unscorable": accuracy["unscorable"],
+                f"{metric}_percent": percent(accuracy[metric]),
+                "low_percent": percent(low),
+                "high_percent": percent(high),
+                **{f"{kind}_percent": percent(accuracy[kind]) for kind in kinds[1:]},
+                "one_minus_ned_percent": percent(accuracy["one_minus_ned"]),
+                "paper_percent": found[0] if found else None,
+                "paper_row": row_name(found[1]) if found else None,
+            }
+        )
+    for protocol, average in scores["averages"].items():
+        of_paper = [row for row in counterparts(variant) if row.protocol == protocol and row.labels == "original"]
+        for column, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
+            paper = getattr(of_paper[0], column) if of_paper else None
+            rows.append(
+                {
+                    "benchmark": f"{protocol} {title}",
+                    "crops": average["n"],
+                    f"{metric}_percent": percent(average[column]),
+                    "paper_percent": paper,
+                    "paper_row": row_name(of_paper[0]) if paper is not None else None,
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.astype({"crops": "Int64", "unscorable": "Int64", "paper_percent": "Float64"})
+
+
+def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
+    """The paper's tables that hold a row of our variant and a column of our benchmarks, our row on top.
+
+    Of Tables 6-8, the rows that the authors ran themselves.
+    """
+    variant, accuracy = scores["variant"], scores["accuracy"]
+    beside = counterparts(variant)
+    tables = []
+    for number in sorted({row.table for row in beside}, key=lambda number: (number < 6, number)):
+        columns = get_protocol(next(row.protocol for row in beside if row.table == number)).subsets
+        if not set(columns) & set(accuracy):
+            continue
+        rows = [_our_row(scores, columns)]
+        for row in published_rows():
+            if row.table == number and row.authors:
+                kind = "counterpart" if row in beside else "other"
+                cells = [row.accuracies.get(name) for name in columns]
+                rows.append(ComparedRow(row.name, row.detail, kind, [*cells, row.avg, row.weighted_avg]))
+        titles = [*columns, "Avg", "W-Avg"]
+        given = [place for place in range(len(titles)) if any(row.cells[place] is not None for row in rows)]
+        rows = [replace(row, cells=[row.cells[place] for place in given]) for row in rows]
+        tables.append(ComparedTable(CAPTIONS[number], [titles[place] for place in given], rows))
+    return tables
+
+
+def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
+    accuracy = scores["accuracy"]
+    protocol = next(iter(name for name in scores["averages"] if get_protocol(name).subsets == tuple(columns)), None)
+    average = scores["averages"].get(protocol, {})
+    cells = [percent(accuracy[name][scores["metric"]]) if name in accuracy else None for name in columns]
+    cells += [percent(average.get(key)) for key in ("avg", "weighted_avg")]
+    return ComparedRow("this run", f"{scores['variant']}, {scores['model']}, seed {scores['seed']}", "ours", cells)
+
+
+def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """What each stage of training did, one row for each that ran.
+
+    Args:
+        stages: metrics tables by name of stage; empty ones are left out.
+
+    Returns: stage; steps, epochs, loss, seconds at the end; first_loss; peak_learning_rate; crops_per_second (median).
+    """
+    rows = []
+    for stage, metrics in stages.items():
+        if metrics.empty:
+            continue
+        last = metrics.iloc[-1]
+        rows.append(
+            {
+                "stage": stage,
+                "steps": int(last["step"]),
+                "epochs": float(last["epoch"]),
+                "first_loss": float(metrics["loss"].iloc[0]),
+                "loss": float(last["loss"]),
+                "peak_learning_rate": float(metrics["learning_rate"].max()),
+                "crops_per_second": float(metrics["crops_per_second"].median()),
+                "seconds": float(last["seconds"]),
+            }
+        )
+    return rows
+
+
+def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
+    """The accuracy table as Markdown, under a line that says what made it."""
+    heading = (
+        f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
+        f"`{scores['model']}`. In percent; low and high: {METRICS[scores['metric']].title}, 95 % bootstrap "
+        "interval over crops."
+    )
+    names = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]
+    left = {"benchmark", "paper_row"}
+    lines = [_line(names), _line(["---" if name in left else "---:" for name in table.columns])]
+    for row in table.itertuples(index=False):
+        lines.append(_line([_cell(name, value) for name, value in zip(table.columns, row, strict=True)]))
+    notes = [f"\n{note}" for note in scores["notes"]]
+    return "\n".join([heading, "", *lines, *notes, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(name: str, value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return ""
+    if name == "paper_percent":
+        return f"{value:.1f}"
+    return f"{value:.2f}" if name.endswith("_percent") else str(value).replace("|", "\\|")
+
+
+def row_name(row: PublishedRow) -> str:
+    """Such as `Table 7, LMIM, 10 epochs, Union14M-L`."""
+    return ", ".join(filter(None, (f"Table {row.table}", row.name, row.detail)))
+
+
+def percent(fraction: float | None) -> float | None:
+    """A fraction of 1 in percent, two decimals; None stays None."""
+    return None if fraction is None else round(100 * fraction, 2)
+
+
+def total(summary: pd.DataFrame) -> dict[str, Any]:
+    """The row of an ingest summary that counts all of its sources; empty if there are none."""
+    if summary.empty:
+        return {}
+    return {str(name): value for name, value in summary.iloc[-1].items()}

@@ -1,0 +1,1 @@
+"""Text normalisation, accuracies and evaluation protocols. No torch."""

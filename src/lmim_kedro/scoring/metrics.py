@@ -1,0 +1,155 @@
+"""How much of what was read is right: accuracies by word, normalised edit distance, bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import eq
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cpdist
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring import text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to compare a prediction with its label.
+
+    Attributes:
+        title: what it is called in tables.
+        normalise: applied to both sides before they are compared.
+        graded: 1 minus the edit distance over the longer length, instead of right or wrong.
+    """
+
+    title: str
+    normalise: Callable[[str], str]
+    graded: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    "waics": Metric("WAICS", text.waics),
+    "case_sensitive": Metric("case-sensitive", text.letters_and_digits),
+    "exact": Metric("exact", text.verbatim),
+    "chinese": Metric("Chinese", text.chinese),
+    "ned": Metric("1 - NED", text.waics, graded=True),
+    "ned_exact": Metric("1 - NED, exact", text.verbatim, graded=True),
+    "ned_chinese": Metric("1 - NED, Chinese", text.chinese, graded=True),
+}
+"""By name. WAICS keeps letters and digits and ignores case; case_sensitive keeps letters and digits; exact counts
+symbols too. The NED variants compare text in the form of waics, exact and chinese."""
+
+GRADED_OF = {"waics": "ned", "case_sensitive": "ned", "exact": "ned_exact", "chinese": "ned_chinese"}
+"""The 1 - NED that goes with an accuracy: on text of the same form."""
+
+VERDICTS = ("waics", "case_sensitive", "exact", "chinese")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a metric says of a list of pairs.
+
+    Attributes:
+        credit: (N,) floats: 1 for right, 0 for wrong, between them if the metric is graded; NaN where the label is
+            empty in the metric's form, which nothing can be compared with.
+    """
+
+    credit: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Pairs that could be scored."""
+        return int(np.count_nonzero(~np.isnan(self.credit)))
+
+    @property
+    def unscorable(self) -> int:
+        """Pairs left out because their label is empty in the metric's form."""
+        return len(self.credit) - self.count
+
+    @property
+    def accuracy(self) -> float:
+        """Mean credit of the pairs that could be scored, 0 to 1; NaN if there are none."""
+        return float(np.nansum(self.credit, dtype=np.float64) / self.count) if self.count else float("nan")
+
+
+def score(predictions: Sequence[str], labels: Sequence[str], metric: str) -> Score:
+    """Compare predictions with labels, pair by pair.
+
+    Args:
+        predictions: N texts as read.
+        labels: N texts as they should be read.
+        metric: a name in METRICS.
+
+    Errors: InputError for an unknown metric, or lists of different lengths.
+    """
+    if metric not in METRICS:
+        raise InputError(f"there is no metric `{metric}`: choose one of {', '.join(METRICS)}")
+    if len(predictions) != len(labels):
+        raise InputError(f"{len(predictions):,} predictions do not pair with {len(labels):,} labels: give one for each")
+    normalise = METRICS[metric].normalise
+    right = [normalise(label) for label in labels]
+    read = [normalise(prediction) for prediction in predictions]
+    if METRICS[metric].graded:
+        credit = cpdist(read, right, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
+    else:
+        credit = np.fromiter(map(eq, read, right), np.float64, len(right))
+    credit[~np.fromiter(map(bool, right), np.bool_, len(right))] = np.nan
+    return Score(credit)
+
+
+def bootstrap_interval(result: Score, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of an accuracy, over crops.
+
+    The accuracy of n crops drawn with replacement, each right with the share p that is right, is binomial: the draws
+    are taken from that distribution, which is the bootstrap's own, at no cost in n. If none or all are right, every
+    draw is the same and the interval is that point.
+
+    Returns: lower and upper bound, 0 to 1; NaN if nothing could be scored. Errors: InputError for a graded metric.
+    """
+    scored = result.credit[~np.isnan(result.credit)]
+    if not np.isin(scored, (0, 1)).all():
+        raise InputError("the binomial bootstrap needs a metric of right and wrong, not a graded one: use an accuracy")
+    if not len(scored):
+        return float("nan"), float("nan")
+    means = np.random.default_rng(seed).binomial(len(scored), scored.mean(), draws) / len(scored)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Readings with the verdict of each metric, and with what the manifest knows of the crop.
+
+    Args:
+        readings: a row per crop: benchmark, index (in the packed store), label, prediction, confidence and more.
+        manifest: of the same store: store_index, key, width, height, status.
+
+    Returns:
+        the readings' columns and key, length (characters of the label), width and height (pixels of the crop as it
+        came), the verdicts VERDICTS (nullable booleans, missing where the label cannot be scored) and one_minus_ned.
+
+    Errors: InputError if the manifest is of another store.
+    """
+    import pandas as pd
+
+    stored = manifest.loc[manifest["status"] == "ok", ["store_index", "key", "width", "height"]]
+    stored = stored.rename(columns={"store_index": "index"}).astype({"index": "int64"})
+    judged = readings.merge(stored, on="index", how="left", validate="one_to_one")
+    if unknown := int(judged["key"].isna().sum()):
+        raise InputError(
+            f"{unknown:,} of {len(judged):,} crops that were read are not in the manifest: it is of another store; "
+            "run `kedro run --pipelines=ingest,evaluate` with the --env of this run"
+        )
+    predictions, labels = judged["prediction"].tolist(), judged["label"].tolist()
+    judged["length"] = judged["label"].str.len().astype("int64")
+    for name in VERDICTS:
+        credit = score(predictions, labels, name).credit
+        judged[name] = pd.arrays.BooleanArray(credit == 1, np.isnan(credit))
+    judged["one_minus_ned"] = score(predictions, labels, "ned").credit
+    first = ["benchmark", "key", "index", "label", "prediction", "confidence", *VERDICTS, "one_minus_ned", "length"]
+    return judged[[*first, *(name for name in judged.columns if name not in first)]]

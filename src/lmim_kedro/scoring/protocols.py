@@ -1,0 +1,139 @@
+"""Evaluation protocols by name: which test sets, of which size, are averaged together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lmim_kedro.errors import InputError
+
+Labels = Literal["original", "corrected"]
+
+SIZES: dict[str, int] = {
+    "iiit5k": 3000,
+    "svt": 647,
+    "ic13_857": 857,
+    "ic13_1015": 1015,
+    "ic15_1811": 1811,
+    "ic15_2077": 2077,
+    "svtp": 645,
+    "cute80": 288,
+    "curve": 2426,
+    "multi_oriented": 1369,
+    "artistic": 900,
+    "contextless": 779,
+    "salient": 1585,
+    "multi_words": 829,
+    "general": 400_000,
+    "scene": 63_646,
+    "web": 14_059,
+    "document": 50_000,
+    "handwriting": 23_389,
+}
+"""Images of each published test set."""
+
+_UNION14M = ("curve", "multi_oriented", "artistic", "contextless", "salient", "multi_words", "general")
+_SUBSETS: dict[str, tuple[str, ...]] = {
+    "common_1015_2077": ("iiit5k", "ic13_1015", "svt", "ic15_2077", "svtp", "cute80"),
+    "common_857_1811": ("iiit5k", "ic13_857", "svt", "ic15_1811", "svtp", "cute80"),
+    "union14m": _UNION14M,
+    "chinese": ("scene", "web", "document", "handwriting"),
+}
+NAMES = tuple(_SUBSETS)
+
+
+class Scored(Protocol):
+    """What is averaged: a metrics.Score, for instance."""
+
+    @property
+    def accuracy(self) -> float:
+        """0 to 1."""
+
+    @property
+    def count(self) -> int:
+        """Images scored."""
+
+    @property
+    def unscorable(self) -> int:
+        """Images whose label cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Avg and W-Avg of a protocol's test sets, 0 to 1."""
+
+    avg: float
+    weighted_avg: float
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """Test sets that belong together.
+
+    The paper reports the six common benchmarks with 1,015 images of IC13 and 2,077 of IC15; others use 857 and 1,811.
+    Averages of the two must not be compared, which is why they are two protocols.
+
+    Attributes:
+        name: one of NAMES.
+        metric: of its accuracies, a name in metrics.METRICS.
+        subsets: names of its test sets.
+        labels: original, or those of the corrected label set (same images).
+    """
+
+    name: str
+    metric: str
+    subsets: tuple[str, ...]
+    labels: Labels
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images that each test set must have."""
+        return {name: SIZES[name] for name in self.subsets}
+
+    def average(self, scores: Mapping[str, Scored]) -> Averages:
+        """Average over the test sets: each counting the same, and each by its images.
+
+        Args:
+            scores: by name of test set; those of no interest to this protocol are left alone.
+
+        Errors: InputError if a test set is missing, is not of its size, or has nothing that could be scored.
+        """
+        self.check({name: each.count + each.unscorable for name, each in scores.items()})
+        own = [scores[name] for name in self.subsets]
+        for name, each in zip(self.subsets, own, strict=True):
+            if each.count == 0:
+                raise InputError(f"no label of `{name}` can be scored by {self.metric}: check its labels")
+        images = sum(each.count for each in own)
+        return Averages(
+            sum(each.accuracy for each in own) / len(own),
+            sum(each.accuracy * each.count for each in own) / images,
+        )
+
+    def check(self, images: Mapping[str, int]) -> None:
+        """Refuse what is not this protocol's. Args: images of each test set that there is. Errors: InputError."""
+        if missing := [name for name in self.subsets if name not in images]:
+            raise InputError(
+                f"protocol {self.name} averages {', '.join(self.subsets)}, but {', '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing (found {', '.join(images) or 'none'}): "
+                "evaluate all of them, or give each accuracy by itself"
+            )
+        for name, expected in self.sizes.items():
+            if images[name] != expected:
+                raise InputError(
+                    f"`{name}` has {images[name]:,} images, but in protocol {self.name} it has {expected:,}: "
+                    "use the published test set, all of it (the ingest summary says what was set aside, and why)"
+                )
+
+
+def get_protocol(name: str, labels: Labels = "original") -> EvaluationProtocol:
+    """A protocol by name, for original or corrected labels.
+
+    Errors: InputError for an unknown name, or labels that do not exist for it.
+    """
+    if name not in _SUBSETS:
+        raise InputError(f"there is no protocol `{name}`: choose one of {', '.join(NAMES)}")
+    known = ("original", "corrected") if name.startswith("common") else ("original",)
+    if labels not in known:
+        raise InputError(f"protocol {name} has {' and '.join(known)} labels, not `{labels}`: choose one that exists")
+    return EvaluationProtocol(name, "chinese" if name == "chinese" else "waics", _SUBSETS[name], labels)

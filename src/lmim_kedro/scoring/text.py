@@ -1,0 +1,49 @@
+"""Text in the form in which each metric compares it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+_OTHERS = re.compile(r"[^0-9A-Za-z]+")
+_HALF_WIDTH = {0x3000: 0x20} | {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+
+
+def letters_and_digits(text: str) -> str:
+    """Keep only 0-9, A-Z and a-z, case and all."""
+    return text if text.isascii() and text.isalnum() else _OTHERS.sub("", text)
+
+
+def waics(text: str) -> str:
+    """Keep only 0-9, A-Z and a-z, in lower case: word accuracy ignoring case and symbols."""
+    return letters_and_digits(text).lower()
+
+
+def verbatim(text: str) -> str:
+    """Keep the text as it is: case, symbols and spaces count."""
+    return text
+
+
+def chinese(text: str) -> str:
+    """Half-width forms, lower case, simplified characters; symbols and spaces are kept.
+
+    U+3000 becomes a space, U+FF01 to U+FF5E the ASCII character 65,248 below; then lower case; then traditional to
+    simplified by zhconv's zh-cn table.
+    """
+    lower = text.translate(_HALF_WIDTH).lower()
+    return lower if lower.isascii() else _zhconv().convert(lower, "zh-cn")
+
+
+@cache
+def _zhconv() -> Any:
+    """Zhconv with its table read, which takes a third of a second: only whoever compares Chinese pays it."""
+    import warnings
+
+    with warnings.catch_warnings():
+        # It asks setuptools for its table where it can, which setuptools comments on; and never closes the file.
+        warnings.simplefilter("ignore")
+        import zhconv
+
+        zhconv.convert("", "zh-cn")
+    return zhconv

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.runner import SequentialRunner
+from kedro_datasets.json import JSONDataset
+from kedro_datasets.pandas import CSVDataset
+from kedro_datasets.text import TextDataset
+from PIL import Image
+
+from lmim_kedro.datasets.page import PageDataset
+from lmim_kedro.params import EvaluationParams
+from lmim_kedro.pipelines.report import create_pipeline, nodes
+
+
+class BlankCrops:
+    def fetch(self, indices: list[int]) -> list[bytes]:
+        file = io.BytesIO()
+        Image.new("RGB", (60, 20), "teal").save(file, "PNG")
+        return [file.getvalue() for _ in indices]
+
+
+def conf(project: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file in sorted((project / "conf/base").glob("parameters*.yml")):
+        found |= yaml.safe_load(file.read_text("utf-8"))
+    return found
+
+
+def left_behind(project: Path) -> dict[str, Any]:
+    """What the other stages leave for the report, of a run without pre-training."""
+    base = conf(project)
+    untrained = pd.DataFrame(columns=["step", "epoch", "loss", "learning_rate", "crops_per_second", "seconds"])
+    summary = pd.DataFrame(
+        [["words", 9, 8, 1, "1 truncated"]], columns=["source", "crops", "ok", "set_aside", "reasons"]
+    )
+    return {
+        "recipe": {
+            "variant": "scratch",
+            "env": "sample",
+            "seed": 0,
+            "model_name": "vit_small",
+            "model": base["models"]["vit_small"],
+            "views": base["view_presets"]["medium"],
+            "views_name": "medium",
+            "pretraining": base["pretraining"] | {"method": "none"},
+            "finetuning": base["finetuning"],
+        },
+        "predictions": pd.DataFrame(
+            {"benchmark": "rendered", "index": range(8), "label": "word", "prediction": ["word"] * 6 + ["ward"] * 2}
+        ),
+        "teacher_metrics": untrained,
+        "pretraining_metrics": untrained,
+        "finetuning_metrics": pd.DataFrame([[50, 1.0, 9.0, 1e-3, 800.0, 12.5]], columns=untrained.columns),
+        "benchmarks.crops": BlankCrops(),
+        "views.sheet": np.zeros((40, 200, 3), np.uint8),
+        "attention": {
+            "crops": np.zeros((1, 3, 32, 128), np.uint8),
+            "maps": np.ones((1, 2, 1, 32)) / 32,
+            "queries": np.array([[[0, 3], [0, 20]]]),
+        },
+        "pretraining.summary": summary,
+        "finetuning.summary": summary,
+        "benchmarks.summary": summary,
+        "run_facts": {"python": "3.11", "parameters": 1000},
+        "params:evaluation": EvaluationParams(),
+    }
+
+
+def test_inputs_of_the_pipeline_are_what_the_other_stages_leave(project: Path) -> None:
+    assert create_pipeline().inputs() == set(left_behind(project))
+
+
+def test_pipeline_writes_scores_tables_and_page_and_says_where(
+    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    inputs = {name: MemoryDataset(value) for name, value in left_behind(project).items()}
+    outputs = {
+        "scores": JSONDataset(filepath=str(tmp_path / "scores.json")),
+        "accuracy_table": CSVDataset(filepath=str(tmp_path / "accuracy.csv"), save_args={"index": False}),
+        "accuracy_markdown": TextDataset(filepath=str(tmp_path / "accuracy.md")),
+        "report": PageDataset(filepath=str(tmp_path / "deep/report.html")),
+    }
+    assert set(outputs) == {name for name in yaml.safe_load(catalog_text(project))}
+    SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
+    assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["rendered"]["waics"] == 0.75
+    assert pd.read_csv(tmp_path / "accuracy.csv")["waics_percent"].tolist() == [75.0]
+    assert "| rendered | 8 | 0 | 75.00 |" in (tmp_path / "accuracy.md").read_text()
+    assert (tmp_path / "deep/report.html").read_text("utf-8").rstrip().endswith("</html>")
+    assert caplog.messages[-2].startswith("rendered: WAICS 75.00 %")
+    assert caplog.messages[-1] == f"Report: {tmp_path}/deep/report.html"
+
+
+def catalog_text(project: Path) -> str:
+    return (project / "conf/base/catalog_report.yml").read_text("utf-8")
+
+
+def test_nodes_type_hints_resolve_for_kedro() -> None:
+    for name in ("score_predictions", "tabulate", "draw_figures", "choose_readings", "render_page"):
+        assert "return" in get_type_hints(getattr(nodes, name))
+
+
+def test_missing_page_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    dataset = PageDataset(filepath=str(tmp_path / "report.html"))
+    assert not dataset.exists()
+    with pytest.raises(DatasetError, match="kedro run --pipelines=report"):
+        dataset.load()
+    dataset.save("<p>é</p>")
+    assert dataset.exists() and dataset.load() == "<p>é</p>"
+
+
+def test_page_in_the_working_folder_is_named_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    monkeypatch.chdir(tmp_path)
+    PageDataset(filepath=str(tmp_path / "data/report.html")).save("")
+    assert caplog.messages == ["Report: data/report.html"]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lmim_kedro.reporting.figures import Figures, draw_accuracy_by_length, draw_training
+from lmim_kedro.reporting.page import Pictures, headline, render_page
+from lmim_kedro.reporting.readings import choose_readings
+from lmim_kedro.reporting.scores import build_scores
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements, links, text; fails on tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def inputs(
+    predictions: pd.DataFrame,
+    recipe: dict[str, Any],
+    facts: dict[str, Any],
+    stages: dict[str, pd.DataFrame],
+    summaries: dict[str, pd.DataFrame],
+    pictures: dict[str, Any],
+    crops: Any,
+) -> dict[str, Any]:
+    return {
+        "scores": build_scores(predictions, recipe),
+        "recipe": recipe,
+        "facts": facts,
+        "stages": stages,
+        "summaries": summaries,
+        "figures": Figures(draw_training(*stages.values()), draw_accuracy_by_length(predictions, "waics")),
+        "readings": choose_readings(predictions, crops, "waics"),
+        "pictures": Pictures(**pictures),
+    }
+
+
+def test_page_needs_nothing_but_itself(inputs: dict[str, Any]) -> None:
+    html = render_page(**inputs)
+    page = Page(html)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.elements}
+    assert all(image["src"].startswith("data:image/") and image["alt"] for image in page.all("img"))
+    assert all(link["href"].startswith("#") for link in page.all("a"))
+    assert not re.search(r"https?://|url\(|@import", html)
+    sections = {section["id"] for section in page.all("section") if "id" in section}
+    assert {link["href"].removeprefix("#") for link in page.all("a")} == sections
+
+
+def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
+    text = " ".join(Page(render_page(**inputs)).text.split())
+    for shown in (
+        "Variant lmim · environment mini · model vit_small · seed 3",
+        "paper 97.7",
+        "Table 8: six common benchmarks, WAICS in %",
+        "svt has 50 crops here; the published test set has 647.",
+        "pre-trained on 13,851 crops, fine-tuned on 6,725 labelled crops, seed 3",
+        "5 truncated, 2 empty",
+        "random, 80 % of the patches",
+        '"mask_ratio": 0.8',
+        "5 min 0 s",
+    ):
+        assert shown in text, shown
+
+
+def test_labels_are_text_not_markup(inputs: dict[str, Any]) -> None:
+    html = render_page(**inputs)
+    assert "<b>&amp;</b>" not in html and "&lt;" in html
+    assert "<b>&amp;" in "".join(Page(html).text.split())
+
+
+def test_page_is_the_same_every_time(inputs: dict[str, Any]) -> None:
+    assert render_page(**inputs) == render_page(**inputs)
+
+
+def test_scratch_run_has_a_page_without_what_it_did_not_do(
+    inputs: dict[str, Any], stages: dict[str, pd.DataFrame], recipe: dict[str, Any]
+) -> None:
+    empty = stages["teacher"].head(0)
+    stages = {"teacher": empty, "pre-training": empty, "fine-tuning": stages["fine-tuning"]}
+    scratch = recipe | {"variant": "scratch", "pretraining": recipe["pretraining"] | {"method": "none"}}
+    inputs |= {
+        "recipe": scratch,
+        "scores": inputs["scores"] | {"variant": "scratch"},
+        "stages": stages,
+        "figures": Figures(draw_training(*stages.values()), None),
+        "pictures": Pictures(inputs["pictures"].sheet, inputs["pictures"].attention),
+    }
+    text = " ".join(Page(render_page(**inputs)).text.split())
+    assert "The paper has no row of variant scratch on svt, rendered" in text
+    assert "Reconstructions" not in text and "By word length" not in text
+
+
+def test_headline_is_one_line_per_benchmark(inputs: dict[str, Any]) -> None:
+    lines = headline(inputs["scores"])
+    assert [line.partition(":")[0] for line in lines] == ["svt", "rendered"]
+    assert re.fullmatch(r"svt: WAICS \d\d\.\d\d % \(95 %: [\d.]+ to [\d.]+\) of \d\d crops", lines[0])

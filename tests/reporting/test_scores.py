@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.scoring.protocols import get_protocol
+
+
+def constant(benchmark: str, right: int, count: int) -> pd.DataFrame:
+    labels = ["a"] * count
+    return pd.DataFrame(
+        {"benchmark": benchmark, "label": labels, "prediction": ["a" if n < right else "b" for n in range(count)]}
+    )
+
+
+def test_scores_have_the_documented_form(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
+    scores = build_scores(predictions, recipe)
+    assert (scores["env"], scores["variant"], scores["seed"]) == ("mini", "lmim", 3)
+    assert list(scores["accuracy"]) == ["svt", "rendered"]  # as they were read
+    for each in scores["accuracy"].values():
+        assert list(each) == ["waics", "n", "unscorable", "case_sensitive", "exact", "one_minus_ned"]
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_accuracies_are_fractions_of_the_crops_that_can_be_scored(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame(
+        {"benchmark": "svt", "label": ["Ab", "cd", "--", "x-y"], "prediction": ["ab", "ce", "", "xy"]}
+    )
+    assert build_scores(predictions, recipe)["accuracy"]["svt"] == {
+        "waics": pytest.approx(2 / 3, abs=1e-6),
+        "n": 3,
+        "unscorable": 1,
+        "case_sensitive": pytest.approx(1 / 3, abs=1e-6),
+        "exact": 0.0,
+        "one_minus_ned": pytest.approx((1 + 0.5 + 1) / 3, abs=1e-6),
+    }
+
+
+def test_benchmark_without_scorable_labels_is_null_not_wrong(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame({"benchmark": "svt", "label": ["--"], "prediction": ["--"]})
+    scores = build_scores(predictions, recipe)
+    assert scores["accuracy"]["svt"]["waics"] is None
+    assert scores["accuracy"]["svt"]["exact"] == 1.0
+    assert scores["interval_95"]["svt"] == [None, None]
+
+
+def test_chinese_is_scored_as_chinese(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame({"benchmark": "web", "label": ["\u6b61\uff0c", "--"], "prediction": ["\u6b22,", "--"]})
+    web = build_scores(predictions, recipe, "chinese")["accuracy"]["web"]
+    assert web == {"chinese": 1.0, "n": 2, "unscorable": 0, "exact": 0.5, "one_minus_ned": 1.0}
+
+
+def test_whole_protocol_is_averaged(recipe: dict[str, Any]) -> None:
+    sizes = get_protocol("common_1015_2077").sizes
+    frames = [constant(name, size if name == "iiit5k" else 0, size) for name, size in sizes.items()]
+    scores = build_scores(pd.concat(frames), recipe)
+    assert scores["averages"] == {
+        "common_1015_2077": {
+            "avg": pytest.approx(1 / 6, abs=1e-6),
+            "weighted_avg": pytest.approx(3000 / 7672, abs=1e-6),
+            "n": 7672,
+        }
+    }
+    assert scores["notes"] == []
+
+
+def test_protocol_with_a_test_set_of_the_wrong_size_is_not_averaged_and_says_why(recipe: dict[str, Any]) -> None:
+    sizes = get_protocol("common_1015_2077").sizes | {"svt": 646}
+    scores = build_scores(pd.concat([constant(name, size, size) for name, size in sizes.items()]), recipe)
+    assert scores["averages"] == {}
+    assert scores["notes"][0] == "svt has 646 crops here; the published test set has 647."
+    assert "No average over common_1015_2077" in scores["notes"][1]
+
+
+def test_no_predictions_are_refused(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="no predictions to score"):
+        build_scores(predictions.head(0), recipe)

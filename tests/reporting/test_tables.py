@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, total, training_table
+from lmim_kedro.scoring.protocols import get_protocol
+
+
+@pytest.fixture
+def whole(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Scores of all six common benchmarks: every second crop read."""
+    sizes = get_protocol("common_1015_2077").sizes
+    frames = [
+        pd.DataFrame({"benchmark": name, "label": "a", "prediction": ["a", "b"] * (size // 2) + ["b"] * (size % 2)})
+        for name, size in sizes.items()
+    ]
+    return build_scores(pd.concat(frames), recipe)
+
+
+def test_accuracy_table_is_in_percent_with_the_papers_cell_beside_ours(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    scores = build_scores(predictions, recipe)
+    table = accuracy_table(scores).set_index("benchmark")
+    assert table.loc["svt", "waics_percent"] == pytest.approx(100 * scores["accuracy"]["svt"]["waics"], abs=0.005)
+    assert table.loc["svt", "low_percent"] < table.loc["svt", "waics_percent"] < table.loc["svt", "high_percent"]
+    assert table.loc["svt", "crops"] + table.loc["svt", "unscorable"] == 50
+    assert table.loc["svt", "paper_percent"] == 97.7
+    assert table.loc["svt", "paper_row"] == "Table 8, LMIM, Union14M-L, original labels"
+    assert pd.isna(table.loc["rendered", "paper_percent"])
+
+
+def test_averages_of_a_whole_protocol_stand_beside_the_papers(whole: dict[str, Any]) -> None:
+    table = accuracy_table(whole).set_index("benchmark")
+    assert table.loc["common_1015_2077 Avg", "paper_percent"] == 95.9
+    assert table.loc["common_1015_2077 W-Avg", "paper_percent"] == 95.3
+    assert table.loc["common_1015_2077 W-Avg", "waics_percent"] == pytest.approx(50, abs=0.1)
+
+
+def test_our_row_stands_on_top_of_the_papers_table_with_empty_cells_for_what_was_not_run(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    (table,) = compared_tables(build_scores(predictions, recipe))
+    ours, *others = table.rows
+    measured = dict(zip(table.columns, ours.cells, strict=True))
+    assert (table.caption, ours.kind) == ("Table 8: six common benchmarks", "ours")
+    assert [name for name, cell in measured.items() if cell is not None] == ["svt"]
+    assert [row.detail for row in others if row.kind == "counterpart"] == [
+        "Union14M-L, original labels",
+        "Union14M-L, corrected labels",
+    ]
+
+
+def test_our_averages_appear_where_all_test_sets_were_run(whole: dict[str, Any]) -> None:
+    (table,) = compared_tables(whole)
+    assert dict(zip(table.columns, table.rows[0].cells, strict=True))["Avg"] == pytest.approx(50, abs=0.1)
+
+
+def test_ablation_stands_in_its_own_table_without_a_column_that_nobody_fills(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame({"benchmark": "curve", "label": ["a"], "prediction": ["a"]})
+    (table,) = compared_tables(build_scores(predictions, recipe | {"variant": "views_weak"}))
+    assert table.caption == "Table 2: guidance views"
+    assert [(row.name, row.kind) for row in table.rows] == [
+        ("this run", "ours"), ("strong", "other"), ("weak", "counterpart"), ("medium", "other"),
+    ]  # fmt: skip
+    assert table.columns[-1] == "Avg"
+
+
+def test_run_that_the_paper_does_not_have_is_compared_with_nothing(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    scores = build_scores(predictions, recipe | {"variant": "mask_density"})
+    assert compared_tables(scores) == []
+    assert accuracy_table(scores)["paper_percent"].isna().all()
+
+
+def test_markdown_has_a_row_per_benchmark_and_leaves_missing_cells_empty(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    scores = build_scores(predictions, recipe)
+    text = to_markdown(accuracy_table(scores), scores)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1 and len(rows) == 4
+    assert rows[0].startswith("| benchmark | crops | unscorable | waics | low | high |")
+    assert rows[3].startswith("| rendered | ") and rows[3].endswith(" |  |  |")
+    assert "seed 3" in text and "svt has 50 crops here; the published test set has 647." in text
+
+
+def test_stages_that_were_not_trained_are_left_out(stages: dict[str, pd.DataFrame]) -> None:
+    rows = training_table(stages | {"teacher": stages["teacher"].head(0)})
+    assert [row["stage"] for row in rows] == ["pre-training", "fine-tuning"]
+    assert rows[0]["steps"] == 3000 and rows[0]["seconds"] == 300
+
+
+def test_total_of_a_summary_is_its_last_row(summaries: dict[str, pd.DataFrame]) -> None:
+    assert total(summaries["pretraining"])["ok"] == 13_851
+    assert total(summaries["finetuning"])["ok"] == 6_725
+    assert total(summaries["benchmarks"].head(0)) == {}
+
+
+def test_recipe_in_words_says_what_was_done_and_not_what_was_not(recipe: dict[str, Any], facts: dict[str, Any]) -> None:
+    words = {group: dict(rows) for group, rows in recipe_in_words(recipe, facts)}
+    assert words["Pre-training"]["Masking"] == "random, 80 % of the patches"
+    assert words["Pre-training"]["Optimisation"].startswith(
+        "10 epochs, batches of 512; AdamW, learning rate 0.0003 after 1 epoch"
+    )
+    assert words["Model vit_small"]["Recogniser"] == "1,120,000 parameters"
+    assert "contrast 0.5–1" in words["Guidance views medium"]["Out of"]
+    without = recipe | {"pretraining": recipe["pretraining"] | {"method": "none"}}
+    words = {group: dict(rows) for group, rows in recipe_in_words(without, facts)}
+    assert words["Pre-training"] == {"Method": "none"}
+    assert "Guidance views medium" not in words

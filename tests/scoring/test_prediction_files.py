@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.__main__ import main
+from lmim_kedro.scoring.files import read_pairs, split_brackets
+
+SHARED = Path(os.environ.get("LMIM_SHARED", Path(__file__).parents[2].parent / "shared"))
+PUBLISHED = {"scene": "67.81", "web": "62.74", "document": "97.86", "handwriting": "51.67"}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode("utf-8"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "pair"),
+    [
+        ("0 [abc] [abd]", ("abc", "abd")),
+        ("12 [] [a]", ("", "a")),
+        ("3 [a b] [c  d]", ("a b", "c  d")),
+        ("4 [n)]=a(1)la(2)+a] [n)]=a(1)[a(2)+a]", ("n)]=a(1)la(2)+a", "n)]=a(1)[a(2)+a")),
+        ("5 [[] []]", ("[", "]")),
+        ("6 [][] [[x]", ("][", "[x")),
+        ("7 [x [y] [z] w] [x [y] [z] w]", ("x [y] [z] w", "x [y] [z] w")),  # closed brackets decide
+        ("8 [a\u2028b] [c]", ("a\u2028b", "c")),
+        ("9 [a] [b] [c]", None),  # nobody can tell
+        ("10 [] [] []", None),
+        ("[a] [b]", None),
+        ("11 [a][b]", None),
+        ("12 [a] [b", None),
+        ("13 [a] [b] ", None),
+        ("x [a] [b]", None),
+    ],
+)
+def test_brackets_are_split_where_there_is_one_way_to_split_them(line: str, pair: tuple[str, str] | None) -> None:
+    assert split_brackets(line) == pair
+
+
+PAIRS = [("a,b", 'say "hi"'), ("tab-less", "ünï [1] [2]"), ("", "x"), ("\u2028", "NA")]
+FORMS = {
+    "csv": 'key,prediction,label\n1,"a,b","say ""hi"""\n2,tab-less,ünï [1] [2]\n3,,x\n4,\u2028,NA\n',
+    "tsv": 'label\tprediction\nsay "hi"\ta,b\nünï [1] [2]\ttab-less\nx\t\nNA\t\u2028\n',
+    "jsonl": (
+        '{"prediction": "a,b", "label": "say \\"hi\\""}\n{"prediction": "tab-less", "label": "ünï [1] [2]", "n": 1}\n'
+        '{"label": "x", "prediction": ""}\n{"label": "NA", "prediction": "\u2028"}\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_every_form_gives_the_same_pairs_whatever_the_file_is_called(
+    form: str, newline: str, mark: str, tmp_path: Path
+) -> None:
+    pairs = read_pairs(write(tmp_path / "predictions.txt", mark + FORMS[form].replace("\n", newline)))
+    assert list(zip(pairs.predictions, pairs.labels, strict=True)) == PAIRS
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("0 [a] [b]\n1 [a] b]\n", 2),
+        ("0 [a] [b]\n\n1 [a] [b]\n", 2),
+        ("prediction\tlabel\na\tb\na\tb\tc\n", 3),
+        ("prediction,label\na\n", 2),
+        ('prediction,label\n"a"b,c\n', 2),
+        ('{"prediction": "a", "label": "b"}\n{"prediction": "a"}\n', 2),
+        ('{"prediction": "a", "label": "b"}\n{"prediction": "a", "label": null}\n', 2),
+        ('{"prediction": "a", "label": "b"}\n[1, 2]\n', 2),
+        ("image,text\na,b\n", 1),
+    ],
+)
+def test_malformed_line_is_named_by_file_and_line(text: str, line: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.txt", text)
+    with pytest.raises(InputError, match=rf"p\.txt:{line} "):
+        read_pairs(path)
+
+
+def test_unusable_files_are_refused_with_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file .*none.txt"):
+        read_pairs(tmp_path / "none.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_pairs(tmp_path)
+    (tmp_path / "latin").write_bytes(b"0 [caf\xe9] [cafe]\n")
+    with pytest.raises(InputError, match="latin is not UTF-8"):
+        read_pairs(tmp_path / "latin")
+    for text in ("", "\n", "prediction,label\n"):
+        with pytest.raises(InputError, match="holds no predictions"):
+            read_pairs(write(tmp_path / "empty", text))
+
+
+def test_command_prints_one_line_per_file_and_counts_apart_what_cannot_be_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = write(tmp_path / "one.txt", "0 [ab] [AB]\n1 [x] [y]\n2 [x] [x]\n")
+    two = write(tmp_path / "two.csv", "prediction,label\na,a\n-,-\n")
+    assert main(["--metric", "waics", str(one), str(two)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{one}: 3 crops, WAICS 66.67 %",
+        f"{two}: 1 crops, WAICS 100.00 %, 1 labels cannot be scored",
+    ]
+
+
+def test_command_fails_with_the_sentence_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(write(tmp_path / "p.txt", "0 [a] [b]\n1 a\n"))]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and "p.txt:2 " in printed.err
+    assert main([str(write(tmp_path / "q.txt", "0 [a] [?]\n"))]) == 1
+    assert "none of its 1 labels can be scored by waics" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    not (SHARED / "golden/chinese_predictions").is_dir(),
+    reason="needs golden/chinese_predictions in ../shared, or where LMIM_SHARED says",
+)
+@pytest.mark.parametrize("subset", PUBLISHED)
+def test_published_chinese_accuracies_come_out(subset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metric", "chinese", str(SHARED / f"golden/chinese_predictions/transocr_{subset}.txt")]) == 0
+    assert capsys.readouterr().out.endswith(f"{PUBLISHED[subset]} %\n")
