@@ -154,7 +154,9 @@ class OptimisationParams(Params):
     warmup_steps: int | None = Field(None, ge=0, description="give this or warmup_epochs")
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.05, ge=0, description="on parameters of two or more dimensions only")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on the learning rate per encoder block, from the top"
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
 
     @model_validator(mode="after")
@@ -215,7 +217,9 @@ class FinetuningParams(Params):
     """The recogniser and how it is trained (paper, section 4.2)."""
 
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
-    charset: str = Field("english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file")
+    charset: str = Field(
+        "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
+    )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Literal["abinet", "none"] = "abinet"
     freeze_encoder: bool = False
@@ -225,7 +229,9 @@ class FinetuningParams(Params):
 class IngestParams(Params):
     """What becomes of the raw crops."""
 
-    store_height: int | None = Field(None, gt=0, description="crops taller than this are scaled down to it; null: bytes as they came")
+    store_height: int | None = Field(
+        None, gt=0, description="crops taller than this are scaled down to it; null: bytes as they came"
+    )
     max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")

@@ -17,7 +17,14 @@ def _fixed_randomness() -> None:
 def released_size() -> ModelParams:
     """The released geometry (8 x 32 patches), small."""
     return ModelParams(
-        width=24, depth=2, heads=3, decoder_width=32, decoder_heads=4, decoder_ffn=48, decoder_dropout=0.0, recognizer=READER
+        width=24,
+        depth=2,
+        heads=3,
+        decoder_width=32,
+        decoder_heads=4,
+        decoder_ffn=48,
+        decoder_dropout=0.0,
+        recognizer=READER,
     )
 
 

@@ -66,7 +66,11 @@ def test_an_exported_file_has_the_released_names(tmp_path, released_size, recipe
     names = weights.read_checkpoint(tmp_path / "recognizer.pth").keys()
     for name in ("pos_embed", "patch_embed.proj.weight", "encoder.pos_embed", "linear_norm.0.weight"):
         assert name in names
-    assert weights.read_checkpoint(tmp_path / "recognizer.pth")["decoder.position_enc.position_table"].shape == (1, 200, 32)
+    assert weights.read_checkpoint(tmp_path / "recognizer.pth")["decoder.position_enc.position_table"].shape == (
+        1,
+        200,
+        32,
+    )
 
 
 def test_student_and_teacher_of_a_pretraining_checkpoint_are_told_apart(tmp_path, released_size, recipe):

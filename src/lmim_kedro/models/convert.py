@@ -1,8 +1,8 @@
 """Checkpoints from and to the released code: `python -m lmim_kedro.models.convert {inspect,import,export}`.
 
-    inspect FILE           what a checkpoint holds, and how large its model is
-    import FILE FOLDER     the released recogniser, or the encoder of any known layout -> a folder of this project
-    export FOLDER FILE     a folder of this project -> a file that the released code loads
+inspect FILE           what a checkpoint holds, and how large its model is
+import FILE FOLDER     the released recogniser, or the encoder of any known layout -> a folder of this project
+export FOLDER FILE     a folder of this project -> a file that the released code loads
 """
 
 from __future__ import annotations
@@ -126,9 +126,7 @@ def main() -> int:
         if given.command == "inspect":
             print(inspect(given.file, given.heads))
         elif given.command == "import":
-            print(
-                import_file(given.file, given.folder, given.charset, given.max_length, given.heads, given.encoder)
-            )
+            print(import_file(given.file, given.folder, given.charset, given.max_length, given.heads, given.encoder))
         else:
             print(export_folder(given.folder, given.file))
     except InputError as error:

@@ -78,7 +78,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, N, D). With overlap, the pixels of `removed` patches (B, M) are blanked first,
-        so that nothing leaks from a masked patch into its visible neighbour."""
+        so that nothing leaks from a masked patch into its visible neighbour.
+        """
         if removed is not None and self.model.patch_overlap:
             pixels = pixels * self._visible(removed).to(pixels.dtype)
         return self.proj(pixels).flatten(2).transpose(1, 2)

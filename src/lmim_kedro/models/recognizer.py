@@ -174,7 +174,9 @@ class Recognizer(nn.Module):
     @property
     def longest_label(self) -> int:
         """Characters that fit: one step is the end symbol's; CTC has at most one character a column."""
-        return self.max_length - 1 if self.decoder_name == "autoregressive" else min(self.max_length, self.model.columns)
+        return (
+            self.max_length - 1 if self.decoder_name == "autoregressive" else min(self.max_length, self.model.columns)
+        )
 
     def memory(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B, 1 + N, W'): what the autoregressive decoder looks at, [cls] included."""

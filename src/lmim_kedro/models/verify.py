@@ -91,9 +91,7 @@ def _pretraining(folder: Path) -> Iterator[Comparison]:
     yield _compare("trainable parameters, full size", _count(full), facts["trainable"])
 
 
-def _pretraining_quantities(
-    lmim: LMIM, teacher: Encoder, values: dict[str, Tensor], ratio: float
-) -> dict[str, Tensor]:
+def _pretraining_quantities(lmim: LMIM, teacher: Encoder, values: dict[str, Tensor], ratio: float) -> dict[str, Tensor]:
     images, views = values["images"], values["guidance_images"]
     parts = split(values["noise"], ratio)
     losses = lmim(images, views, values["noise"])

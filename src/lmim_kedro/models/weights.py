@@ -24,7 +24,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.models.recognizer import POSITIONS, Recognizer
+from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
@@ -229,7 +229,9 @@ def import_recognizer(path: Path, model: ModelParams, charset: Charset, max_leng
         raise InputError(f"{path} has the {layout} layout: give a released LMIM recogniser checkpoint")
     classes = tensors["decoder.classifier.weight"].shape[0]
     if classes != charset.classes:
-        raise InputError(f"{path} has {classes} classes and the charset {charset.classes}: give the charset it was made for")
+        raise InputError(
+            f"{path} has {classes} classes and the charset {charset.classes}: give the charset it was made for"
+        )
     recognizer = Recognizer(model, charset, "autoregressive", max_length)
     wanted = dict(tensors)
     ignored = [name for name in wanted if name == "pos_embed" or name.startswith("patch_embed.")]
@@ -255,19 +257,27 @@ def export_released(module: Encoder | LMIM | Recognizer, path: Path) -> None:
     table = sincos_position(model, model.width)
     if isinstance(module, LMIM):
         if module.teacher is None or not module.guided:
-            raise InputError("the released pre-training layout holds a guidance branch and a teacher; this model lacks one")
+            raise InputError(
+                "the released pre-training layout holds a guidance branch and a teacher; this model lacks one"
+            )
         tensors = {released_name(name): tensor for name, tensor in tensors.items()}
         tensors |= {f"{STUDENT}pos_embed": table, f"{TEACHER}pos_embed": table}
         tensors["decoder_pos_embed"] = sincos_position(model, model.decoder_width)
     elif isinstance(module, Recognizer):
         if module.decoder_name != "autoregressive":
-            raise InputError("the released code has no CTC head: only an autoregressive recogniser can be exported to it")
+            raise InputError(
+                "the released code has no CTC head: only an autoregressive recogniser can be exported to it"
+            )
         tensors |= {"encoder.pos_embed": table, "pos_embed": table}
         tensors["decoder.position_enc.position_table"] = module.decoder.position_table
         tensors |= {f"patch_embed.proj.{k}": tensors[f"encoder.patch_embed.proj.{k}"] for k in ("weight", "bias")}
     else:
         tensors["pos_embed"] = table
-    content = {"model": {k: v.detach().cpu().clone() for k, v in tensors.items()}, "epoch": 0, "args": argparse.Namespace()}
+    content = {
+        "model": {k: v.detach().cpu().clone() for k, v in tensors.items()},
+        "epoch": 0,
+        "args": argparse.Namespace(),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, lambda part: torch.save(content, part))
 

@@ -16,7 +16,9 @@ def create_pipeline() -> Pipeline:
                 name="read_benchmarks",
             ),
             node(judge, ["readings", "benchmarks.manifest"], "predictions", name="judge"),
-            node(look, ["encoder", "benchmarks.crops", "params:evaluation", "params:training"], "attention", name="look"),
+            node(
+                look, ["encoder", "benchmarks.crops", "params:evaluation", "params:training"], "attention", name="look"
+            ),
             node(note_facts, ["recognizer", "params:training"], "run_facts", name="note_facts"),
         ]
     )

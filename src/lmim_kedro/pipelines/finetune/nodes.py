@@ -12,9 +12,7 @@ def resolve_recipe(parameters: dict[str, Any], pretraining_recipe: dict[str, Any
     return resolve_finetuning(parameters, pretraining_recipe).model_dump(mode="json")
 
 
-def finetune(
-    crops: Any, encoder: Any, recipe: dict[str, Any], training: TrainingParams, state: Any
-) -> tuple[Any, Any]:
+def finetune(crops: Any, encoder: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
     """The recogniser and the metrics of its training."""
     from lmim_kedro.training import finetuning
 

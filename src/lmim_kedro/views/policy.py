@@ -1,0 +1,114 @@
+"""What each guidance view is made with: a preset's operations, drawn per crop (paper, Table 2; ranges: ViewPreset)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import JitterParams, ViewPreset
+from lmim_kedro.views.draws import UNUSED, Draws
+
+GEOMETRIC = ("crop_vertical", "crop_horizontal", "rotate", "perspective", "piecewise_affine")
+COLOURS = ("contrast", "blur", "sharpen", "solarize", "grayscale_blend")
+JITTERS = ("brightness", "contrast", "saturation", "hue")
+
+KNOTS = 4
+"""Rows and columns of the piecewise warp's grid, as imgaug has it."""
+
+_FARTHEST = 0.45
+"""How far a corner may move, in shares of the size: each stays in its quarter, so no text is mirrored."""
+
+
+@dataclass(frozen=True)
+class DrawnViews:
+    """What each crop of a batch gets, by name of the operation.
+
+    Args:
+        turns: (B,) the turn of each operation of the preset in the crop's order, UNUSED where it is not picked.
+        values: (B, p) float32 of each operation of the preset, as `_draw_values` has them.
+        jitter_turns: (B,) the same for the parts of colour jitter, in an order of their own.
+        jitter_values: (B, 1) factors; for hue, share of a full turn.
+        grayscale: (B,) whether the view ends up grey.
+    """
+
+    turns: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]
+    jitter_turns: dict[str, np.ndarray]
+    jitter_values: dict[str, np.ndarray]
+    grayscale: np.ndarray
+
+
+class ViewPolicy:
+    """A preset, as something to draw from.
+
+    Args:
+        preset: which operations, how strong, and how many of them a crop gets.
+
+    Raises:
+        InputError: if the preset picks more operations than it has.
+    """
+
+    def __init__(self, preset: ViewPreset) -> None:
+        self.preset = preset
+        self.operations = [name for name in (*GEOMETRIC, *COLOURS) if getattr(preset, name) is not None]
+        least, most = preset.pick
+        self.least, self.most = least, len(self.operations) if most is None else min(most, len(self.operations))
+        if not 0 <= self.least <= self.most:
+            raise InputError(
+                f"a preset of guidance views picks {least} to {'all' if most is None else most} operations and has "
+                f"{len(self.operations)} ({', '.join(self.operations) or 'none'}): change its `pick` or add operations"
+            )
+
+    def draw(self, *, seed: int, epoch: int, index: np.ndarray) -> DrawnViews:
+        """Draw what each crop (B,) gets: a function of seed, epoch and crop index."""
+        draws = Draws("views", seed=seed, epoch=epoch, index=index)
+        picked = draws.some_of("pick", len(self.operations), self.least, self.most)
+        jitter_turns, jitter_values = draw_jitter(draws, self.preset.jitter)
+        return DrawnViews(
+            turns={name: picked[:, place] for place, name in enumerate(self.operations)},
+            values={name: _draw_values(draws, name, getattr(self.preset, name)) for name in self.operations},
+            jitter_turns=jitter_turns,
+            jitter_values=jitter_values,
+            grayscale=draws.happens("grayscale", self.preset.grayscale_probability),
+        )
+
+
+def draw_jitter(draws: Draws, jitter: JitterParams | None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Turns (B,) and values (B, 1) of brightness, contrast, saturation and hue: torchvision's ColorJitter."""
+    if jitter is None:
+        return {}, {}
+    order = draws.order("jitter order", len(JITTERS))
+    turns = np.where(draws.happens("jitter", jitter.probability)[:, None], order, UNUSED)
+    values = {"hue": draws.between("jitter hue", -jitter.hue, jitter.hue)}
+    for name in JITTERS[:3]:
+        most = getattr(jitter, name)
+        values[name] = draws.between(f"jitter {name}", max(0.0, 1 - most), 1 + most)
+    return {name: turns[:, place] for place, name in enumerate(JITTERS)}, values
+
+
+def _draw_values(draws: Draws, name: str, given: object) -> np.ndarray:
+    """(B, p) float32: an operation's values, given what the preset says of it."""
+    match name, given:
+        case "crop_vertical" | "crop_horizontal", float(most):  # top and bottom, or left and right, each on its own
+            return draws.between(name, 0, most, 2)
+        case "rotate", float(most):
+            return draws.between(name, -most, most)
+        case "perspective", (low, high):  # how far the corners move inwards: top left, then clockwise, each x and y
+            sigma = draws.between("perspective sigma", low, high)
+            return np.minimum(np.abs(draws.normal(name, 8)) * sigma, np.float32(_FARTHEST))
+        case "piecewise_affine", (low, high):  # how far the points of the grid move, and stay in the crop: all x, all y
+            sigma = draws.between("piecewise_affine sigma", low, high)
+            moved = draws.normal(name, 2 * KNOTS**2) * sigma
+            at = np.stack(np.meshgrid(*[np.linspace(0, 1, KNOTS, dtype=np.float32)] * 2, indexing="xy")).reshape(-1)
+            return np.clip(at + moved, 0, 1) - at
+        case "sharpen", ((alpha_low, alpha_high), (light_low, light_high)):
+            alpha = draws.between("sharpen alpha", alpha_low, alpha_high)
+            return np.concatenate([alpha, draws.between("sharpen lightness", light_low, light_high)], axis=1)
+        case "solarize", (low, high):  # threshold, and whether what is above it is inverted
+            above = draws.happens("solarize above", 0.5).astype(np.float32)
+            return np.concatenate([draws.between(name, low, high), above[:, None]], axis=1)
+        case _, (low, high):
+            return draws.between(name, low, high)
+    raise TypeError(f"{name} = {given!r}")

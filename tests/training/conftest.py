@@ -1,0 +1,74 @@
+"""A store in memory, and a recipe that trains a very small model on it."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, RecognizerParams, TrainingParams
+
+
+class MemoryStore:
+    """Crops as PNG bytes, with labels."""
+
+    fingerprint = "memory"
+
+    def __init__(self, count: int) -> None:
+        random = np.random.default_rng(0)
+        pixels = random.integers(0, 256, (count, 12, 30, 3), dtype=np.uint8)
+        self._bytes = [cv2.imencode(".png", image)[1].tobytes() for image in pixels]
+        self._labels = ["ab" if number % 2 else "ba" for number in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def fetch(self, indices: Sequence[int]) -> list[bytes]:
+        return [self._bytes[index] for index in indices]
+
+    def labels(self, indices: Sequence[int]) -> list[str]:
+        return [self._labels[index] for index in indices]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(40)
+
+
+@pytest.fixture
+def size() -> ModelParams:
+    return ModelParams(
+        patch_height=32,
+        input="grey",
+        position_grid="layout",
+        width=16,
+        depth=2,
+        heads=2,
+        decoder_width=16,
+        decoder_depth=1,
+        decoder_heads=2,
+        decoder_ffn=16,
+        decoder_dropout=0.1,
+        recognizer=RecognizerParams(width=16, depth=1, heads=2, ffn=16),
+    )
+
+
+@pytest.fixture
+def optimisation() -> OptimisationParams:
+    return OptimisationParams(steps=12, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
+
+
+@pytest.fixture
+def pretraining(optimisation) -> PretrainingParams:
+    return PretrainingParams.model_validate({"teacher": {"optimisation": optimisation}, "optimisation": optimisation})
+
+
+@pytest.fixture
+def training() -> TrainingParams:
+    return TrainingParams(device="cpu", threads=1, log_every=1, checkpoint_steps=5)

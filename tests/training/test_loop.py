@@ -1,0 +1,162 @@
+"""The loop: what it records, how it stops, and that a stopped run goes on as if it had not been."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.errors import InputError
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.params import OptimisationParams, ViewPreset
+from lmim_kedro.training.loop import Interrupted, fit
+from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.tasks import PretrainingTask
+from lmim_kedro.views.guidance import GuidanceViews
+
+RECIPE = {"seed": 0}
+
+
+class StopAfter(PretrainingTask):
+    """Sends itself a signal in the middle of a step."""
+
+    stop_at, number, calls = 0, signal.SIGTERM, 0
+
+    def loss(self, batch, epoch, device):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            os.kill(os.getpid(), self.number)
+        return super().loss(batch, epoch, device)
+
+
+class BreakAfter(PretrainingTask):
+    """Gives a loss that is not a number from some step on."""
+
+    calls = 0
+
+    def loss(self, batch, epoch, device):
+        self.calls += 1
+        losses = super().loss(batch, epoch, device)
+        return {**losses, "loss": losses["loss"] * (float("nan") if self.calls > 7 else 1.0)}
+
+
+@pytest.fixture
+def run(store, size, pretraining, optimisation, training, tmp_path):
+    """Trains a small LMIM into a state folder and returns its metrics and final weights."""
+
+    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, **changes):
+        torch.manual_seed(0)
+        model = LMIM(size, pretraining, Encoder(size))
+        views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)), 32, 128)
+        loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1, threads=threads)
+        given = task("pre-training", model, views, 5)
+        for name, value in changes.items():
+            setattr(given, name, value)
+        state = StateFolder(tmp_path / folder, recipe, 2)
+        metrics = fit(given, loader, optimisation, training, 0, state)
+        return metrics, model.state_dict()
+
+    return train
+
+
+def losses(metrics: pd.DataFrame) -> list[float]:
+    return metrics["loss"].tolist()
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 9, 11])
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, stop_at):
+    whole, weights = run("whole")
+    with pytest.raises(Interrupted, match=f"stopped at step {stop_at} of 12.*same command again"):
+        run(task=StopAfter, stop_at=stop_at)
+    resumed, resumed_weights = run(threads=1)
+    assert losses(resumed) == losses(whole)
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def test_ctrl_c_saves_as_well(run, tmp_path):
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=3, number=signal.SIGINT)
+    assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000003.pt"]
+
+
+def test_a_finished_run_leaves_no_state_behind(run, tmp_path):
+    run()
+    assert not (tmp_path / "state").exists()
+
+
+def test_another_recipe_is_refused_with_the_difference(run, tmp_path):
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=3)
+    with pytest.raises(InputError, match=r"seed was 0, is 1.*training\.restart=true"):
+        run(recipe={"seed": 1})
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_checkpoint(run, tmp_path):
+    with pytest.raises(InputError, match="loss is not finite at step 8.*last good checkpoint"):
+        run(task=BreakAfter)
+    assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000005.pt"]
+
+
+def test_only_the_newest_checkpoints_stay(run, tmp_path, training, monkeypatch):
+    monkeypatch.setattr(type(training), "checkpoint_steps", 2, raising=False)
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=11)
+    names = sorted(path.name for path in (tmp_path / "state").glob("step-*"))
+    assert names == ["step-00000010.pt", "step-00000011.pt"]
+
+
+def test_the_metrics_table_has_a_row_per_step_and_the_schedule(run, optimisation):
+    metrics, _ = run()
+    assert metrics["step"].tolist() == list(range(1, 13))
+    assert {"epoch", "loss", "reconstruction", "alignment", "cls_std", "crops_per_second", "seconds"} <= set(metrics)
+    rates = [optimisation.learning_rate_at(step, 12, 3) for step in range(12)]
+    assert metrics["learning_rate"].tolist() == pytest.approx(rates)
+
+
+def test_too_few_crops_for_a_batch_is_a_sentence(run, store):
+    del store._bytes[7:]
+    with pytest.raises(InputError, match="fewer crops than a batch of 8"):
+        run()
+
+
+def test_training_in_epochs_counts_them(store, size, pretraining, training, tmp_path):
+    model = LMIM(size, pretraining.model_copy(update={"method": "mim"}))
+    loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1)
+    optimisation = OptimisationParams(epochs=2, batch_size=8, warmup_epochs=1, base_learning_rate=0.03)
+    task = PretrainingTask("mim", model, None, 5)
+    metrics = fit(task, loader, optimisation, training, 0, StateFolder(tmp_path / "mim", {}))
+    assert len(metrics) == 10 and metrics["epoch"].iloc[-1] == 2
+    assert metrics["loss"].iloc[-1] < metrics["loss"].iloc[0]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
+    """kill -9 while training, several times: the losses are those of a run that was left alone."""
+    script = Path(__file__).with_name("killed_run.py")
+
+    def start(folder: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(script), str(tmp_path / folder)], stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait(120) == 0
+    for kills in range(3):
+        process = start("killed")
+        state = tmp_path / "killed" / "state"
+        before = {path.name for path in state.glob("step-*.pt")}
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if {path.name for path in state.glob("step-*.pt")} - before:
+                time.sleep(0.03 * kills)
+                break
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert start("killed").wait(120) == 0
+    whole, killed = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "killed"))
+    assert losses(whole) == losses(killed)
+    assert (tmp_path / "whole" / "weights").read_text() == (tmp_path / "killed" / "weights").read_text()
