@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,23 +13,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.decode import decode_batch
+from lmim_kedro.crops.decode import UndecodableCrop, decode_batch
 from lmim_kedro.crops.random import permutation
+from lmim_kedro.errors import InputError
 
 
 class CropStore(Protocol):
-    """What the loader needs of a store."""
+    """What the loader needs of a store: crops by index."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Crops in the store."""
+        ...
 
-    def fetch(self, indices: np.ndarray) -> list[bytes]: ...
+    def fetch(self, indices: Sequence[int]) -> list[bytes]:
+        """Encoded crops."""
+        ...
 
-    def labels(self, indices: np.ndarray) -> list[str]: ...
+    def labels(self, indices: Sequence[int]) -> list[str]:
+        """Their labels."""
+        ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class CropBatch:
-    """images (B, 3, H, W) uint8, aspect (B,) float32, index (B,) int64, and labels where asked for."""
+    """Crops of one step.
+
+    Attributes:
+        images: (B, 3, H, W) uint8 RGB.
+        aspect: (B,) float32, width / height before resizing.
+        index: (B,) int64, places in the store.
+        labels: B labels, where they were asked for.
+    """
 
     images: Tensor
     aspect: Tensor
@@ -37,7 +52,25 @@ class CropBatch:
 
 
 class CropLoader:
-    """Batches of a store."""
+    """Reads, decodes and resizes batches ahead of their use, in threads (OpenCV releases the interpreter lock).
+
+    Batch t of an epoch holds the same crops whatever the number of threads or ranks; a rank takes its slice of it.
+
+    Args:
+        store: where crops come from.
+        height, width: of the batches, pixels.
+        batch_size: crops per batch, over all ranks.
+        seed: of the order.
+        shuffle: a new order every epoch; False: as stored.
+        indices: places in the store to use; None: all.
+        rank, world: which slice of each batch is this process's, of how many.
+        threads: that decode.
+        prefetch: batches kept ready.
+        drop_last: leave out crops that do not fill a batch (they come in another epoch's order); False: the last batch
+            is short.
+        pin: hand over page-locked tensors, for copies to a GPU that nothing waits for.
+        with_labels: fetch labels too.
+    """
 
     def __init__(
         self,
@@ -57,55 +90,81 @@ class CropLoader:
         pin: bool = False,
         with_labels: bool = False,
     ) -> None:
-        self.store, self.height, self.width, self.batch_size, self.seed = store, height, width, batch_size, seed
-        self.shuffle, self.indices, self.prefetch, self.drop_last = shuffle, indices, prefetch, drop_last
-        self.with_labels = with_labels
-        self.count = len(store) if indices is None else len(indices)
+        if batch_size % world:
+            raise InputError(f"a batch of {batch_size} crops cannot be shared by {world} processes: take a multiple")
+        self.store, self.height, self.width = store, height, width
+        self.batch_size, self.seed, self.shuffle, self.indices = batch_size, seed, shuffle, indices
+        self.rank, self.world, self.threads, self.prefetch = rank, world, threads, prefetch
+        self.drop_last, self.pin, self.with_labels = drop_last, pin, with_labels
+
+    def __len__(self) -> int:
+        """Crops in an epoch, before any is dropped."""
+        return len(self.store) if self.indices is None else len(self.indices)
 
     @property
     def batches_per_epoch(self) -> int:
-        full, rest = divmod(self.count, self.batch_size)
-        return full + (0 if self.drop_last or rest == 0 else 1)
+        """Batches that an epoch gives."""
+        return len(self) // self.batch_size if self.drop_last else -(-len(self) // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Places in the store, in the order of an epoch."""
+        if self.shuffle:
+            order = permutation(len(self), seed=self.seed, stream="order", epoch=epoch)
+        else:
+            order = np.arange(len(self))
+        return order if self.indices is None else self.indices[order]
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[CropBatch]:
-        order = (
-            permutation(self.count, seed=self.seed, stream="order", epoch=epoch)
-            if self.shuffle
-            else np.arange(self.count)
-        )
-        if self.indices is not None:
-            order = self.indices[order]
-        out: queue.Queue = queue.Queue(self.prefetch)
+        """The batches of an epoch from `first_batch` on.
+
+        Raises:
+            InputError: a crop cannot be decoded; ingest would have set it aside.
+        """
+        ready: queue.Queue[CropBatch | BaseException | None] = queue.Queue(self.prefetch)
         stop = threading.Event()
+
+        def hand_over(item: CropBatch | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    return ready.put(item, timeout=0.05)
+                except queue.Full:
+                    continue
 
         def work() -> None:
             try:
-                for b in range(first_batch, self.batches_per_epoch):
-                    index = np.asarray(order[b * self.batch_size : (b + 1) * self.batch_size], np.int64)
-                    images, aspect = decode_batch(self.store.fetch(index), self.height, self.width)
-                    labels = self.store.labels(index) if self.with_labels else None
-                    item = CropBatch(
-                        torch.from_numpy(images), torch.from_numpy(aspect), torch.from_numpy(index), labels
-                    )
-                    while not stop.is_set():
-                        try:
-                            out.put(item, timeout=0.1)
-                            break
-                        except queue.Full:
-                            continue
-                    if stop.is_set():
-                        return
-                out.put(None)
+                order = self.order(epoch)
+                with ThreadPoolExecutor(self.threads) as pool:
+                    for number in range(first_batch, self.batches_per_epoch):
+                        if stop.is_set():
+                            return
+                        hand_over(self._load(order, number, pool))
+                hand_over(None)
             except BaseException as error:
-                out.put(error)
+                hand_over(error)
 
-        thread = threading.Thread(target=work, daemon=True)
+        thread = threading.Thread(target=work, name="crop loader", daemon=True)
         thread.start()
         try:
-            while (item := out.get()) is not None:
+            while (item := ready.get()) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
         finally:
             stop.set()
             thread.join()
+
+    def _load(self, order: np.ndarray, number: int, pool: ThreadPoolExecutor) -> CropBatch:
+        batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+        index = np.array_split(batch, self.world)[self.rank].astype(np.int64)
+        places = index.tolist()
+        try:
+            images, aspect = decode_batch(self.store.fetch(places), self.height, self.width, pool)
+        except UndecodableCrop as error:
+            raise InputError(
+                f"crop {places[error.place]} of the store cannot be decoded ({error}): ingest again"
+            ) from error
+        labels = self.store.labels(places) if self.with_labels else None
+        tensors = [torch.from_numpy(array) for array in (images, aspect, index)]
+        if self.pin:
+            tensors = [tensor.pin_memory() for tensor in tensors]
+        return CropBatch(tensors[0], tensors[1], tensors[2], labels)
