@@ -1,93 +1,81 @@
-"""Colour operations on a batch, with one parameter per crop. Images are (B, 3, H, W) in [0, 1]; so are results."""
+"""Operations on the colour of single pixels: batched, with values per crop.
+
+All take images (n, 3, H, W), floats in [0, 1], which they may change, and values (n, p); all give (n, 3, H, W) in
+[0, 1].
+"""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, maximum, minimum, where
 
-BLUR_RADIUS = 4  # pixels; three times the largest sigma of any preset, rounded down
-MIDDLE = 127 / 255
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as imgaug and torchvision have them."""
 
-
-def _per_crop(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+_MIDDLE = 127 / 255
+"""What imgaug's linear contrast pulls towards."""
 
 
-def luma(images: Tensor) -> Tensor:
-    """(B, 1, H, W) grey, ITU-R 601."""
-    red, green, blue = images.unbind(1)
-    return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1)
+def per_crop(values: Tensor, number: int = 0) -> Tensor:
+    """One column of values (n, p), shaped to go with images: (n, 1, 1, 1)."""
+    return values[:, number].view(-1, 1, 1, 1)
 
 
-def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to the middle grey times factor (B,)."""
-    return torch.lerp(torch.full_like(images[:, :, :1, :1], MIDDLE), images, _per_crop(factor)).clamp_(0, 1)
+def grey(images: Tensor) -> Tensor:
+    """(n, 3, H, W) -> (n, 1, H, W)."""
+    red, green, blue = images.split(1, dim=1)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with sigma (B,) pixels, edges reflected."""
-    offset = torch.arange(BLUR_RADIUS + 1, device=images.device)
-    weight = torch.exp(-0.5 * (offset[None] / sigma[:, None]) ** 2)
-    weight = (weight / (weight[:, :1] + 2 * weight[:, 1:].sum(1, keepdim=True))).unbind(1)
-    for dimension, padding in ((3, (BLUR_RADIUS, BLUR_RADIUS, 0, 0)), (2, (0, 0, BLUR_RADIUS, BLUR_RADIUS))):
-        size = images.shape[dimension]
-        padded = F.pad(images, padding, mode="reflect")
-        images = images * _per_crop(weight[0])
-        for step in range(1, BLUR_RADIUS + 1):
-            before = padded.narrow(dimension, BLUR_RADIUS - step, size)
-            images.addcmul_(before + padded.narrow(dimension, BLUR_RADIUS + step, size), _per_crop(weight[step]))
-    return images
+def contrast_about_middle(images: Tensor, values: Tensor) -> Tensor:
+    """Imgaug's LinearContrast: 127 + factor * (value - 127) of 255. Values: factor."""
+    return images.sub_(_MIDDLE).mul_(per_crop(values)).add_(_MIDDLE).clamp_(0, 1)
 
 
-def sharpen(images: Tensor, alpha: Tensor, lightness: Tensor) -> Tensor:
-    """Blend in, with alpha (B,), 8 + lightness (B,) times each pixel less its eight neighbours."""
-    around = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), 3, stride=1) * 9 - images
-    effect = images * _per_crop(8 + lightness) - around
-    return torch.lerp(images, effect, _per_crop(alpha)).clamp_(0, 1)
+def solarize(images: Tensor, values: Tensor) -> Tensor:
+    """Invert what is at or above the threshold, or what is below it. Values: threshold (0-255), above (1 or 0)."""
+    chosen = images.ge(per_crop(values).div(255)).eq(per_crop(values, 1).gt(0.5))
+    return where(chosen, 1 - images, images)
 
 
-def solarize(images: Tensor, threshold: Tensor, above: Tensor) -> Tensor:
-    """Invert values from threshold (B,) up where above (B,) is 1, those below it where it is 0."""
-    bright = images >= _per_crop(threshold)
-    return torch.where(bright == _per_crop(above).bool(), 1 - images, images)
+def blend_grey(images: Tensor, values: Tensor) -> Tensor:
+    """Go from the image towards its grey version. Values: share of grey; 1: all grey, negative: more colourful."""
+    return images.lerp_(grey(images), per_crop(values)).clamp_(0, 1)
 
 
-def grayscale_blend(images: Tensor, alpha: Tensor) -> Tensor:
-    """Blend in the grey crop with alpha (B,)."""
-    return torch.lerp(images, luma(images).expand_as(images), _per_crop(alpha))
+def brightness(images: Tensor, values: Tensor) -> Tensor:
+    """torchvision's: multiply. Values: factor."""
+    return images.mul_(per_crop(values)).clamp_(0, 1)
 
 
-def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """All values times factor (B,), as torchvision's colour jitter does."""
-    return (images * _per_crop(factor)).clamp_(0, 1)
+def contrast_about_mean(images: Tensor, values: Tensor) -> Tensor:
+    """torchvision's: away from, or towards, the mean of the grey image. Values: factor."""
+    mean = grey(images.mean((2, 3), keepdim=True))
+    return images.sub_(mean).mul_(per_crop(values)).add_(mean).clamp_(0, 1)
 
 
-def jitter_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to the crop's mean grey times factor (B,)."""
-    mean = luma(images).mean((2, 3), keepdim=True)
-    return torch.lerp(mean, images, _per_crop(factor)).clamp_(0, 1)
+def saturation(images: Tensor, values: Tensor) -> Tensor:
+    """torchvision's: away from, or towards, the grey image. Values: factor."""
+    return blend_grey(images, 1 - values)
 
 
-def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to each pixel's grey times factor (B,)."""
-    return torch.lerp(luma(images).expand_as(images), images, _per_crop(factor)).clamp_(0, 1)
+def hue(images: Tensor, values: Tensor) -> Tensor:
+    """torchvision's: turn the hue, keeping HSV's saturation and value. Values: share of a full turn, -0.5 ... 0.5.
 
-
-def hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue by shift (B,) of the circle; value and saturation (HSV) stay."""
-    red, green, blue = images.unbind(1)
-    value, largest = images.max(1)
-    spread = value - images.amin(1)
-    safe = spread.clamp_min(1e-8)
-    sixth = torch.where(
-        largest == 0,
-        (green - blue) / safe,
-        torch.where(largest == 1, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    With the hue in sixths of a turn, each channel is the largest value less the chroma times
+    clamp(distance of the hue from that channel's own - 1, 0, 1), so no case has to be told apart on the way back.
+    """
+    red, green, blue = images.split(1, dim=1)
+    largest = maximum(maximum(red, green), blue)
+    chroma = largest - minimum(minimum(red, green), blue)
+    sixths = where(
+        largest == red,
+        green - blue,
+        where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma),
     )
-    sixth = sixth + 6 * shift.view(-1, 1, 1)
-    channels = []
-    for start in (5.0, 3.0, 1.0):
-        k = torch.remainder(sixth + start, 6.0)
-        channels.append(value - spread * torch.minimum(k, 4 - k).clamp_(0, 1))
-    return torch.stack(channels, 1).clamp_(0, 1)
+    sixths = sixths.div_(chroma.clamp_min(1e-6)).add_(6 * per_crop(values))
+    turned = images.new_empty(images.shape)
+    for channel, own in enumerate((0, 2, 4)):
+        distance = (sixths - own).abs_()  # at most 8, so once around the circle is enough
+        distance = minimum(distance, (6 - distance).abs_()).sub_(1).clamp_(0, 1)
+        turned[:, channel : channel + 1] = largest - distance.mul_(chroma)
+    return turned.clamp_(0, 1)

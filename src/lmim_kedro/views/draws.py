@@ -1,6 +1,8 @@
-"""What is random about a crop's view: numbers drawn on the host, a function of (seed, epoch, crop index) alone."""
+"""What a crop's view is made with: drawn on the host, per crop, from (seed, epoch, crop index) alone."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,48 +10,79 @@ from torch import Tensor
 
 from lmim_kedro.crops.random import uniform
 
+UNUSED = -1
+"""The turn of an operation that a crop does not get."""
+
 
 class Draws:
-    """Uniform numbers of a batch, handed out column by column.
+    """Random numbers for a batch of crops. Each name is a stream of its own: a new one changes none of the others.
 
     Args:
-        columns: numbers per crop that will be asked for.
-        seed, stream, epoch, index: as in crops.random.uniform.
+        purpose: begins the name of every stream.
+        seed: of the run.
+        epoch: pass over the crops.
+        index: (B,) int64 crop indices.
     """
 
-    def __init__(self, columns: int, *, seed: int, stream: str, epoch: int, index: np.ndarray) -> None:
-        self._numbers = uniform(columns, seed=seed, stream=stream, epoch=epoch, index=index).astype(np.float64)
-        self._next = 0
+    def __init__(self, purpose: str, *, seed: int, epoch: int, index: np.ndarray) -> None:
+        self._purpose, self._seed, self._epoch, self._index = purpose, seed, epoch, index
 
-    def unit(self, count: int | None = None) -> np.ndarray:
-        """The next (B,) or (B, count) numbers in [0, 1)."""
-        first, self._next = self._next, self._next + (count or 1)
-        if self._next > self._numbers.shape[1]:
-            raise IndexError(f"{self._next} numbers asked for, {self._numbers.shape[1]} drawn")
-        return self._numbers[:, first] if count is None else self._numbers[:, first : self._next]
+    def __len__(self) -> int:
+        return len(self._index)
 
-    def between(self, low: float, high: float, count: int | None = None) -> np.ndarray:
-        """Uniform in [low, high)."""
-        return low + (high - low) * self.unit(count)
+    def uniform(self, name: str, n: int = 1) -> np.ndarray:
+        """(B, n) float32, uniform in [0, 1)."""
+        return uniform(n, seed=self._seed, stream=f"{self._purpose} {name}", epoch=self._epoch, index=self._index)
 
-    def normal(self, count: int) -> np.ndarray:
-        """(B, count) standard normal numbers (Box-Muller; draws 2 * count)."""
-        radius = np.sqrt(-2 * np.log1p(-self.unit(count)))
-        return radius * np.cos(2 * np.pi * self.unit(count))
+    def between(self, name: str, low: float, high: float, n: int = 1) -> np.ndarray:
+        """(B, n) float32, uniform in [low, high)."""
+        return np.float32(low) + np.float32(high - low) * self.uniform(name, n)
 
-    def peaked(self, largest: float) -> np.ndarray:
-        """Symmetric in (-largest, largest): Beta(4, 4), the median of seven uniform numbers."""
-        return (np.median(self.unit(7), axis=1) - 0.5) * 2 * largest
+    def whole_number(self, name: str, least: int, most: int) -> np.ndarray:
+        """(B,) int64, each of least ... most equally likely."""
+        return least + np.floor(self.uniform(name)[:, 0] * (most - least + 1)).astype(np.int64)
 
-    def falling(self, largest: float, count: int | None = None) -> np.ndarray:
-        """In [0, largest), small numbers likelier: Beta(1, 4)."""
-        return largest * (1 - (1 - self.unit(count)) ** 0.25)
+    def happens(self, name: str, probability: float) -> np.ndarray:
+        """(B,) bool, true with that probability."""
+        return self.uniform(name)[:, 0] < probability
+
+    def normal(self, name: str, n: int = 1) -> np.ndarray:
+        """(B, n) float32, standard normal: the inverse distribution function of the middle of each uniform step."""
+        middles = torch.from_numpy(self.uniform(name, n)).double() + 2.0**-25
+        return torch.special.ndtri(middles).float().numpy()
+
+    def symmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
+        """(B, n) float32, 2 * Beta(4, 4) - 1: in [-1, 1], mostly near 0. The median of seven uniforms is Beta(4, 4)."""
+        uniforms = self.uniform(name, 7 * n).reshape(len(self), n, 7)
+        return 2 * np.median(uniforms, axis=2).astype(np.float32) - 1
+
+    def asymmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
+        """(B, n) float32, Beta(1, 4): in [0, 1], mostly near 0. Its distribution function is 1 - (1 - x)^4."""
+        return 1 - (1 - self.uniform(name, n)) ** np.float32(0.25)
+
+    def order(self, name: str, n: int) -> np.ndarray:
+        """(B, n) int64: the turn, 0 ... n - 1, of each of n operations, all orders equally likely."""
+        return np.argsort(np.argsort(self.uniform(name, n), axis=1, kind="stable"), axis=1)
+
+    def some_of(self, name: str, n: int, least: int, most: int) -> np.ndarray:
+        """(B, n) int64: the turn of each of n operations, of which each crop gets least ... most; else UNUSED."""
+        turns = self.order(f"{name} order", n)
+        return np.where(turns < self.whole_number(f"{name} count", least, most)[:, None], turns, UNUSED)
 
 
-def to_device(values: np.ndarray, like: Tensor) -> Tensor:
-    """Host numbers as a tensor beside another, without waiting for the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    tensor = tensor.float() if tensor.is_floating_point() else tensor
-    if like.is_cuda:
-        tensor = tensor.pin_memory()
-    return tensor.to(like.device, non_blocking=True)
+def close_ranks(turns: np.ndarray) -> np.ndarray:
+    """Turns (B, n) of some of the operations -> the same order, counted from 0 without gaps."""
+    last = np.where(turns == UNUSED, np.iinfo(np.int64).max, turns)
+    ranks = np.argsort(np.argsort(last, axis=1, kind="stable"), axis=1)
+    return np.where(turns == UNUSED, UNUSED, ranks)
+
+
+def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """Arrays of one type -> tensors on the device, in one transfer that the host does not wait for."""
+    if not arrays:
+        return []
+    flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
+    if device.type == "cuda":
+        flat = flat.pin_memory()
+    parts = flat.to(device, non_blocking=True).split([array.size for array in arrays])
+    return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]

@@ -1,168 +1,150 @@
-"""The guidance view of a crop: the same word, looking different (paper, section 3.1; ranges from the released code)."""
+"""Guidance views: the same text in another appearance (paper, section 3.2), for a whole batch at once."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.params import JitterParams, ViewPreset
-from lmim_kedro.views import colour, geometry
-from lmim_kedro.views.draws import Draws, to_device
-from lmim_kedro.views.slots import Operation, apply_in_order
+from lmim_kedro.params import ViewPreset
+from lmim_kedro.views import colour, filters
+from lmim_kedro.views.draws import UNUSED, close_ranks, move
+from lmim_kedro.views.geometry import (
+    Geometry,
+    compose,
+    crop_map,
+    identity_map,
+    inwards,
+    linear_map,
+    quadrilateral_map,
+    rotation,
+)
+from lmim_kedro.views.policy import COLOURS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
+from lmim_kedro.views.turns import Operation, apply_in_turn
 
-COLOUR = ("contrast", "blur", "sharpen", "solarize", "grayscale_blend")
-GEOMETRY = ("crop_vertical", "crop_horizontal", "rotate", "perspective", "piecewise_affine")
-CPU_CHUNK = 32  # crops whose pixels stay in a core's cache from one operation to the next
+WARP = "piecewise_affine"
 
 
 class GuidanceViews:
-    """Draws the guidance view of every crop of a batch, on the batch's device.
+    """Draws the guidance view of each crop of a batch, on the device where the crops are.
 
-    Which operations a crop gets, their order and their parameters are its own, and a function of (seed, epoch, crop
-    index). The geometric ones are composed in that order, in the crop's native aspect ratio, into one sampling grid;
-    the colour ones follow in that order, then colour jitter and full grey.
+    Geometric operations become one sampling grid per crop, colour operations batched arithmetic. What a crop gets, in
+    which order and how strongly, is a function of (seed, epoch, crop index): not of the batch, the device or a worker.
+    Two things differ from doing one operation after the other to the original image: geometry comes before colour (each
+    keeps its own order), and what lies beyond the crop's edge has the edge's colour.
 
     Args:
-        preset: the policy.
-        height, width: of the crops, pixels.
+        preset: which operations, how strong, and how many of them a crop gets.
+        height: of crops and views, pixels.
+        width: of crops and views, pixels.
+
+    Raises:
+        InputError: if the preset picks more operations than it has.
     """
 
     def __init__(self, preset: ViewPreset, height: int = 32, width: int = 128) -> None:
-        self.preset, self.height, self.width = preset, height, width
-        self.pool = [name for name in (*COLOUR, *GEOMETRY) if getattr(preset, name) is not None]
+        self.policy, self.height, self.width = ViewPolicy(preset), height, width
+        self._pixels: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "contrast": colour.contrast_about_middle,
+            "blur": partial(filters.gaussian_blur, radius=filters.blur_radius(preset.blur[1] if preset.blur else 0)),
+            "sharpen": filters.sharpen,
+            "solarize": colour.solarize,
+            "grayscale_blend": colour.blend_grey,
+        }
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
-        """Views of a batch.
+        """Draw a view of each crop. The host never waits for the device.
 
         Args:
-            images: (B, 3, H, W) uint8, or floats in [0, 1].
-            aspect: (B,) width / height of the crops before they were resized.
-            seed, epoch, index: of the run, the pass, and (B,) the crops.
+            images: (B, 3, H, W), uint8 or floats in [0, 1], the whole crop squeezed to H x W; not changed.
+            aspect: (B,) float32, width / height of each crop before it was squeezed.
+            seed: of the run.
+            epoch: pass over the crops; another epoch gives another view.
+            index: (B,) int64, which crops these are.
 
         Returns:
-            (B, 3, H, W) floats in [0, 1].
+            (B, 3, H, W) float32 in [0, 1].
         """
-        draws = Draws(128, seed=seed, stream="guidance view", epoch=epoch, index=index)
-        rank = self.choose(draws, len(index))
-        shapes = np.asarray(aspect.cpu(), np.float64)
-        first, last, warp = self._matrices(draws, rank, shapes)
-        operations, colour_rank = self._colour_operations(draws, rank)
-        jitter, jitter_rank, grey = self._jitter(draws, len(index))
-        chunk = CPU_CHUNK if images.device.type == "cpu" else len(images)
-        views = []
-        for start in range(0, len(images), chunk):
-            part = slice(start, start + chunk)
-            view = as_floats(images[part])
-            view = self._sample(view, first[part], last[part], warp[part])
-            view = apply_in_order(view, _part(operations, part), colour_rank[part])
-            view = apply_in_order(view, _part(jitter, part), jitter_rank[part])
-            views.append(apply_in_order(view, _part(grey[0], part), grey[1][part]))
-        return torch.cat(views) if len(views) != 1 else views[0]
+        drawn = self.policy.draw(seed=seed, epoch=epoch, index=index)
+        crops = to_unit(images)
+        geometry = self.geometry(drawn, aspect.to(images.device, non_blocking=True))
+        views = crops.clone() if geometry is None else geometry.sample(crops)
+        return apply_in_turn(views, self.colours(drawn))
 
-    def choose(self, draws: Draws, batch: int) -> dict[str, np.ndarray]:
-        """Rank (B,) of every operation of the pool in each crop's order; infinite: not picked."""
-        least, most = self.preset.pick
-        size = len(self.pool)
-        most = size if most is None else min(most, size)
-        least = min(least, most)
-        count = np.floor(draws.between(least, most + 1))
-        lot = draws.unit(len(COLOUR) + len(GEOMETRY))[:, :size]
-        place = lot.argsort(1).argsort(1)
-        ranks = np.where(place < count[:, None], place.astype(np.float64), np.inf)
-        return {name: ranks[:, number] for number, name in enumerate(self.pool)}
+    def geometry(self, drawn: DrawnViews, aspect: Tensor) -> Geometry | None:
+        """Where each view's pixels lie in its crop, on the device of aspect; None if no operation moves any."""
+        names = [name for name in GEOMETRIC if name in drawn.turns]
+        if not names:
+            return None
+        values = dict(zip(names, move([drawn.values[name] for name in names], aspect.device), strict=True))
+        mapped = [name for name in names if name != WARP]
+        maps = torch.stack([identity_map(aspect), *(_MAPS[name](values[name], aspect) for name in mapped)], 1)
+        turns = np.stack([np.full(len(aspect), UNUSED), *(drawn.turns[name] for name in mapped)], 1)
+        if WARP not in names:
+            return Geometry(compose(maps, turns))
+        warp = drawn.turns[WARP][:, None]
+        (warped,) = move([(warp != UNUSED).astype(np.float32)], aspect.device)
+        first = (warp == UNUSED) | (turns < warp)
+        before, after = np.where(first, turns, UNUSED), np.where(first, UNUSED, turns)
+        knots = (values[WARP] * warped).view(-1, 2, KNOTS, KNOTS)
+        return Geometry(compose(maps, before), knots, compose(maps, after))
 
-    def _matrices(
-        self, draws: Draws, rank: dict[str, np.ndarray], aspect: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Operations before the warp and after it, each multiplied into (B, 3, 3), and the warp (B, 2, P, P)."""
-        preset, batch = self.preset, len(aspect)
-        none = np.zeros(batch)
-        matrices: dict[str, np.ndarray] = {}
-        top, bottom = draws.unit(), draws.unit()
-        left, right = draws.unit(), draws.unit()
-        if preset.crop_vertical is not None:
-            most = preset.crop_vertical
-            matrices["crop_vertical"] = geometry.crop(most * top, most * bottom, none, none)
-        if preset.crop_horizontal is not None:
-            most = preset.crop_horizontal
-            matrices["crop_horizontal"] = geometry.crop(none, none, most * left, most * right)
-        turn = draws.between(-1, 1)
-        if preset.rotate is not None:
-            matrices["rotate"] = geometry.rotate(preset.rotate * turn, aspect)
-        size, shift = draws.unit(), np.abs(draws.normal(8)).reshape(batch, 4, 2)
-        if preset.perspective is not None:
-            low, high = preset.perspective
-            sigma = (low + (high - low) * size)[:, None, None]
-            matrices["perspective"] = geometry.quad(geometry.inward_corners(np.minimum(sigma * shift, 0.45)))
-        size, points = draws.unit(), draws.normal(2 * geometry.WARP_POINTS**2)
-        warp = points.reshape(batch, 2, geometry.WARP_POINTS, geometry.WARP_POINTS)
-        warp_rank = rank.get("piecewise_affine", np.full(batch, np.inf))
-        low, high = preset.piecewise_affine or (0.0, 0.0)
-        strength = 2 * (low + (high - low) * size) * np.isfinite(warp_rank)
-        first, last = geometry.identity(batch), geometry.identity(batch)
-        names = list(matrices)
-        order = np.argsort(np.stack([rank[name] for name in names], 1), axis=1) if names else np.empty((batch, 0), int)
-        for slot in range(len(names)):
-            for number, name in enumerate(names):
-                here = (order[:, slot] == number) & np.isfinite(rank[name])
-                early = here & (rank[name] < warp_rank)
-                late = here & ~early
-                first[early] = first[early] @ matrices[name][early]
-                last[late] = last[late] @ matrices[name][late]
-        return first, last, warp * strength[:, None, None, None]
-
-    def _sample(self, images: Tensor, first: np.ndarray, last: np.ndarray, warp: np.ndarray) -> Tensor:
-        displaced = to_device(warp, images) if warp.any() else None
-        grid = geometry.sampling_grid(
-            self.height, self.width, to_device(first, images), to_device(last, images), displaced
-        )
-        return geometry.sample(images, grid)
-
-    def _colour_operations(self, draws: Draws, rank: dict[str, np.ndarray]) -> tuple[list[Operation], np.ndarray]:
-        preset = self.preset
-        unit = {name: draws.unit() for name in COLOUR}
-        extra = draws.unit(2)
-
-        def scaled(name: str, limits: tuple[float, float] | None) -> np.ndarray:
-            low, high = limits or (0.0, 0.0)
-            return low + (high - low) * unit[name]
-
-        alpha, lightness = preset.sharpen or ((0.0, 0.0), (0.0, 0.0))
-        light = lightness[0] + (lightness[1] - lightness[0]) * extra[:, 0]
-        above = (extra[:, 1] < 0.5).astype(np.float32)
-        operations: dict[str, Operation] = {
-            "contrast": (colour.contrast, (scaled("contrast", preset.contrast),)),
-            "blur": (colour.blur, (scaled("blur", preset.blur),)),
-            "sharpen": (colour.sharpen, (scaled("sharpen", alpha), light)),
-            "solarize": (colour.solarize, (scaled("solarize", preset.solarize) / 255, above)),
-            "grayscale_blend": (colour.grayscale_blend, (scaled("grayscale_blend", preset.grayscale_blend),)),
-        }
-        nowhere = np.full(len(extra), np.inf)
-        return list(operations.values()), np.stack([rank.get(name, nowhere) for name in operations], axis=1)
-
-    def _jitter(
-        self, draws: Draws, batch: int
-    ) -> tuple[list[Operation], np.ndarray, tuple[list[Operation], np.ndarray]]:
-        operations, rank = draw_jitter(draws, self.preset.jitter or JitterParams(probability=0.0))
-        grey = np.where(draws.unit() < self.preset.grayscale_probability, 0.0, np.inf)[:, None]
-        return operations, rank, ([(colour.grayscale_blend, (np.ones(batch),))], grey)
+    def colours(self, drawn: DrawnViews) -> list[Operation]:
+        """The operations on pixels, each with its values and turns: those picked, then jitter, then grey."""
+        names = [name for name in COLOURS if name in drawn.turns]
+        crops = len(drawn.grayscale)
+        turns = close_ranks(np.stack([np.full(crops, UNUSED), *(drawn.turns[name] for name in names)], 1))[:, 1:]
+        done = [Operation(self._pixels[name], drawn.values[name], turns[:, n]) for n, name in enumerate(names)]
+        done += jitter_operations(drawn.jitter_turns, drawn.jitter_values, len(names))
+        last = np.where(drawn.grayscale, len(names) + len(JITTERS), UNUSED)
+        return [*done, Operation(colour.blend_grey, np.ones((crops, 1), np.float32), last)]
 
 
-def draw_jitter(draws: Draws, jitter: JitterParams) -> tuple[list[Operation], np.ndarray]:
-    """torchvision's colour jitter with a probability: its four operations, in a random order for each crop."""
-    applied = draws.unit() < jitter.probability
-    factors = [draws.between(max(0.0, 1 - s), 1 + s) for s in (jitter.brightness, jitter.contrast, jitter.saturation)]
-    functions = (colour.brightness, colour.jitter_contrast, colour.saturation)
-    operations: list[Operation] = [(function, (factor,)) for function, factor in zip(functions, factors, strict=True)]
-    operations.append((colour.hue, (draws.between(-jitter.hue, jitter.hue),)))
-    return operations, np.where(applied[:, None], draws.unit(4), np.inf)
+def to_unit(images: Tensor) -> Tensor:
+    """uint8, or floats in [0, 1] already -> float32 in [0, 1]."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
-def as_floats(images: Tensor) -> Tensor:
-    """uint8 or floats in [0, 1] -> floats in [0, 1], a tensor of its own."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.clone()
+def jitter_operations(turns: dict[str, np.ndarray], values: dict[str, np.ndarray], first: int) -> list[Operation]:
+    """Colour jitter as operations: turns and values from `draw_jitter`; `first` is the turn from which it may begin."""
+    return [
+        Operation(_JITTER[name], values[name], np.where(turn == UNUSED, UNUSED, turn + first))
+        for name, turn in turns.items()
+    ]
 
 
-def _part(operations: list[Operation], part: slice) -> list[Operation]:
-    return [(function, tuple(values[part] for values in parameters)) for function, parameters in operations]
+def _crop_vertical(values: Tensor, aspect: Tensor) -> Tensor:
+    none = torch.zeros_like(aspect)
+    return crop_map(none, none, values[:, 0], values[:, 1])
+
+
+def _crop_horizontal(values: Tensor, aspect: Tensor) -> Tensor:
+    none = torch.zeros_like(aspect)
+    return crop_map(values[:, 0], values[:, 1], none, none)
+
+
+def _rotate(values: Tensor, aspect: Tensor) -> Tensor:
+    return linear_map(rotation(values[:, 0]), aspect)
+
+
+def _perspective(values: Tensor, aspect: Tensor) -> Tensor:
+    """The quadrilateral of the moved corners fills the canvas."""
+    return quadrilateral_map(inwards(values))
+
+
+_MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "crop_vertical": _crop_vertical,
+    "crop_horizontal": _crop_horizontal,
+    "rotate": _rotate,
+    "perspective": _perspective,
+}
+
+_JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "brightness": colour.brightness,
+    "contrast": colour.contrast_about_mean,
+    "saturation": colour.saturation,
+    "hue": colour.hue,
+}

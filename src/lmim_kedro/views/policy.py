@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def draw_jitter(draws: Draws, jitter: JitterParams | None) -> tuple[dict[str, np
     return {name: turns[:, place] for place, name in enumerate(JITTERS)}, values
 
 
-def _draw_values(draws: Draws, name: str, given: object) -> np.ndarray:
+def _draw_values(draws: Draws, name: str, given: Any) -> np.ndarray:
     """(B, p) float32: an operation's values, given what the preset says of it."""
     match name, given:
         case "crop_vertical" | "crop_horizontal", float(most):  # top and bottom, or left and right, each on its own

@@ -1,132 +1,139 @@
-"""The reader's augmentation: ABINet's, drawn anew for each crop (the released code fixes its kind once per run)."""
+"""The augmentation of fine-tuning: ABINet's, for a whole batch at once, drawn anew for each crop and epoch."""
 
 from __future__ import annotations
 
-import cv2
+from functools import partial
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.params import JitterParams
-from lmim_kedro.views import geometry
-from lmim_kedro.views.draws import Draws, to_device
-from lmim_kedro.views.guidance import as_floats, draw_jitter
-from lmim_kedro.views.slots import Operation, apply_in_order
+from lmim_kedro.views import filters
+from lmim_kedro.views.draws import UNUSED, Draws, move
+from lmim_kedro.views.geometry import (
+    Geometry,
+    compose,
+    crop_map,
+    identity_map,
+    inverse_map,
+    inwards,
+    linear_map,
+    product,
+    quadrilateral_map,
+    rotation,
+)
+from lmim_kedro.views.guidance import jitter_operations, to_unit
+from lmim_kedro.views.policy import draw_jitter
+from lmim_kedro.views.turns import Operation, apply_in_turn
 
-GEOMETRY, DETERIORATION = 0.5, 0.25  # probabilities
-DEGREES, SCALE, SHEAR, DISTORTION = 45.0, (0.5, 2.0), (45.0, 15.0), 0.5
-NOISE_VARIANCE, MOTION_DEGREES, RESCALE = 20.0, 6.0, 4.0
+GEOMETRY, DETERIORATION = 0.5, 0.25
+"""Probabilities; that of colour jitter stands with its strengths."""
+
 JITTER = JitterParams(probability=0.25, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1)
-KERNEL = 5  # pixels: the longest motion blur
-BASE = (128, 512)  # size that rescaling starts from
+
+DEGREES = 45.0
+SCALE = (0.5, 2.0)
+SHEAR = (45.0, 15.0)
+"""Degrees, along the rows and along the columns."""
+
+DISTORTION = 0.5
+"""A corner moves inwards by up to half of this, in shares of the size."""
+
+NOISE_VARIANCE = 20.0
+"""Of values 0-255."""
+
+MOTION = 6.0
+HALVINGS = 4
+
+KINDS = ("rotation", "affine", "perspective")
 
 
 class ReadingAugmentation:
-    """Geometry (p 0.5), deterioration (p 0.25) and colour jitter (p 0.25) for fine-tuning.
+    """Geometry (p 0.5: rotation, affine map or perspective), deterioration (p 0.25: noise, motion blur and lost
+    resolution, in random order) and colour jitter (p 0.25).
 
-    Geometry is one of rotation, affine map or perspective; deterioration is Gaussian noise, motion blur and loss of
-    resolution, in random order. Angles and shears are Beta(4, 4) about zero, strengths Beta(1, 4).
+    Angles and shears are symmetric, Beta(4, 4); noise, motion and distortion are mostly weak, Beta(1, 4). What a crop
+    gets is a function of (seed, epoch, crop index), as in GuidanceViews.
 
     Args:
-        height, width: of the crops, pixels.
+        height: of the crops, pixels.
+        width: of the crops, pixels.
     """
 
     def __init__(self, height: int = 32, width: int = 128) -> None:
         self.height, self.width = height, width
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
-        """(B, 3, H, W) uint8 or floats in [0, 1] -> floats in [0, 1]; arguments as in GuidanceViews."""
-        draws = Draws(96, seed=seed, stream="reading augmentation", epoch=epoch, index=index)
-        view = as_floats(images)
-        matrix = self.matrices(draws, np.asarray(aspect.cpu(), np.float64))
-        moved = np.flatnonzero((matrix != np.eye(3)).any((1, 2)))
-        if len(moved):
-            where = to_device(moved, view)
-            none = to_device(geometry.identity(len(moved)), view)
-            grid = geometry.sampling_grid(self.height, self.width, to_device(matrix[moved], view), none)
-            view.index_copy_(0, where, geometry.sample(view.index_select(0, where), grid))
-        view = apply_in_order(view, *self._deterioration(draws, seed, epoch, index))
-        return apply_in_order(view, *draw_jitter(draws, JITTER))
+        """Augment each crop; arguments and result as those of GuidanceViews."""
+        draws = Draws("reading", seed=seed, epoch=epoch, index=index)
+        kinds = draw_kinds(draws)
+        crops = self.geometry(draws, kinds, aspect.to(images.device, non_blocking=True)).sample(to_unit(images))
+        return apply_in_turn(crops, self.pixels(draws, kinds))
 
-    def matrices(self, draws: Draws, aspect: np.ndarray) -> np.ndarray:
-        """(B, 3, 3) where pixels are read; the identity for crops without geometry."""
-        batch = len(aspect)
-        applied, kind = draws.unit() < GEOMETRY, np.floor(draws.between(0, 3))
-        degrees = draws.peaked(DEGREES)
-        scale = draws.between(*SCALE)
-        shear_x, shear_y = draws.peaked(SHEAR[0]), draws.peaked(SHEAR[1])
-        shift = draws.falling(DISTORTION / 2, 8).reshape(batch, 4, 2)
-        choices = (
-            geometry.rotate(degrees, aspect),
-            geometry.affine(degrees, scale, shear_x, shear_y, aspect),
-            shrunk_into_quad(geometry.inward_corners(shift)),
-        )
-        matrix = geometry.identity(batch)
-        for number, choice in enumerate(choices):
-            chosen = applied & (kind == number)
-            matrix[chosen] = choice[chosen]
-        return matrix
+    def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> Geometry:
+        """Where each augmented crop's pixels lie in the crop."""
+        given = [
+            DEGREES * draws.symmetric_beta("rotation"),
+            np.concatenate([most * draws.symmetric_beta(f"affine {n}") for n, most in enumerate((DEGREES, *SHEAR))], 1),
+            DISTORTION / 2 * draws.asymmetric_beta("perspective", 8),
+        ]
+        turned, sheared, moved = move(given, aspect.device)
+        maps = [
+            identity_map(aspect),
+            linear_map(rotation(turned[:, 0]), aspect),
+            linear_map(_shear(sheared), aspect),
+            _shrink_into(inwards(moved)),
+        ]
+        turns = np.where(kinds[:, None] == np.arange(-1, len(KINDS)), 0, UNUSED)
+        turns[:, 0] = UNUSED
+        return Geometry(compose(torch.stack(maps, 1), turns))
 
-    def _deterioration(
-        self, draws: Draws, seed: int, epoch: int, index: np.ndarray
-    ) -> tuple[list[Operation], np.ndarray]:
-        applied = draws.unit() < DETERIORATION
-        variance = np.maximum(np.floor(draws.falling(NOISE_VARIANCE)), 1)
-        length = np.maximum(np.floor(draws.falling(MOTION_DEGREES)), 1)
-        angle = draws.between(-90, 90)
-        factor = np.rint(draws.between(0, RESCALE))
-        field = np.zeros((len(index), 3, self.height, self.width), np.float32)
-        kernel = np.zeros((len(index), KERNEL, KERNEL), np.float32)
-        for row in np.flatnonzero(applied):
-            key = derive_seed(seed, "reading noise", epoch * 2**40 + int(index[row]))
-            random = np.random.Generator(np.random.Philox(key=key))
-            field[row] = random.standard_normal(field.shape[1:], dtype=np.float32) * np.sqrt(variance[row]) / 255
-            kernel[row] = motion_kernel(int(length[row]), float(angle[row]))
-        operations: list[Operation] = [(_add_noise, (field,)), (_filter, (kernel,)), (_rescale, (factor,))]
-        return operations, np.where(applied[:, None], draws.unit(3), np.inf)
+    def pixels(self, draws: Draws, kinds: np.ndarray) -> list[Operation]:
+        """What is done to the pixels: the loss of detail of a small scale, then deterioration, then jitter."""
+        scale = draws.between("affine scale", *SCALE)
+        shrunk = np.where((kinds == KINDS.index("affine")) & (scale[:, 0] < 1), 0, UNUSED)
+        # ABINet's canvas follows the scale, so the text stays as large: only what a smaller canvas cannot hold is lost.
+        operations = [Operation(filters.gaussian_blur, 0.5 * np.sqrt(np.maximum(1 / scale**2 - 1, 0)), shrunk)]
 
+        worse = draws.happens("deterioration", DETERIORATION)
+        turns = np.where(worse[:, None], 1 + draws.order("deterioration order", 3), UNUSED)
+        variance = np.maximum(np.floor(NOISE_VARIANCE * draws.asymmetric_beta("noise variance")), 1)
+        noise = np.concatenate([np.sqrt(variance), draws.uniform("noise keys", 2)], 1)
+        operations.append(Operation(filters.gaussian_noise, noise, turns[:, 0]))
 
-def shrunk_into_quad(corners: np.ndarray) -> np.ndarray:
-    """Write the frame into the quadrilateral `corners` (B, 4, 2) and cut out its bounding box."""
-    forward = np.linalg.inv(geometry.quad(corners))  # reads the quadrilateral; its inverse writes there
-    return geometry.onto_canvas(np.linalg.inv(forward), np.ones(len(corners)))
+        length = np.maximum(np.floor(MOTION * draws.asymmetric_beta("motion length")[:, 0]), 1)
+        angle = np.trunc(draws.between("motion angle", -90, 90)[:, 0])
+        stroke = np.where(length > 1, turns[:, 1], UNUSED)
+        operations.append(Operation(filters.motion_blur, filters.motion_kernels(length, angle), stroke))
+
+        halvings = np.rint(draws.between("halvings", 0, HALVINGS)[:, 0])
+        none = np.empty((len(draws), 0), np.float32)
+        for times in range(2, HALVINGS + 1):
+            lose = partial(_lose_resolution, halvings=times)
+            operations.append(Operation(lose, none, np.where(halvings == times, turns[:, 2], UNUSED)))
+        return operations + jitter_operations(*draw_jitter(draws, JITTER), 4)
 
 
-def motion_kernel(length: int, angle: float) -> np.ndarray:
-    """(KERNEL, KERNEL) float32 summing to 1: a line of `length` pixels, `angle` degrees from the diagonal."""
-    line = np.zeros((KERNEL, KERNEL), np.float32)
-    middle = (KERNEL - 1) / 2
-    start = (KERNEL - length) // 2
-    line[range(start, start + length), range(start, start + length)] = 1
-    turned = cv2.warpAffine(line, cv2.getRotationMatrix2D((middle, middle), angle, 1), (KERNEL, KERNEL))
-    return turned / turned.sum()
+def draw_kinds(draws: Draws) -> np.ndarray:
+    """(B,) the number in KINDS of each crop's geometry, a third each; UNUSED for a crop without."""
+    return np.where(draws.happens("geometry", GEOMETRY), draws.whole_number("kind", 0, len(KINDS) - 1), UNUSED)
 
 
-def _add_noise(images: Tensor, field: Tensor) -> Tensor:
-    return (images + field).clamp_(0, 1)
+def _shear(degrees: Tensor) -> Tensor:
+    """Turn by the first of degrees (B, 3) after shearing by the second along rows and the third along columns."""
+    along, down = torch.tan(torch.deg2rad(degrees[:, 1])), torch.tan(torch.deg2rad(degrees[:, 2]))
+    one = torch.ones_like(along)
+    rows = torch.stack([one, -along, -down, one + along * down], 1).view(-1, 2, 2)
+    return (rotation(degrees[:, 0])[:, :, :, None] * rows[:, None]).sum(2)
 
 
-def _filter(images: Tensor, kernel: Tensor) -> Tensor:
-    batch = len(images)
-    padded = F.pad(images, [KERNEL // 2] * 4, mode="reflect").reshape(1, batch * 3, *_padded(images))
-    weight = kernel.repeat_interleave(3, 0).unsqueeze(1)
-    return F.conv2d(padded, weight, groups=batch * 3).view_as(images).clamp_(0, 1)
+def _shrink_into(corners: Tensor) -> Tensor:
+    """The crop drawn into a quadrilateral (B, 4, 2), on the canvas that just holds it."""
+    low, high = corners.amin(1), corners.amax(1)
+    box = crop_map(low[:, 0], 1 - high[:, 0], low[:, 1], 1 - high[:, 1])
+    return product(inverse_map(quadrilateral_map(corners)), box)
 
 
-def _padded(images: Tensor) -> tuple[int, int]:
-    return images.shape[2] + KERNEL - 1, images.shape[3] + KERNEL - 1
-
-
-def _rescale(images: Tensor, factor: Tensor) -> Tensor:
-    """Take the crop down to BASE / 2 ** factor and back; factor 0 leaves it alone."""
-    size = images.shape[2:]
-    result = images
-    for power in range(1, int(RESCALE) + 1):
-        small = F.interpolate(
-            images, (BASE[0] >> power, BASE[1] >> power), mode="bilinear", antialias=True, align_corners=False
-        )
-        back = F.interpolate(small, size, mode="bilinear", align_corners=False, antialias=True)
-        result = torch.where(factor.view(-1, 1, 1, 1) == power, back, result)
-    return result
+def _lose_resolution(images: Tensor, values: Tensor, halvings: int) -> Tensor:
+    return filters.lose_resolution(images, halvings)

@@ -1,0 +1,121 @@
+"""Operations on neighbourhoods: blur, sharpen, motion blur, lost resolution, noise. Shapes as in colour.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmim_kedro.views.colour import per_crop
+
+MOTION_TAPS = 5
+"""Rows and columns of a motion blur's kernel; the longest stroke that fits is as many pixels."""
+
+
+def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
+    """Gaussian blur, mirrored at the edges, as OpenCV's with 2 * radius + 1 taps. Values: sigma in pixels."""
+    steps = torch.arange(radius + 1, device=images.device)
+    taps = torch.exp(steps.square().neg() / (2 * values[:, :1].clamp_min(1e-2).square()))
+    taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
+    return _separable(images, taps).clamp_(0, 1)
+
+
+def blur_radius(sigma: float) -> int:
+    """How far imgaug's blur of this sigma reaches, in pixels: a kernel of 3.3 sigma, of five taps at least."""
+    return max(int(3.3 * sigma), 5) // 2
+
+
+def sharpen(images: Tensor, values: Tensor) -> Tensor:
+    """Imgaug's Sharpen. Values: alpha, lightness.
+
+    The image blended with its filtered version, whose kernel is 8 + lightness in the middle and -1 around it.
+    """
+    alpha, lightness = per_crop(values), per_crop(values, 1)
+    around = _separable(images, images.new_ones(1, 2))
+    return images.mul_(1 + alpha * (8 + lightness)).sub_(around.mul_(alpha)).clamp_(0, 1)
+
+
+def motion_kernels(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Kernels of a camera that moved, with sum 1.
+
+    Args:
+        length: (B,) of the stroke in pixels, 1 ... 5.
+        angle: (B,) degrees.
+
+    Returns:
+        (B, 25) float32, for `motion_blur`.
+    """
+    middle = MOTION_TAPS // 2
+    step = np.arange(MOTION_TAPS)
+    along = np.where(step < length[:, None], step - (length[:, None] - 1) / 2, 0)
+    used = (step < length[:, None]) / length[:, None]
+    radians = np.deg2rad(angle)[:, None]
+
+    def tents(position: np.ndarray) -> np.ndarray:
+        return np.clip(1 - np.abs(position[:, :, None] + middle - step), 0, None)
+
+    rows, columns = tents(along * np.sin(radians)), tents(along * np.cos(radians))
+    return np.einsum("bs,bsr,bsc->brc", used, rows, columns).reshape(-1, MOTION_TAPS**2).astype(np.float32)
+
+
+def motion_blur(images: Tensor, values: Tensor) -> Tensor:
+    """Blur along a line. Values: a kernel from `motion_kernels`."""
+    count, channels, height, width = images.shape
+    edge = MOTION_TAPS // 2
+    padded = F.pad(images, (edge,) * 4, mode="reflect")
+    out = torch.zeros_like(images)
+    for tap in range(MOTION_TAPS**2):
+        row, column = divmod(tap, MOTION_TAPS)
+        out.addcmul_(padded[:, :, row : row + height, column : column + width], per_crop(values, tap))
+    return out.clamp_(0, 1)
+
+
+def lose_resolution(images: Tensor, halvings: int) -> Tensor:
+    """ABINet's rescale: enlarged to 128 x 512, halved that often with a binomial filter, and back to its size.
+
+    Up to one halving, nothing visible is lost from a crop of 32 x 128: begin after it, at 64 x 256.
+    """
+    height, width = images.shape[-2:]
+    small = F.interpolate(images, (2 * height, 2 * width), mode="bilinear", align_corners=False)
+    taps = images.new_tensor([[6 / 16, 4 / 16, 1 / 16]])
+    for _ in range(halvings - 1):
+        small = _separable(small, taps)[..., ::2, ::2]
+    return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp_(0, 1)
+
+
+def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
+    """Add independent noise to each pixel. Values: sigma (of 255), two keys in [0, 1) of 24 bits each.
+
+    The noise is a hash of keys and place, so it is the same on every device and in every batch.
+    """
+    keys = (values[:, 1:3] * 2**24).long()
+    place = torch.arange(images[0].numel(), device=images.device)
+    hashed = _hash(_hash(place + keys[:, :1] * 128) ^ keys[:, 1:])
+    uniform = (hashed >> 9).to(images.dtype).add_(0.5).mul_(2.0**-22).sub_(1)  # 23 bits: never -1 or 1
+    noise = torch.erfinv(uniform).mul_(math.sqrt(2)).view_as(images)
+    return images.addcmul_(noise, per_crop(values) / 255).clamp_(0, 1)
+
+
+def _separable(images: Tensor, taps: Tensor) -> Tensor:
+    """Filter rows, then columns, mirrored at the edges (edge pixel once); taps (n or 1, r + 1), the middle first."""
+    radius = taps.shape[1] - 1
+    for axis, sides in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
+        size = images.shape[axis]
+        padded = F.pad(images, sides, mode="reflect")
+        images = images * per_crop(taps)
+        for step in range(1, radius + 1):
+            pair = padded.narrow(axis, radius - step, size) + padded.narrow(axis, radius + step, size)
+            images.addcmul_(pair, per_crop(taps, step))
+    return images
+
+
+def _hash(x: Tensor) -> Tensor:
+    """Mix the low 32 bits of int64 numbers (Murmur3's finaliser); no product exceeds 63 bits."""
+    low = 0xFFFFFFFF
+    x = x & low
+    for shift, factor in ((16, 0x45D9F3B), (15, 0x2C1B3C6D)):
+        x = (x ^ (x >> shift)) * factor & low
+    return x ^ (x >> 16)

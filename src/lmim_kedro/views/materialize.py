@@ -1,0 +1,86 @@
+"""Guidance views written into a packed store, for machines whose GPU is the weak part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from lmim_kedro.crops.decode import decode_batch
+from lmim_kedro.crops.shard_writer import ShardWriter
+from lmim_kedro.crops.shards import SHARD_FILE, digest, read_json
+from lmim_kedro.crops.store import STORE_FILE, PackedStore, shard_folder, write_card, write_json
+from lmim_kedro.params import ViewPreset
+from lmim_kedro.views.guidance import GuidanceViews
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class ViewStorePlan:
+    """What a store of views will hold: nothing is drawn until `write`.
+
+    View v of crop i has index v * len(crops) + i, in the source `view v`; it is what `seed` gives the crop in epoch v.
+
+    Args:
+        crops: to draw views of.
+        preset: of the guidance views.
+        views: per crop; 0: the store is empty, and views are drawn while training.
+        height: of the views, pixels.
+        width: of the views, pixels.
+        seed: of the draws.
+        shard_crops: views per shard, at most.
+    """
+
+    crops: PackedStore
+    preset: ViewPreset
+    views: int
+    height: int
+    width: int
+    seed: int
+    shard_crops: int
+
+    def write(self, store: Path) -> PackedStore:
+        """Make what is not there yet of the store, and return it.
+
+        Raises:
+            InputError: if the disk is full.
+        """
+        cuts = range(0, len(self.crops), self.shard_crops)
+        parts = [(view, start) for view in range(self.views) for start in cuts]
+        shards = [(shard_folder(store, number), view, start) for number, (view, start) in enumerate(parts)]
+        whole = digest([self._asked(), self.views, len(self.crops), self.shard_crops])
+        if read_json(store / STORE_FILE).get("fingerprint") != whole:
+            (store / STORE_FILE).unlink(missing_ok=True)
+        (store / "shards").mkdir(parents=True, exist_ok=True)
+        done = [(folder, f"view {view}", self._write_shard(folder, view, start)) for folder, view, start in shards]
+        return write_card(store, whole, False, done)
+
+    def _write_shard(self, folder: Path, view: int, start: int) -> int:
+        """Write one shard unless it is there, and return how many views it holds."""
+        stop = min(start + self.shard_crops, len(self.crops))
+        asked = digest([self._asked(), view, start, stop])
+        if read_json(folder / SHARD_FILE).get("fingerprint") != asked:
+            draw = GuidanceViews(self.preset, self.height, self.width)
+            with ShardWriter(folder) as writer:
+                for first in range(start, stop, _BATCH):
+                    index = np.arange(first, min(first + _BATCH, stop))
+                    images, aspect = decode_batch(self.crops.fetch(index), self.height, self.width)
+                    given = torch.from_numpy(images), torch.from_numpy(aspect)
+                    for drawn in draw(*given, seed=self.seed, epoch=view, index=index):
+                        writer.add(_encode(drawn), None)
+                write_json(writer.part / SHARD_FILE, {"fingerprint": asked, "crops": stop - start})
+        return stop - start
+
+    def _asked(self) -> list[object]:
+        """All that a view depends on, apart from its crop and number."""
+        return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
+
+
+def _encode(view: torch.Tensor) -> bytes:
+    """(3, H, W) floats in [0, 1] -> PNG, which loses nothing but the rounding to 8 bits."""
+    pixels = view.mul(255).round().byte().permute(1, 2, 0).numpy()
+    return cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

@@ -1,0 +1,55 @@
+"""A preset on a sample of the crops of a store: its contact sheet and its statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lmim_kedro.crops.decode import decode_batch
+from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import ViewPreset, ViewsParams
+from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.sheet import contact_sheet
+from lmim_kedro.views.statistics import describe
+
+_SAMPLE = 256
+"""Crops that statistics are taken of."""
+
+
+def show_views(
+    crops: PackedStore, preset: ViewPreset, shown: ViewsParams, height: int, width: int, seed: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Draw views of crops that are evenly spaced over the store.
+
+    Args:
+        crops: the store.
+        preset: of the guidance views.
+        shown: how many crops and views the sheet has.
+        height: of crops and views, pixels.
+        width: of crops and views, pixels.
+        seed: of the draws.
+
+    Returns:
+        the sheet (H', W', 3) uint8, in the crops' native aspect ratio, and the table of `describe`.
+
+    Raises:
+        InputError: if the store is empty.
+    """
+    if not len(crops):
+        raise InputError(f"{crops!r} holds no crop to draw views of: run `kedro run --pipelines=ingest` first")
+    draw = GuidanceViews(preset, height, width)
+    index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
+    given = torch.from_numpy(images), torch.from_numpy(aspect)
+    views = [draw(*given, seed=seed, epoch=epoch, index=index) for epoch in range(shown.sheet_views)]
+    sheet = contact_sheet(images, torch.stack(views, 1).numpy(), aspect)
+    index, images, aspect = _spaced(crops, _SAMPLE, height, width)
+    return sheet, describe(preset, torch.from_numpy(images), torch.from_numpy(aspect), seed=seed, index=index)
+
+
+def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices, pixels and aspect ratios of at most `count` crops."""
+    count = min(count, len(crops))
+    index = np.arange(count, dtype=np.int64) * len(crops) // count
+    return index, *decode_batch(crops.fetch(index), height, width)

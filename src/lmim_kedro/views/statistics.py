@@ -1,0 +1,108 @@
+"""What a preset does to crops, in numbers: how different views look, and how much of the text stays in the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lmim_kedro.params import ViewPreset
+from lmim_kedro.views.colour import grey
+from lmim_kedro.views.geometry import Geometry
+from lmim_kedro.views.guidance import GuidanceViews, to_unit
+
+_FINER = (4, 2)
+"""Points per pixel of a view, down and across, that are looked up to see which part of a crop the view shows."""
+
+_COARSER = 2
+"""Pixels of a crop, down and across, in one cell that is shown or not."""
+
+_MIDDLE = 0.5
+"""Share of height and width that counts as the middle of a crop."""
+
+
+def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, index: np.ndarray) -> pd.DataFrame:
+    """Rows about the preset as a whole, and about each of its operations alone.
+
+    Args:
+        preset: of the guidance views.
+        crops: (B, 3, H, W) uint8.
+        aspect: (B,) width / height before they were squeezed.
+        seed: of the draws.
+        index: (B,) int64 crop indices.
+
+    Returns:
+        a row per operation (`all`: the preset as it is) with
+        picked: share of the crops that get it (for `all`: operations per crop);
+        difference: mean absolute difference between view and crop, both normalised with mean = std = 0.5 (0 to 2);
+        grey_correlation: of view and crop, pixel by pixel, mean over the crops that are not of one colour;
+        strokes_inside: share of the crop's gradient energy that the view shows;
+        middle_inside: share of the middle of the crop that the view shows.
+    """
+    drawn = GuidanceViews(preset).policy.draw(seed=seed, epoch=0, index=index)
+    picked = {name: float((turns >= 0).mean()) for name, turns in drawn.turns.items()}
+    alone = {name: ViewPreset.model_validate({"pick": (1, 1), name: getattr(preset, name)}) for name in picked}
+    if preset.jitter is not None:
+        picked["jitter"] = preset.jitter.probability
+        always = preset.jitter.model_copy(update={"probability": 1.0})
+        alone["jitter"] = ViewPreset(pick=(0, 0), jitter=always)
+    if preset.grayscale_probability:
+        picked["grayscale"] = preset.grayscale_probability
+        alone["grayscale"] = ViewPreset(pick=(0, 0), grayscale_probability=1.0)
+    rows = [
+        {"operation": name, "picked": picked[name], **_measure(only, crops, aspect, seed, index)}
+        for name, only in alone.items()
+    ]
+    per_crop = sum(picked[name] for name in drawn.turns)
+    whole = {"operation": "all", "picked": per_crop, **_measure(preset, crops, aspect, seed, index)}
+    return pd.DataFrame([whole, *rows])
+
+
+def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index: np.ndarray) -> dict[str, float]:
+    height, width = crops.shape[-2:]
+    drawing = GuidanceViews(preset, height, width)
+    views = drawing(crops, aspect, seed=seed, epoch=0, index=index)
+    images = to_unit(crops)
+    geometry = drawing.geometry(drawing.policy.draw(seed=seed, epoch=0, index=index), aspect)
+    strokes, middle = (1.0, 1.0) if geometry is None else inside(geometry, images)
+    return {
+        "difference": (views - images).abs().mean().item() * 2,
+        "grey_correlation": _correlation(grey(views), grey(images)),
+        "strokes_inside": strokes,
+        "middle_inside": middle,
+    }
+
+
+def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
+    """Shares of the stroke energy, and of the middle, of crops (B, 3, H, W) that their views show; means over crops."""
+    height, width = images.shape[-2:]
+    rows, columns = height // _COARSER, width // _COARSER
+    points = geometry.points(height * _FINER[0], width * _FINER[1])
+    x, y = points[..., 0] * columns, points[..., 1] * rows
+    seen = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+    cell = y.clamp(0, rows - 1).long() * columns + x.clamp(0, columns - 1).long()
+    shown = torch.zeros(len(images), rows * columns).index_put_(
+        (torch.arange(len(images))[:, None], cell.flatten(1)), seen.flatten(1).float(), accumulate=True
+    )
+    shown = shown.view(-1, rows, columns) > 0
+    energy = torch.nn.functional.avg_pool2d(_gradient(grey(images)), _COARSER)[:, 0]
+    whole = energy.sum((1, 2))
+    strokes = (energy * shown).sum((1, 2))[whole > 0] / whole[whole > 0]
+    top, left = round(rows * _MIDDLE / 2), round(columns * _MIDDLE / 2)
+    middle = shown[:, top : rows - top, left : columns - left].float().mean()
+    return (strokes.mean().item() if len(strokes) else 1.0), middle.item()
+
+
+def _gradient(images: Tensor) -> Tensor:
+    """Squared length of the gradient, (B, 1, H, W)."""
+    down, across = torch.gradient(images, dim=(2, 3))
+    return down.square() + across.square()
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Pearson's, per crop over its pixels, then the mean over crops where it is defined."""
+    a, b = (images.flatten(1) - images.flatten(1).mean(1, keepdim=True) for images in (a, b))
+    size = a.norm(dim=1) * b.norm(dim=1)
+    defined = size > 1e-6
+    return ((a * b).sum(1)[defined] / size[defined]).mean().item() if defined.any() else float("nan")

@@ -1,0 +1,143 @@
+"""The views stage from a packed store to policy, sheet, statistics and, where asked for, a store of views."""
+
+import base64
+import io
+import typing
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.runner import SequentialRunner
+from kedro_datasets.json import JSONDataset
+from kedro_datasets.pandas import CSVDataset
+from PIL import Image
+
+from lmim_kedro.crops.decode import decode_batch
+from lmim_kedro.crops.prepare import prepare
+from lmim_kedro.crops.sources import open_source
+from lmim_kedro.datasets.images import PngDataset
+from lmim_kedro.datasets.packed_store import PackedStoreDataset
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import IngestParams, ViewPreset, ViewsParams
+from lmim_kedro.pipelines.views import create_pipeline
+from lmim_kedro.pipelines.views.nodes import resolve_views
+from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.materialize import ViewStorePlan
+
+OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.store"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for number in range(5):
+        image = np.random.default_rng(number).integers(0, 256, (16, 20 + 20 * number, 3), dtype=np.uint8)
+        (folder / f"{number}.png").write_bytes(cv2.imencode(".png", cv2.GaussianBlur(image, (0, 0), 2))[1].tobytes())
+    source = open_source("words", {"path": str(folder)})
+    return prepare([source], IngestParams(workers=1), tmp_path / "crops", need_labels=False)
+
+
+@pytest.fixture
+def parameters(project):
+    merged = {}
+    for file in sorted((project / "conf" / "base").glob("parameters*.yml")):
+        merged |= yaml.safe_load(file.read_text("utf-8"))
+    merged["views"] |= {"sheet_crops": 3, "sheet_views": 2}
+    return merged
+
+
+@pytest.fixture
+def run(store, parameters, tmp_path):
+    def once():
+        catalog = DataCatalog(
+            {
+                "pretraining.crops": MemoryDataset(store, copy_mode="assign"),
+                "parameters": MemoryDataset(parameters),
+                "params:views": MemoryDataset(ViewsParams(**parameters["views"])),
+                "params:view_presets": MemoryDataset(parameters["view_presets"]),
+                "views.policy": JSONDataset(filepath=str(tmp_path / "feature" / "policy.json")),
+                "views.sheet": PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")),
+                "views.statistics": CSVDataset(filepath=str(tmp_path / "feature" / "statistics.csv")),
+                "views.store": PackedStoreDataset(filepath=str(tmp_path / "feature" / "store")),
+            }
+        )
+        SequentialRunner().run(create_pipeline(), catalog)
+        return {name: catalog.load(name) for name in OUTPUTS}
+
+    return once
+
+
+def test_stage_takes_crops_and_gives_policy_sheet_statistics_and_store():
+    pipeline = create_pipeline()
+    assert pipeline.inputs() == {"pretraining.crops", "params:views", "params:view_presets", "parameters"}
+    assert pipeline.all_outputs() == OUTPUTS
+    assert typing.get_type_hints(resolve_views)["views"] is ViewsParams
+
+
+def test_run_shows_the_preset_that_was_asked_for(run, parameters):
+    parameters["views"]["preset"] = "weak"
+    made = run()
+    assert ViewPreset(**made["views.policy"]) == ViewPreset(**parameters["view_presets"]["weak"])
+    assert made["views.sheet"].ndim == 3 and made["views.sheet"].std() > 0
+    assert made["views.statistics"]["operation"].tolist() == ["all", "crop_vertical", "crop_horizontal", "rotate"]
+    assert len(made["views.store"]) == 0
+
+
+def test_a_preset_that_is_not_defined_is_refused_with_a_close_one(parameters):
+    with pytest.raises(InputError, match=r"'stong'.*did you mean `strong`.*medium, strong, weak"):
+        resolve_views(ViewsParams(preset="stong"), parameters["view_presets"])
+
+
+def test_materialized_views_are_those_that_would_be_drawn(run, parameters, store):
+    parameters["views"]["materialize"] = 2
+    made = run()["views.store"]
+    assert len(made) == 10
+    assert [(source.name, source.start, source.stop) for source in made.sources] == [
+        ("view 0", 0, 5),
+        ("view 1", 5, 10),
+    ]
+    index = np.arange(5)
+    images, aspect = decode_batch(store.fetch(index), 32, 128)
+    draw = GuidanceViews(ViewPreset(**parameters["view_presets"]["medium"]))
+    for epoch in range(2):
+        wanted = draw(torch.from_numpy(images), torch.from_numpy(aspect), seed=0, epoch=epoch, index=index)
+        found, _ = decode_batch(made.fetch(index + 5 * epoch), 32, 128)
+        assert np.abs(found / 255 - wanted.numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_store_of_views_is_kept_when_nothing_changed_and_made_anew_when_something_did(plan_with, tmp_path):
+    folder = tmp_path / "views"
+    first = plan_with(seed=0).write(folder)
+    written = [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in first.shards]
+    assert len(first.shards) == 3
+    second = plan_with(seed=0).write(folder)
+    assert [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in second.shards] == written
+    before = first.fetch([0])
+    assert plan_with(seed=1).write(folder).fetch([0]) != before
+
+
+@pytest.fixture
+def plan_with(store):
+    preset = ViewPreset(pick=(1, 1), contrast=(0.5, 1.0))
+
+    def plan(seed):
+        return ViewStorePlan(store, preset, views=1, height=32, width=128, seed=seed, shard_crops=2)
+
+    return plan
+
+
+def test_preview_of_the_sheet_is_the_sheet(run, tmp_path):
+    sheet = run()["views.sheet"]
+    shown = PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")).preview()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(shown)))), sheet)
+
+
+def test_a_picture_of_another_shape_or_type_is_refused(tmp_path):
+    dataset = PngDataset(filepath=str(tmp_path / "a.png"))
+    with pytest.raises(DatasetError, match=r"\(H, W, 3\) uint8, not one of \(4, 4\) uint8"):
+        dataset.save(np.zeros((4, 4), np.uint8))
+    assert not dataset.exists()

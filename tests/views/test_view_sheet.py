@@ -1,0 +1,69 @@
+"""What people look at: the contact sheet and the table of statistics."""
+
+import numpy as np
+import pytest
+import torch
+
+from lmim_kedro.params import JitterParams, ViewPreset
+from lmim_kedro.views.geometry import Geometry, crop_map, identity_map
+from lmim_kedro.views.sheet import contact_sheet
+from lmim_kedro.views.statistics import describe, inside
+
+
+def flat(*shades):
+    return np.array(shades, np.uint8)[:, None, None, None].repeat(3, 1).repeat(32, 2).repeat(128, 3)
+
+
+def test_each_crop_stands_beside_its_views():
+    views = torch.tensor([[0.2, 0.4], [0.6, 0.8]])[:, :, None, None, None].expand(2, 2, 3, 32, 128).numpy()
+    sheet = contact_sheet(flat(10, 20), views)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    rows = [sheet[sheet.shape[0] * part // 4, :, 0] for part in (1, 3)]
+    for row, wanted in zip(rows, ([10, 51, 102], [20, 153, 204]), strict=True):
+        order = [shade for place, shade in enumerate(row.tolist()) if place == 0 or row[place - 1] != shade]
+        assert [shade for shade in order if shade != 255] == wanted
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.0, 4.0, 9.0])
+def test_pictures_get_their_native_aspect_ratio_back(ratio):
+    sheet = contact_sheet(flat(0), np.zeros((1, 1, 3, 32, 128), np.float32), np.array([ratio]))
+    dark = (sheet == 0).all(2)
+    half = dark[:, : dark.shape[1] // 2]
+    width, height = half.any(0).sum(), half.any(1).sum()
+    assert width / height == pytest.approx(ratio, rel=0.05)
+
+
+def test_statistics_have_a_row_for_the_preset_and_one_for_each_operation(crops):
+    images, aspect, index = crops
+    preset = ViewPreset(
+        pick=(1, 2),
+        rotate=15,
+        contrast=(0.5, 0.5),
+        jitter=JitterParams(probability=0.5),
+        grayscale_probability=0.25,
+    )
+    table = describe(preset, images, aspect, seed=0, index=index).set_index("operation")
+    assert list(table.index) == ["all", "rotate", "contrast", "jitter", "grayscale"]
+    assert table.loc["jitter", "picked"] == 0.5 and table.loc["grayscale", "picked"] == 0.25
+    assert table.loc["all", "picked"] == pytest.approx(table.loc[["rotate", "contrast"], "picked"].sum())
+    assert table.loc["contrast", "grey_correlation"] == pytest.approx(1, abs=1e-4)
+    assert table.loc["contrast", "strokes_inside"] == 1
+    assert table.loc["rotate", "grey_correlation"] < 0.9
+    wanted = (0.5 * (images.float() - 127)).abs().mean().item() / 127.5
+    assert table.loc["contrast", "difference"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_what_a_view_cuts_off_is_missing_from_the_strokes():
+    images = torch.zeros(1, 3, 32, 128)
+    images[..., 10:12] = 1  # a stroke on the left
+    images[..., 100:102] = 1  # and one on the right
+    left_half = Geometry(crop_map(*torch.tensor([[0.0], [0.5], [0.0], [0.0]])))
+    strokes, middle = inside(left_half, images)
+    assert strokes == pytest.approx(0.5, abs=0.01) and middle == pytest.approx(0.5, abs=0.02)
+    assert inside(Geometry(identity_map(torch.ones(1))), images) == (1.0, 1.0)
+
+
+def test_a_canvas_that_grows_cuts_off_nothing(crops):
+    images, aspect, index = crops
+    table = describe(ViewPreset(pick=(1, 1), rotate=15), images, aspect, seed=0, index=index)
+    assert table["strokes_inside"].min() > 0.999
