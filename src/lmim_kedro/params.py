@@ -47,11 +47,11 @@ class ModelParams(Params):
     )
     input: Literal["rgb", "grey"] = Field(
         "rgb",
-        description="rgb: normalised with mean = std = 0.5 (paper); grey: one channel, standardised per crop, one polarity",
+        description="rgb: mean = std = 0.5 (paper); grey: one channel, standardised per crop, one polarity",
     )
     position_grid: Literal["square", "layout"] = Field(
         "square",
-        description="grid of the sin-cos position embedding: square = the released weights' quirk, layout = rows x columns",
+        description="grid of the sin-cos positions: square = the released weights' quirk, layout = rows x columns",
     )
     width: int = Field(384, gt=0, description="features per token")
     depth: int = Field(12, gt=0, description="encoder blocks")
@@ -87,10 +87,12 @@ class ModelParams(Params):
 
     @property
     def rows(self) -> int:
+        """Patches from top to bottom."""
         return self.image_height // self.patch_height
 
     @property
     def columns(self) -> int:
+        """Patches from left to right."""
         return self.image_width // self.patch_width
 
     @property
@@ -347,8 +349,8 @@ def resolve_finetuning(
     other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
     if other:
         raise InputError(
-            f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs in "
-            f"{', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
+            f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs "
+            f"in {', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
         )
     chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
     return made.model_copy(update=chosen)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lmim_kedro.crops.shards import ShardTask, write_shard
 from lmim_kedro.errors import InputError
+from lmim_kedro.progress import progress_bar
 
 _SMALL = 2000
 """Crops that this process has finished before a pool has started."""
@@ -31,7 +32,7 @@ def run_shards(tasks: Sequence[ShardTask], workers: int, total: int) -> None:
     """
     crops = sum(len(task) for task in tasks)
     workers = min(workers or _cores(), len(tasks))
-    with tqdm(total=total, initial=total - crops, unit=" crops", desc="ingest", disable=None) as bar:
+    with progress_bar(total, initial=total - crops, unit="crop", desc="ingest") as bar:
         if workers == 1 or crops < _SMALL:
             for task in tasks:
                 write_shard(task, bar.update)
@@ -39,7 +40,7 @@ def run_shards(tasks: Sequence[ShardTask], workers: int, total: int) -> None:
             _run_pool(tasks, workers, bar)
 
 
-def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: tqdm) -> None:
+def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: tqdm[Any]) -> None:
     # Spawned, not forked: a fork would inherit the threads and LMDB environments of whoever calls.
     context = multiprocessing.get_context("spawn")
     counter, shown = context.Value("q", 0), 0

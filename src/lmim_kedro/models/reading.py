@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from lmim_kedro.crops.decode import decode_batch
 from lmim_kedro.crops.store import PackedStore
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.progress import progress_bar
 
 
 def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device) -> pd.DataFrame:
@@ -25,10 +25,10 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
     recognizer = recognizer.to(device).eval()
     model = recognizer.model
     tables = []
-    with tqdm(total=len(crops), desc="reading", unit="crop") as bar:
+    with progress_bar(len(crops), desc="reading", unit="crop") as bar:
         for source in crops.sources:
             for start in range(source.start, source.stop, batch_size):
-                index = np.arange(start, min(start + batch_size, source.stop))
+                index = range(start, min(start + batch_size, source.stop))
                 images, aspect = decode_batch(crops.fetch(index), model.image_height, model.image_width)
                 readings = recognizer.read(torch.from_numpy(images).to(device).float() / 127.5 - 1)
                 tables.append(
@@ -60,7 +60,7 @@ def attention_maps(
     """
     model = encoder.model
     encoder = encoder.to(device).eval()
-    images, _ = decode_batch(crops.fetch(index), model.image_height, model.image_width)
+    images, _ = decode_batch(crops.fetch(index.tolist()), model.image_height, model.image_width)
     attention = encoder.attention(torch.from_numpy(images).to(device).float() / 127.5 - 1)[:, 1:, 1:]
     columns = np.linspace(0, model.columns - 1, queries + 2).round().astype(int)[1:-1]
     chosen = np.stack([np.full(queries, model.rows // 2), columns], axis=1)

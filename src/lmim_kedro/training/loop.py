@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from lmim_kedro.crops.loader import CropBatch, CropLoader
 from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import OptimisationParams, TrainingParams
-from lmim_kedro.training.device import pick_device, pick_precision, use_threads
+from lmim_kedro.progress import progress_bar
+from lmim_kedro.training.device import attention_kernel, pick_device, pick_precision, use_threads
 from lmim_kedro.training.optimiser import build_optimiser, set_learning_rate
 from lmim_kedro.training.state import StateFolder
 
@@ -128,7 +128,11 @@ def fit(
         }
         state.save(step, module, optimiser, extra)
 
-    with _stop_signals() as stop, tqdm(total=total, initial=done, desc=task.name, unit="step") as bar:
+    with (
+        attention_kernel(device),
+        _stop_signals() as stop,
+        progress_bar(total=total, initial=done, desc=task.name, unit="step") as bar,
+    ):
         for epoch, batch in _batches(loader, done, total):
             torch.manual_seed(derive_seed(seed, task.name, done))  # dropout
             set_learning_rate(optimiser, optimisation.learning_rate_at(done, total, warmup))
@@ -157,7 +161,7 @@ def fit(
                         "seconds": seconds_before + now - started,
                     }
                 )
-                bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:,.0f} crops/s")
+                bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:,.0f} crops/s", refresh=False)
                 meter, last_row = Meter(), now
             minutes = (time.monotonic() - last_save) / 60
             due = done % training.checkpoint_steps == 0 or minutes >= training.checkpoint_minutes
@@ -189,8 +193,8 @@ def _refuse_non_finite(values: dict[str, float], name: str, step: int, state: St
     wrong = [scalar for scalar, value in values.items() if not math.isfinite(value)]
     if wrong:
         raise InputError(
-            f"{name}: {', '.join(wrong)} is not finite at step {step:,}; the last good checkpoint stays in {state.path}: "
-            "lower base_learning_rate, set clip_norm, or use training.precision=fp32"
+            f"{name}: {', '.join(wrong)} is not finite at step {step:,}; the last good checkpoint stays in "
+            f"{state.path}: lower base_learning_rate, set clip_norm, or use training.precision=fp32"
         )
 
 
