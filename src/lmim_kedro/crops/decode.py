@@ -33,7 +33,8 @@ def decode(data: bytes) -> np.ndarray:
     if image is not None:
         return image
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data)) as file:
+            opened: Image.Image = file
             if "A" in opened.getbands() or "transparency" in opened.info:
                 layer = opened.convert("RGBA")
                 opened = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

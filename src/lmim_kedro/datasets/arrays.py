@@ -29,7 +29,7 @@ class ArraysDataset(AbstractDataset["dict[str, np.ndarray]", "dict[str, np.ndarr
         import numpy as np
 
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(self._path, **data)
+        np.savez_compressed(self._path, allow_pickle=False, **data)
 
     def _exists(self) -> bool:
         return self._path.is_file()

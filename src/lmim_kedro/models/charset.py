@@ -75,14 +75,17 @@ class Charset:
 
     @property
     def end(self) -> int:
+        """The symbol that ends a word."""
         return len(self.characters)
 
     @property
     def padding(self) -> int:
+        """The symbol of places after the end, which the loss leaves out."""
         return len(self.characters) + 1
 
     @property
     def unknown(self) -> int:
+        """The symbol of characters that the charset lacks."""
         return len(self.characters) + 2
 
     def fold(self, label: str) -> str:
@@ -128,6 +131,7 @@ class LabelCheck:
     unknown: Counter[str]
 
     def sentence(self) -> str:
+        """The check in words."""
         total = len(self.usable) + self.empty + self.too_long
         text = f"{len(self.usable):,} of {total:,} labels are usable; {self.empty:,} empty, {self.too_long:,} too long"
         if self.unknown:

@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -20,6 +20,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, RecognizerParams
 
@@ -83,7 +84,11 @@ def export_folder(source: Path, target: Path) -> str:
     if not config.is_file():
         raise InputError(f"{source} holds no config.json: give a folder in which this project wrote a model")
     kind = json.loads(config.read_text("utf-8")).get("kind")
-    loaders = {"encoder": weights.load_encoder, "lmim": weights.load_lmim, "recognizer": weights.load_recognizer}
+    loaders: dict[str, Callable[[Path], Encoder | LMIM | Recognizer]] = {
+        "encoder": weights.load_encoder,
+        "lmim": weights.load_lmim,
+        "recognizer": weights.load_recognizer,
+    }
     if kind not in loaders:
         raise InputError(f"{source} holds a model of kind {kind!r}, which is none of {', '.join(loaders)}")
     weights.export_released(loaders[kind](source), target)

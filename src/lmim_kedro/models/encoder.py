@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class PatchEmbedding(nn.Module):
             padding=(0, model.patch_overlap),
         )
         nn.init.xavier_uniform_(self.proj.weight.view(model.width, -1))
-        nn.init.zeros_(self.proj.bias)
+        nn.init.zeros_(self.proj.get_parameter("bias"))
 
     def pixels(self, images: Tensor) -> Tensor:
         """What the patches are cut from: (B, 3, H, W) in [-1, 1] as it is, or one standardised channel."""
@@ -117,6 +118,8 @@ class Encoder(nn.Module):
     The names of its parameters are those of the released checkpoints and of MAERec.
     """
 
+    pos_embed: Tensor
+
     def __init__(self, model: ModelParams) -> None:
         super().__init__()
         self.model = model
@@ -124,7 +127,7 @@ class Encoder(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, model.width).normal_(std=0.02))
         self.register_buffer("pos_embed", sincos_position(model, model.width), persistent=False)
         self.blocks = nn.ModuleList(
-            Block(model.width, model.heads, model.mlp_ratio, qkv_bias=True, norm_layer=LayerNorm)
+            Block(model.width, model.heads, model.mlp_ratio, qkv_bias=True, norm_layer=cast(type[nn.Module], LayerNorm))
             for _ in range(model.depth)
         )
         self.norm = LayerNorm(model.width)
@@ -159,15 +162,9 @@ class Encoder(nn.Module):
         tokens = self.embed(images)
         for block in self.blocks[:-1]:
             tokens = block(tokens)
-        last = self.blocks[-1]
+        last = cast(Block, self.blocks[-1])
         batch, count, width = tokens.shape
-        qkv = last.attn.qkv(last.norm1(tokens)).view(batch, count, 3, self.model.heads, -1).permute(2, 0, 3, 1, 4)
+        project = cast(nn.Module, last.attn.qkv)
+        qkv = project(last.norm1(tokens)).view(batch, count, 3, self.model.heads, -1).permute(2, 0, 3, 1, 4)
         scores = qkv[0] @ qkv[1].transpose(-2, -1) * (width // self.model.heads) ** -0.5
         return scores.softmax(-1).mean(1)
-
-
-def fuse_attention(module: nn.Module, fused: bool) -> None:
-    """Switch timm's blocks between scaled_dot_product_attention and plain matrix products."""
-    for part in module.modules():
-        if isinstance(part, Block):
-            part.attn.fused_attn = fused

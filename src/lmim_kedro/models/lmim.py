@@ -1,4 +1,4 @@
-"""LMIM (paper, section 3) and, with its second branch and its teacher taken away, the masked autoencoder it builds on."""
+"""LMIM (paper, section 3) and, without its second branch and its teacher, the masked autoencoder it builds on."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ class LMIM(nn.Module):
         pretraining: which parts are on.
         teacher: frozen encoder whose patch features are the target; None where the target is pixels.
     """
+
+    decoder_pos_embed: Tensor
 
     def __init__(self, model: ModelParams, pretraining: PretrainingParams, teacher: Encoder | None = None) -> None:
         super().__init__()

@@ -63,7 +63,8 @@ def _block_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.nd
     """(B, rows * columns): patches under the first rectangle get the largest value, uncovered ones 0.
 
     Rectangles as in BEiT: area 4 % to 30 % of the crop, aspect ratio 0.3 to 1/0.3 in pixels of the squeezed grid,
-    its centre anywhere, so that no part of the crop is spared. The ratio is met exactly: the last rectangle is removed only in part, at random.
+    its centre anywhere, so that no part of the crop is spared. The ratio is met exactly: the last rectangle is removed
+    only in part, at random.
     """
     draws = uniform(BLOCKS * 4, seed=seed, stream="masking blocks", epoch=epoch, index=index)
     area, aspect, y, x = np.moveaxis(draws.reshape(-1, BLOCKS, 4), 2, 0)

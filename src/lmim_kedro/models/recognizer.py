@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -93,6 +93,8 @@ class AutoregressiveDecoder(nn.Module):
     Symbols are those of the charset; the embedding has one row more, for the start symbol.
     """
 
+    position_table: Tensor
+
     def __init__(self, size: RecognizerParams, classes: int, max_length: int) -> None:
         super().__init__()
         self.start, self.max_length = classes, max_length
@@ -110,7 +112,7 @@ class AutoregressiveDecoder(nn.Module):
         length = previous.shape[1]
         mask = torch.ones(length, length, dtype=torch.bool, device=memory.device).tril()
         tokens = self._embed(previous, 0)
-        for layer in self.layer_stack:
+        for layer in self.layers:
             tokens, _ = layer(tokens, None, layer.enc_attn.keys_values(memory), mask)
         return self.classifier(self.layer_norm(tokens))
 
@@ -121,14 +123,14 @@ class AutoregressiveDecoder(nn.Module):
         Stops when every crop has written `end`; with `end = None` after max_length steps.
         """
         batch = memory.shape[0]
-        features = [layer.enc_attn.keys_values(memory) for layer in self.layer_stack]
+        features = [layer.enc_attn.keys_values(memory) for layer in self.layers]
         past: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layer_stack)
         symbol = torch.full((batch, 1), self.start, device=memory.device)
         ended = torch.zeros(batch, dtype=torch.bool, device=memory.device)
         steps = []
         for step in range(self.max_length):
             tokens = self._embed(symbol, step)
-            for number, layer in enumerate(self.layer_stack):
+            for number, layer in enumerate(self.layers):
                 tokens, past[number] = layer(tokens, past[number], features[number], None)
             steps.append(self.classifier(self.layer_norm(tokens[:, -1])).float().softmax(-1))
             symbol = steps[-1].argmax(-1, keepdim=True)
@@ -136,6 +138,11 @@ class AutoregressiveDecoder(nn.Module):
             if end is not None and bool(ended.all()):
                 break
         return torch.stack(steps, dim=1)
+
+    @property
+    def layers(self) -> list[DecoderLayer]:
+        """The blocks, lowest first."""
+        return cast(list[DecoderLayer], list(self.layer_stack))
 
     def _embed(self, symbols: Tensor, first: int) -> Tensor:
         position = self.position_table[:, first : first + symbols.shape[1]]

@@ -51,6 +51,7 @@ class Comparison(NamedTuple):
 
     @property
     def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
         return self.difference <= TOLERANCE
 
 

@@ -41,6 +41,7 @@ class Imported:
     ignored: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
+        """The import in words."""
         text = f"{self.path}: {self.layout}, {self.loaded} tensors loaded"
         return text + (f"; ignored: {', '.join(_grouped(self.ignored))}" if self.ignored else "; nothing ignored")
 

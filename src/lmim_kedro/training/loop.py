@@ -32,7 +32,11 @@ class Task(Protocol):
     """What is trained: a module, and how a batch becomes losses."""
 
     name: str
-    module: nn.Module
+
+    @property
+    def module(self) -> nn.Module:
+        """Trained in place."""
+        ...
 
     def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
         """Scalars on the device; `loss` is minimised, the others are recorded."""
@@ -101,9 +105,7 @@ def fit(
             "lower batch_size or add crops"
         )
     total = optimisation.steps or max(1, round((optimisation.epochs or 0) * per_epoch))
-    warmup = optimisation.warmup_steps
-    if warmup is None:
-        warmup = (optimisation.warmup_epochs or 0) * per_epoch
+    warmup: float = optimisation.warmup_steps or (optimisation.warmup_epochs or 0) * per_epoch
     module = task.module.to(device).train()
     optimiser = build_optimiser(module, optimisation)
     if training.restart:
@@ -211,7 +213,7 @@ def _stop_signals() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, before[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
         before[number] = signal.signal(number, ask)
     try:
         yield stop
