@@ -76,6 +76,10 @@ def test_run_takes_every_option_of_kedros_run() -> None:
     ("arguments", "beginning"),
     [
         (["--params=pretraining.mask_rtio=0.5"], "`pretraining.mask_rtio` is not a parameter (did you mean"),
+        (["--pipelines=pretrian"], "Failed to find the pipeline named 'pretrian'. Did you mean one of these"),
+        (["--params=finetuning.charset=klingon"], "charset 'klingon' is neither a built-in one"),
+        (["--params=pretraining.teacher.path=no.pth"], "`pretraining.teacher.path`: there is no checkpoint at no.pth"),
+        (["--params=training.device=cuda:99"], "training.device = 'cuda:99' cannot be used here"),
         (["--env=smaple", "--pipeline=pretrain"], "there is no environment `smaple` (did you mean `sample`?)"),
     ],
 )

@@ -19,6 +19,8 @@ FAILURE_LOGGERS = (
     *(f"kedro.runner.{kind}_runner" for kind in ("sequential", "thread", "parallel")),
 )
 
+_NO_PIPELINE = "Failed to find the pipeline named"
+_NOT_OURS = " It needs to be generated and returned by the 'register_pipelines' function."
 _KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
 
@@ -29,6 +31,8 @@ def cli() -> None:
 
 def input_error(error: BaseException | None) -> InputError | None:
     """Find the InputError that an exception is or was raised from: Kedro wraps what datasets raise."""
+    if isinstance(error, ValueError) and str(error).startswith(_NO_PIPELINE):
+        return InputError(str(error).replace("\n    ", " ").replace(_NOT_OURS, ""))
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path, PurePath
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.params import Parameters
 from lmim_kedro.pipeline_registry import STAGES
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class RunHooks:
         # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
         if not run_params.get("only_missing_outputs"):
             require_inputs(run_params, pipeline, catalog)
+        require_named_files({node.name for node in pipeline.nodes}, catalog)
         self._steps = [node.name for node in pipeline.nodes]
         self._begun, self._start = 0, perf_counter()
 
@@ -70,6 +72,27 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: C
         env = run_params.get("env") or catalog["params:env"].load()
         first = command(stage, env, run_params.get("runtime_params") or {})
         raise InputError(f'"{name}" at {place} is not there yet: run `{first}` first')
+
+
+def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
+    """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
+    if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks"}:
+        return
+    from lmim_kedro.training.device import pick_device
+
+    parameters = Parameters.model_validate(catalog["parameters"].load())
+    pick_device(parameters.training.device)
+    if "finetune" in steps:
+        from lmim_kedro.models.charset import Charset
+
+        Charset.named(parameters.finetuning.charset)
+    named = {
+        "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
+        "pretrain": ("pretraining.weights", parameters.pretraining.weights),
+    }
+    for step, (parameter, path) in named.items():
+        if step in steps and path is not None and not Path(path).exists():
+            raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:

@@ -67,3 +67,11 @@ def test_resizing_is_near_pils_bicubic(shape):
     pixels = picture(*shape)
     expected = np.asarray(Image.fromarray(pixels).resize((128, 32), Image.Resampling.BICUBIC)).astype(int)
     assert np.abs(resize(pixels, 32, 128) - expected).mean() < 3
+
+
+def test_an_odd_colour_profile_is_neither_used_nor_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = picture(20, 50)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", icc_profile=b"not a profile" * 20)
+    assert (decode(file.getvalue()) == pixels).all()
+    assert capfd.readouterr().err == ""
