@@ -12,6 +12,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -124,7 +125,8 @@ def _others(job: Job) -> str:
 def _failure(job: Job, error: ChildFailedError) -> Exception:
     """What the first process that failed said: its sentence where it was an InputError, else its traceback."""
     rank, failure = error.get_first_failure()
-    said = failure.message if isinstance(failure.message, dict) else {"message": failure.message}
+    recorded: Any = failure.message
+    said = recorded if isinstance(recorded, dict) else {"message": recorded}
     text = str(said["message"])
     if text.startswith("InputError: "):
         return InputError(text.removeprefix("InputError: "))
