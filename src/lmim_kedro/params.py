@@ -193,16 +193,36 @@ class TeacherParams(Params):
 class PretrainingParams(Params):
     """LMIM and its ablations (paper, section 3 and Tables 1-5)."""
 
-    method: Literal["lmim", "mim", "none"] = Field(
-        "lmim", description="mim: MAE on per-patch normalised pixels; none: no pre-training (scratch)"
+    method: Literal["lmim", "mim", "seqclr", "none"] = Field(
+        "lmim",
+        description="mim: MAE on per-patch normalised pixels; seqclr: sequence contrastive; none: no pre-training",
+    )
+    budget: Literal["own", "crops", "compute"] = Field(
+        "own",
+        description="own: as long as optimisation says; crops: as many crops more as the teacher saw; compute: as many "
+        "operations as teacher and LMIM together took",
     )
     weights: str | None = Field(
         None, description="encoder to start from: a checkpoint or folder; with method none it is fine-tuned as it is"
     )
-    masking: Literal["random", "block"] = Field("random", description="Table 5")
+    length: float = Field(
+        1.0, gt=0, description="factor on the epochs or steps of optimisation: 2 gives the 20 epochs rows"
+    )
+    masking: Literal["random", "block", "span", "density"] = Field(
+        "random",
+        description="random, block: Table 5; span: whole columns; density: each character, guessed from stroke "
+        "energy, loses its share",
+    )
     mask_ratio: float = Field(0.8, gt=0, lt=1, description="share of patches removed, Table 5")
     guidance: bool = Field(True, description="cross-attention to the guidance view, Table 1")
     alignment_weight: float = Field(1.0, ge=0, description="weight of the alignment loss, Table 1; 0: off")
+    alignment_stop_gradient: bool = Field(False, description="the guidance [cls] is a fixed target; false in the paper")
+    alignment_projector: int | None = Field(
+        None, gt=0, description="hidden width of an MLP between each [cls] and the alignment; null in the paper"
+    )
+    alignment_variance: float = Field(
+        0.0, ge=0, description="weight of a hinge that keeps the deviation of [cls] over the batch at 1; 0 in the paper"
+    )
     decoder_order: Literal["sa_ca_ffn", "ca_sa_ffn"] = Field("sa_ca_ffn", description="Table 3")
     target: Literal["mae_features", "pixel", "random_features"] = Field("mae_features", description="Table 4")
     teacher: TeacherParams
