@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.models.masking import draw_priority, split
+from lmim_kedro.models.masking import CHARACTERS, characters, draw_priority, split
 
 
 def draw(strategy: str, index: list[int], epoch: int = 0) -> torch.Tensor:

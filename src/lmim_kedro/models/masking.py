@@ -18,6 +18,7 @@ from lmim_kedro.crops.random import uniform
 
 BLOCKS = 24  # rectangles drawn per crop; more than any ratio in use needs
 SPANS = 6  # pieces that span masking cuts a crop into, about as many as a word has characters
+GOLDEN = (5**0.5 - 1) / 2
 CHARACTERS = 8  # parts of equal stroke energy that density masking takes for characters
 
 
@@ -106,18 +107,16 @@ def characters(images: Tensor, columns: int) -> Tensor:
 def density_order(noise: Tensor, parts: Tensor, rows: int) -> Tensor:
     """Priorities by which every part loses its share: noise (B, N), parts (B, columns) -> (B, N).
 
-    Within a part, its n patches get the priorities (r + u) / n: r is their rank in the noise and u one number a part.
-    So any threshold keeps the same share of every part, up to a patch.
+    Patches are lined up part by part, at random within a part, and get the multiples of the golden ratio modulo 1 from
+    left to right: these lie so evenly that any threshold keeps the same share of every stretch of the line, up to a
+    patch or two.
     """
     part = parts.repeat(1, rows)  # patches lie in reading order: row by row
-    order = torch.argsort(part * 2.0 + noise, dim=1)  # noise < 1: part by part, at random within each
-    counts = torch.zeros(len(noise), CHARACTERS, device=noise.device).scatter_add_(1, part, torch.ones_like(noise))
-    starts = counts.cumsum(1) - counts
-    sorted_part = part.gather(1, order)
-    place = torch.arange(noise.shape[1], device=noise.device, dtype=noise.dtype)
-    offset = (noise[:, :CHARACTERS] * 977 % 1).gather(1, sorted_part)  # one number for all patches of a part
-    rank = (place - starts.gather(1, sorted_part) + offset) / counts.gather(1, sorted_part)
-    return torch.empty_like(noise).scatter_(1, order, rank.to(noise.dtype))
+    order = torch.argsort(part * 2.0 + noise, dim=1)  # noise < 1
+    place = torch.arange(noise.shape[1], device=noise.device, dtype=torch.float64)
+    start = (noise[:, :1].double() * 977) % 1  # where the multiples begin, anew for each crop and epoch
+    priority = (place * GOLDEN + start) % 1
+    return torch.empty_like(noise).scatter_(1, order, priority.to(noise.dtype))
 
 
 def _span_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
