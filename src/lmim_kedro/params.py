@@ -220,7 +220,9 @@ class FinetuningParams(Params):
 
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
     charset: str = Field(
-        "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
+        "english_94",
+        description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
+        "characters of the training labels",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Literal["abinet", "none"] = "abinet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Reading(NamedTuple):
     key: str | None = None
 
 
+def longest_label(model: ModelParams, decoder: str, max_length: int) -> int:
+    """Characters that fit: one step is the end symbol's; CTC has at most one character a column."""
+    return max_length - 1 if decoder == "autoregressive" else min(max_length, model.columns)
+
+
 class Recognizer(nn.Module):
     """Encoder and head; it carries the charset it was trained with.
 
@@ -47,6 +52,9 @@ class Recognizer(nn.Module):
         charset: what can be written.
         decoder: "autoregressive" or "ctc".
         max_length: decoding steps, end symbol included.
+
+    Attributes:
+        labels: what was found in the labels it was trained on (LabelCheck.facts); empty where that is not known.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Recognizer(nn.Module):
         max_length: int = 25,
     ) -> None:
         super().__init__()
+        self.labels: dict[str, Any] = {}
         self.model, self.charset, self.decoder_name, self.max_length = model, charset, decoder, max_length
         self.encoder = Encoder(model)
         if decoder == "autoregressive":
@@ -71,9 +80,7 @@ class Recognizer(nn.Module):
     @property
     def longest_label(self) -> int:
         """Characters that fit: one step is the end symbol's; CTC has at most one character a column."""
-        return (
-            self.max_length - 1 if self.decoder_name == "autoregressive" else min(self.max_length, self.model.columns)
-        )
+        return longest_label(self.model, self.decoder_name, self.max_length)
 
     def memory(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B, 1 + N, W'): what the autoregressive decoder looks at, [cls] included."""
