@@ -83,9 +83,10 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     parameters = Parameters.model_validate(catalog["parameters"].load())
     pick_device(parameters.training.device)
     if "finetune" in steps:
-        from lmim_kedro.models.charset import Charset
+        from lmim_kedro.models.charset import FROM_LABELS, Charset
 
-        Charset.named(parameters.finetuning.charset)
+        if parameters.finetuning.charset != FROM_LABELS:
+            Charset.named(parameters.finetuning.charset)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),

@@ -255,12 +255,19 @@ class TrainingParams(Params):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    devices: int = Field(1, gt=0, description="processes on this machine that train together: one per GPU, or on a CPU")
+    nodes: int = Field(1, gt=0, description="machines that train together (docs/training.md)")
+    rendezvous: str | None = Field(None, description="host:port of one of the machines, where several meet")
+    compile: bool = Field(False, description="torch.compile the model: minutes to start, then faster steps on a GPU")
+    accumulate: int = Field(1, gt=0, description="parts of a batch that go through the model one after the other")
+    checkpoint_activations: bool = Field(False, description="compute the encoder's blocks twice to save their memory")
     threads: int = Field(0, ge=0, description="torch's CPU threads; 0: one per core")
     log_every: int = Field(50, gt=0, description="steps between two rows of the metrics table")
     loader_threads: int = Field(2, gt=0, description="threads that decode crops")
     checkpoint_steps: int = Field(1000, gt=0, description="steps between two checkpoints of the training state")
     checkpoint_minutes: float = Field(10, gt=0, description="minutes after which a checkpoint is due in any case")
     keep_checkpoints: int = Field(2, gt=0, description="checkpoints of the training state kept on disk")
+    tensorboard: bool = Field(False, description="write event files beside the training state, for TensorBoard")
     restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
 
 
