@@ -250,6 +250,16 @@ class EvaluationParams(Params):
     attention_queries: int = Field(4, gt=0, description="query patches of each")
 
 
+class PredictParams(Params):
+    """What the `predict` pipeline reads, with which recogniser, into what."""
+
+    source: str | None = Field(None, description="a folder of images, an LMDB or a list of crops; no labels needed")
+    recognizer: str | None = Field(None, description="a recogniser's folder; null: that of this variant, env and seed")
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    batch_size: int = Field(256, gt=0)
+    beam: int = Field(1, gt=0, description="hypotheses of beam search; 1: greedy")
+
+
 class TrainingParams(Params):
     """How training is run on this machine: nothing here changes what is learned."""
 
@@ -285,6 +295,7 @@ class Parameters(Params):
     pretraining: PretrainingParams
     finetuning: FinetuningParams
     evaluation: EvaluationParams
+    predict: PredictParams = PredictParams()
     training: TrainingParams
     variants: dict[str, dict[str, Any]]
 

@@ -21,9 +21,7 @@ def recipe_of(size, pretraining, optimisation, **finetuning) -> Recipe:
         views=ViewPreset(),
         views_name="none",
         pretraining=pretraining,
-        finetuning=FinetuningParams(
-            optimisation=optimisation, max_length=6, augmentation="none", **finetuning
-        ),
+        finetuning=FinetuningParams(optimisation=optimisation, max_length=6, augmentation="none", **finetuning),
     )
 
 

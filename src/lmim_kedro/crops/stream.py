@@ -28,6 +28,8 @@ LEAST_SIDE = 2
 Image = str | PathLike[str] | PIL.Image | np.ndarray
 """A path, a PIL image, or an array (H, W, 3) RGB or (H, W) grey of uint8."""
 
+NamedCrop = tuple[str | None, Image | RawCrop]
+
 T = TypeVar("T")
 
 
@@ -51,7 +53,7 @@ class StreamBatch:
 
 
 def stream(
-    crops: Iterable[tuple[str | None, Image | RawCrop]], height: int, width: int, batch_size: int, threads: int = 2
+    crops: Iterable[NamedCrop], height: int, width: int, batch_size: int, threads: int = 2
 ) -> Iterator[StreamBatch]:
     """Decode crops in threads, two batches ahead of whoever takes them.
 
@@ -62,7 +64,7 @@ def stream(
         threads: that decode.
     """
 
-    def load(item: tuple[str | None, Image | RawCrop]) -> np.ndarray | str:
+    def load(item: NamedCrop) -> np.ndarray | str:
         try:
             return resize(pixels_of(item[1]), height, width).transpose(2, 0, 1)
         except BadCrop as error:
@@ -81,7 +83,7 @@ def stream(
     return ahead(batches(), 2)
 
 
-def crops_of(images: Image | Iterable[Image]) -> Iterator[tuple[str | None, Image | RawCrop]]:
+def crops_of(images: Image | Iterable[Image]) -> Iterator[NamedCrop]:
     """Name the crops that the user gave: one image or several, or the path of a folder, list or LMDB.
 
     Errors: InputError if the one path is a folder, list or LMDB without crops.
@@ -93,7 +95,7 @@ def crops_of(images: Image | Iterable[Image]) -> Iterator[tuple[str | None, Imag
     return ((str(image) if isinstance(image, str | PathLike) else None, image) for image in images)
 
 
-def crops_of_source(source: Source) -> Iterator[tuple[str | None, RawCrop]]:
+def crops_of_source(source: Source) -> Iterator[NamedCrop]:
     """The crops of a source under their keys."""
     return ((crop.key, crop) for crop in source.read(0, len(source)))
 
