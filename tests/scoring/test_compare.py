@@ -122,9 +122,7 @@ def test_command_prints_a_table_and_writes_the_crops_that_differ(
     assert {"benchmark", "key", "label", "prediction_b", "confidence_a", "confidence_b"} <= set(differing)
 
 
-def test_prediction_files_of_others_are_compared_by_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prediction_files_of_others_are_compared_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, read in (("a", "cat"), ("b", "dog")):
         (tmp_path / f"{name}.txt").write_text(f"0 [x] [x]\n1 [{read}] [dog]\n")
     assert main([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]) == 0

@@ -104,8 +104,13 @@ def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: s
     one, other = (score(each, labels, metric).credit for each in (a, b))
     scored = ~np.isnan(one)
     right_a, right_b = one[scored] == 1, other[scored] == 1
-    kinds = (right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~right_a & ~right_b)
-    return Comparison(*(int(kind.sum()) for kind in kinds), int((~scored).sum()))
+    return Comparison(
+        both=int((right_a & right_b).sum()),
+        only_a=int((right_a & ~right_b).sum()),
+        only_b=int((~right_a & right_b).sum()),
+        neither=int((~right_a & ~right_b).sum()),
+        unscorable=int((~scored).sum()),
+    )
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
