@@ -220,7 +220,9 @@ class FinetuningParams(Params):
 
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
     charset: str = Field(
-        "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
+        "english_94",
+        description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
+        "characters of the training labels",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Literal["abinet", "none"] = "abinet"
@@ -251,17 +253,34 @@ class EvaluationParams(Params):
     attention_queries: int = Field(4, gt=0, description="query patches of each")
 
 
+class PredictParams(Params):
+    """What the `predict` pipeline reads, with which recogniser, into what."""
+
+    source: str | None = Field(None, description="a folder of images, an LMDB or a list of crops; no labels needed")
+    recognizer: str | None = Field(None, description="a recogniser's folder; null: that of this variant, env and seed")
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    batch_size: int = Field(256, gt=0)
+    beam: int = Field(1, gt=0, description="hypotheses of beam search; 1: greedy")
+
+
 class TrainingParams(Params):
     """How training is run on this machine: nothing here changes what is learned."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    devices: int = Field(1, gt=0, description="processes on this machine that train together: one per GPU, or on a CPU")
+    nodes: int = Field(1, gt=0, description="machines that train together (docs/training.md)")
+    rendezvous: str | None = Field(None, description="host:port of one of the machines, where several meet")
+    compile: bool = Field(False, description="torch.compile the model: minutes to start, then faster steps on a GPU")
+    accumulate: int = Field(1, gt=0, description="parts of a batch that go through the model one after the other")
+    checkpoint_activations: bool = Field(False, description="compute the encoder's blocks twice to save their memory")
     threads: int = Field(0, ge=0, description="torch's CPU threads; 0: one per core")
     log_every: int = Field(50, gt=0, description="steps between two rows of the metrics table")
     loader_threads: int = Field(2, gt=0, description="threads that decode crops")
     checkpoint_steps: int = Field(1000, gt=0, description="steps between two checkpoints of the training state")
     checkpoint_minutes: float = Field(10, gt=0, description="minutes after which a checkpoint is due in any case")
     keep_checkpoints: int = Field(2, gt=0, description="checkpoints of the training state kept on disk")
+    tensorboard: bool = Field(False, description="write event files beside the training state, for TensorBoard")
     restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
 
 
@@ -279,6 +298,7 @@ class Parameters(Params):
     pretraining: PretrainingParams
     finetuning: FinetuningParams
     evaluation: EvaluationParams
+    predict: PredictParams = PredictParams()
     training: TrainingParams
     variants: dict[str, dict[str, Any]]
 

@@ -159,6 +159,6 @@ class LMIM(nn.Module):
             wanted = wanted if places is None else gather_tokens(wanted, places)
             mean, variance = wanted.mean(-1, keepdim=True), wanted.var(-1, keepdim=True)
             return (wanted - mean) / (variance + 1e-6).sqrt()
-        features = self.teacher(images)[:, 1:].float()
-        features = features if places is None else gather_tokens(features, places)
+        features = self.teacher(images)[:, 1:] if places is None else self.teacher.features_at(images, places)
+        features = features.float()
         return F.layer_norm(features, features.shape[-1:])

@@ -13,6 +13,7 @@ from lmim_kedro.models.masking import draw_priority
 from lmim_kedro.models.recognizer import Recognizer
 
 Augmentation = Callable[..., Tensor]
+Forward = Callable[..., dict[str, Tensor]]
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -33,12 +34,15 @@ class PretrainingTask:
     def __init__(self, name: str, lmim: LMIM, views: Augmentation | None, seed: int) -> None:
         self.name, self.module, self.views, self.seed = name, lmim, views, seed
 
-    def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
-        """The losses of LMIM.forward for a batch of uint8 crops (B, 3, H, W)."""
+    def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
+        """The losses of LMIM.forward for a batch of uint8 crops (B, 3, H, W); `forward` is called for `module`."""
+        device = self.module.mask_token.device
         images = batch.images.to(device, non_blocking=True)
         index = batch.index.numpy()
         guidance = None
-        if self.views is not None:
+        if batch.views is not None:
+            guidance = to_input(batch.views.to(device, non_blocking=True))
+        elif self.views is not None:
             aspect = batch.aspect.to(device, non_blocking=True)
             with torch.autocast(device.type, enabled=False):
                 guidance = to_input(self.views(images, aspect, seed=self.seed, epoch=epoch, index=index))
@@ -46,7 +50,7 @@ class PretrainingTask:
         priority = draw_priority(
             self.module.pretraining.masking, model.rows, model.columns, seed=self.seed, epoch=epoch, index=index
         )
-        return self.module(to_input(images), guidance, priority.to(device, non_blocking=True))
+        return forward(to_input(images), guidance, priority.to(device, non_blocking=True))
 
 
 class FinetuningTask:
@@ -63,12 +67,13 @@ class FinetuningTask:
     def __init__(self, recognizer: Recognizer, augmentation: Augmentation | None, seed: int) -> None:
         self.module, self.augmentation, self.seed = recognizer, augmentation, seed
 
-    def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
-        """The loss of Recognizer.forward for a batch of uint8 crops (B, 3, H, W) with labels."""
+    def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
+        """The loss of Recognizer.forward for uint8 crops (B, 3, H, W) with labels; `forward` is called for `module`."""
+        device = self.module.encoder.cls_token.device
         images = batch.images.to(device, non_blocking=True)
         if self.augmentation is not None:
             aspect = batch.aspect.to(device, non_blocking=True)
             with torch.autocast(device.type, enabled=False):
                 images = self.augmentation(images, aspect, seed=self.seed, epoch=epoch, index=batch.index.numpy())
         assert batch.labels is not None, "fine-tuning needs a loader with labels"
-        return self.module(to_input(images), batch.labels)
+        return forward(to_input(images), batch.labels)
