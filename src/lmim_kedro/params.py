@@ -265,6 +265,9 @@ class EvaluationParams(Params):
     """How a recogniser is scored."""
 
     metric: Literal["waics", "exact", "chinese"] = Field("waics", description="the metric that tables show")
+    labels: Literal["original", "corrected"] = Field(
+        "original", description="which labels of the six common benchmarks the sources hold; recorded in the scores"
+    )
     batch_size: int = Field(256, gt=0)
     attention_crops: int = Field(4, gt=0, description="crops whose attention the report shows")
     attention_queries: int = Field(4, gt=0, description="query patches of each")
