@@ -28,8 +28,10 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("label_length", pa.int32(), metadata={"what": "characters (code points)"}),
         pa.field("hash", pa.string(), metadata={"what": "BLAKE2b, 128 bits, of the bytes as they came"}),
-        pa.field("status", NAMES, metadata={"what": "ok or set aside"}),
-        pa.field("reason", pa.string(), metadata={"what": "why it was set aside: a phrase, after a colon its detail"}),
+        pa.field("perceptual_hash", pa.string(), metadata={"what": "64 bits of how it looks; null if set aside"}),
+        pa.field("turned", pa.bool_(), metadata={"what": "stored turned by 90 degrees counter-clockwise"}),
+        pa.field("status", NAMES, metadata={"what": "ok, set aside, or excluded: stored, and left out of training"}),
+        pa.field("reason", pa.string(), metadata={"what": "why it is not ok: a phrase, after a colon its detail"}),
         pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
     ]
 )

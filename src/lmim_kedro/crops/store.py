@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STORE_FILE = "store.json"
 ROWS_FILE = "rows.parquet"
-LAYOUT = 1
+LAYOUT = 2
 """Version of the layout; a store of another version is made anew."""
 
 
