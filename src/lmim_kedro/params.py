@@ -244,7 +244,7 @@ class IngestParams(Params):
         "exclude", description="crops of the benchmarks, or nearly, in the sets to train on: left out, or only listed"
     )
     near_distance: int = Field(10, ge=0, le=15, description="bits by which perceptual hashes of a near copy may differ")
-    near_correlation: float = Field(0.92, gt=0, le=1, description="least correlation of the pixels of a near copy")
+    near_correlation: float = Field(0.9, gt=0, le=1, description="least correlation of the pixels of a near copy")
     clusters: Literal["report", "exclude"] = Field(
         "report", description="near copies of one crop within a set, many of them: only listed, or all but one left out"
     )
