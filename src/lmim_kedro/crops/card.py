@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,25 @@ def describe_sources(
         for name, source in sources.items()
     ]
     return pd.DataFrame(rows)
+
+
+def describe_data(found: Mapping[str, Any], rule: LabelRule) -> pd.DataFrame:
+    """Describe the sources of all uses: `use`, and the columns of describe_sources.
+
+    Args:
+        found: <use>_crops and <use>_duplicates for pretraining, finetuning and benchmarks; <use>_leaks for the two that
+            are trained on.
+        rule: what labels are checked against.
+    """
+    trained = {use: found[f"{use}_leaks"] for use in ("pretraining", "finetuning")}
+    scored = pd.concat(trained.values())[["benchmark", "benchmark_index", "match"]]
+    leaks = trained | {"benchmarks": scored.rename(columns={"benchmark": "source", "benchmark_index": "store_index"})}
+    cards = []
+    for use, its_leaks in leaks.items():
+        card = describe_sources(found[f"{use}_crops"], found[f"{use}_duplicates"], its_leaks, rule)
+        card.insert(0, "use", use)
+        cards.append(card)
+    return pd.concat(cards, ignore_index=True)
 
 
 def _row(source: _Source, rule: LabelRule) -> dict[str, object]:

@@ -53,6 +53,16 @@ def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) 
     return pd.DataFrame(leaks, columns=list(LEAK_COLUMNS))
 
 
+def in_words(leaks: pd.DataFrame, rule: IngestParams) -> str:
+    """Say in one sentence how many crops leak, and what becomes of them."""
+    exact = leaks.loc[leaks["match"] == "exact", "store_index"].nunique()
+    near = leaks["store_index"].nunique() - exact
+    if leaks.empty:
+        return "no crop of a benchmark was found"
+    what = "left out of training" if rule.leaks == "exclude" else "kept: `ingest.leaks` is report"
+    return f"{exact + near:,} crops of benchmarks were found ({exact:,} exact, {near:,} near copies) and are {what}"
+
+
 def choose_exclusions(
     leaks: pd.DataFrame, duplicates: pd.DataFrame, clusters: pd.DataFrame, rule: IngestParams
 ) -> pd.DataFrame:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, TEAL, AMBER, SLATE = "#1f2a30", "#0f6b6b", "#b8621b", "#6c7a83"
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#b9c2c7",
@@ -120,7 +120,7 @@ def draw_accuracy_by_length(predictions: pd.DataFrame, metric: str) -> Drawing |
     bins = [(length, Score(credit[lengths == length])) for length in np.unique(lengths[~np.isnan(credit)])]
     if not bins:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure((6.8, 2.9))
         places = np.arange(len(bins))
         heights = np.array([100 * each.accuracy for _, each in bins])
@@ -139,7 +139,7 @@ def draw_accuracy_by_length(predictions: pd.DataFrame, metric: str) -> Drawing |
 
 
 def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[Curve]) -> Drawing:
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure(_SIZE)
         values: list[np.ndarray] = []
         for curve in curves:
