@@ -71,14 +71,13 @@ def choose_exclusions(
     Of a cluster that is left out, the crop that stands for it stays.
     """
     found = []
-    if rule.leaks == "exclude":
+    if rule.leaks == "exclude" and len(leaks):
         reason = "leak: " + leaks["match"] + " copy of " + leaks["benchmark"] + " " + leaks["benchmark_key"]
         found.append(pd.DataFrame({"store_index": leaks["store_index"], "reason": reason}))
-    if rule.clusters == "exclude":
+    if rule.clusters == "exclude" and len(clusters):
         out = duplicates[duplicates["cluster"].isin(clusters["store_index"]) & (duplicates["copy"] != "first")]
         listed = clusters.set_index("store_index")
         like = "cluster: like " + listed["key"] + " of " + listed["source"]
         found.append(pd.DataFrame({"store_index": out["store_index"], "reason": out["cluster"].map(like)}))
     empty = pd.DataFrame({"store_index": pd.Series(dtype="int64"), "reason": pd.Series(dtype="str")})
-    found = [rows for rows in found if len(rows)]
     return pd.concat(found).drop_duplicates("store_index").sort_values("store_index") if found else empty

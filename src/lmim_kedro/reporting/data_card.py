@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from lmim_kedro.reporting.figures import AMBER, INK, SLATE, STYLE, TEAL
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _STATUSES = {"ok": ("used", TEAL), "excluded": ("left out", AMBER), "set_aside": ("set aside", SLATE)}
 _RANGES = {"width": "width, pixels", "height": "height, pixels", "aspect": "width / height"}
+_DECADE = (1, 2, 5)
+"""Ticks of a logarithmic axis."""
 
 
 def draw_data_card(card: pd.DataFrame) -> Figure:
@@ -34,8 +37,12 @@ def draw_data_card(card: pd.DataFrame) -> Figure:
             ax.hlines(places, low, high, color=TEAL, linewidth=3, alpha=0.5)
             ax.plot(middle, places, "o", color=INK, markersize=4)
             ax.set_xscale("log")
-            ax.set_title(f"{title}: 5, 50, 95 %")
+            ax.xaxis.set_major_locator(LogLocator(10, _DECADE))
             ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.set_title(title)
+            ax.set_xlabel("median; line: 5 to 95 %")
+        figure.legend(loc="outside lower left", ncols=len(_STATUSES))
         axes[0].set_yticks(places, [f"{row.source} ({row.use})" for row in card.itertuples()])
     return figure
 
@@ -50,7 +57,6 @@ def _draw_statuses(ax: Axes, card: pd.DataFrame, places: np.ndarray) -> None:
         ax.text(2, place, f"{crops:,}", va="center", color="white", fontsize=8)
     ax.set_title("crops, %")
     ax.set_xlim(0, 100)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, -0.32), ncols=3)
 
 
 def card_rows(card: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:

@@ -56,7 +56,8 @@ def render_page(
     """The page; the accuracies are logged.
 
     Args:
-        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
+        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...;
+            data_card.
     """
     from lmim_kedro.reporting import page
 
@@ -71,6 +72,7 @@ def render_page(
         figures=figures,
         readings=readings,
         pictures=page.Pictures(sheet, attention),
+        data_card=tables["data_card"],
     )
     for line in page.headline(scores):
         log.info(line)
