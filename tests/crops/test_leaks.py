@@ -87,7 +87,10 @@ def test_leaks_are_left_out_of_the_store_that_training_sees_and_stay_on_disk(set
     places = [n for n in range(30) if n not in (3, 17, 18, 25, 29)]
     assert kept.whole_indices(range(25)).tolist() == places
     assert kept.fetch(range(25)) == store.fetch(places)
-    assert [(source.name, source.start, source.stop) for source in kept.sources] == [("street", 0, 17), ("signs", 17, 25)]
+    assert [(source.name, source.start, source.stop) for source in kept.sources] == [
+        ("street", 0, 17),
+        ("signs", 17, 25),
+    ]
     assert len(PackedStore(store.path)) == 25
     assert len(PackedStore(store.path, whole=True)) == 30
     with pytest.raises(IndexError, match="crop 25 is not in 0 ... 24"):
@@ -107,7 +110,13 @@ def test_each_crop_that_is_left_out_keeps_its_row_with_the_reason(sets):
     whole = pd.concat([table.to_pandas() for table in manifest_tables(store)], ignore_index=True)
     pd.testing.assert_frame_equal(rows.drop(columns=["status", "reason"]), whole.drop(columns=["status", "reason"]))
     summary = summarise(manifest_tables(kept)).set_index("source")
-    assert summary.loc["street", ["crops", "ok", "set_aside", "excluded", "reasons"]].tolist() == [20, 17, 0, 3, "3 leak"]
+    assert summary.loc["street", ["crops", "ok", "set_aside", "excluded", "reasons"]].tolist() == [
+        20,
+        17,
+        0,
+        3,
+        "3 leak",
+    ]
     assert summary.loc["all", ["ok", "set_aside", "excluded"]].tolist() == [25, 1, 5]
 
 
@@ -118,7 +127,7 @@ def test_leaks_are_only_reported_where_the_parameter_says_so(sets):
     kept = ExclusionPlan(store, choose_exclusions(leaks, leaks, leaks, rule)).write(store.path)
     assert (len(leaks), len(kept)) == (5, 30)
     assert kept.fingerprint == store.fingerprint
-    assert in_words(leaks, rule).endswith("(2 exact, 3 near copies) and are kept: `ingest.leaks` is report")
+    assert in_words(leaks, rule).endswith("2 exact copies and 3 near ones, kept, as `ingest.leaks` says")
 
 
 def test_list_of_crops_left_out_of_another_version_of_the_store_is_refused(make_store, words):

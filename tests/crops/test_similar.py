@@ -32,7 +32,7 @@ def test_every_pair_within_the_distance_is_found_and_no_other(way):
     mine, other, distance = near_pairs(left, right, 10)
     assert list(zip(mine.tolist(), other.tolist(), strict=True)) == [tuple(pair) for pair in np.argwhere(expected)]
     assert np.array_equal(distance, np.bitwise_count(left[mine] ^ right[other]))
-    assert 0 < distance.min() or distance.max() == 10
+    assert distance.min() > 0 or distance.max() == 10
 
 
 def test_hashes_that_occur_several_times_are_found_each_time(way):

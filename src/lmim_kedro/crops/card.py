@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class LabelRule:
         longest: characters of a label, at most.
     """
 
-    characters: Set[str]
+    characters: frozenset[str]
     longest: int
 
 

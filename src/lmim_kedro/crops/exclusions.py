@@ -1,6 +1,6 @@
 """Which crops of a packed store are left out of training, and why: a list beside the crops, which stay where they are.
 
-    <store>/excluded.parquet    store_index, reason; empty where nothing is left out; made for one version of the store
+<store>/excluded.parquet    store_index, reason; empty where nothing is left out; made for one version of the store
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def in_words(leaks: pd.DataFrame, rule: IngestParams) -> str:
     near = leaks["store_index"].nunique() - exact
     if leaks.empty:
         return "no crop of a benchmark was found"
-    what = "left out of training" if rule.leaks == "exclude" else "kept: `ingest.leaks` is report"
-    return f"{exact + near:,} crops of benchmarks were found ({exact:,} exact, {near:,} near copies) and are {what}"
+    what = "left out of training" if rule.leaks == "exclude" else "kept, as `ingest.leaks` says"
+    return f"crops that are a benchmark's: {exact:,} exact copies and {near:,} near ones, {what}"
 
 
 def choose_exclusions(

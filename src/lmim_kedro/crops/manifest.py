@@ -37,7 +37,17 @@ SCHEMA = pa.schema(
         pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
     ]
 )
-SUMMARY_COLUMNS = ("crops", "ok", "set_aside", "excluded", "reasons", "labelled", "median_width", "median_height", "bytes")
+SUMMARY_COLUMNS = (
+    "crops",
+    "ok",
+    "set_aside",
+    "excluded",
+    "reasons",
+    "labelled",
+    "median_width",
+    "median_height",
+    "bytes",
+)
 
 
 def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -177,8 +177,8 @@ def _read_excluded(folder: Path, fingerprint: str) -> np.ndarray:
     table: Any = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
     if (table.schema.metadata or {}).get(b"store", b"").decode() != fingerprint:
         raise InputError(
-            f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check the crops "
-            "anew with `kedro run --pipelines=ingest`, with the --env of this run"
+            f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check "
+            "the crops anew with `kedro run --pipelines=ingest`, with the --env of this run"
         )
     return table["store_index"].to_numpy().astype(np.int64)
 

@@ -73,7 +73,7 @@ def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]
     from lmim_kedro.reporting.data_card import draw_data_card
 
     charset = Charset.named(finetuning.charset)
-    known = set(charset.characters) | set(charset.characters.upper() if charset.fold_case else "")
+    known = frozenset(charset.characters + (charset.characters.upper() if charset.fold_case else ""))
     card = describe_data(found, LabelRule(known, finetuning.max_length - 1))
     shown = ["use", "source", "ok", "set_aside", "excluded", "labels_too_long", "labels_outside"]
     copies = ["duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"]

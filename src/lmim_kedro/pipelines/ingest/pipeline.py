@@ -46,9 +46,7 @@ def _check(namespace: str) -> Pipeline:
             node(find_leaks, ["packed", "benchmark_crops", "params:ingest"], "leaks", name="find_leaks"),
             node(draw_leaks, ["leaks", "packed", "benchmark_crops"], "leak_sheet", name="draw_leaks"),
             node(list_clusters, ["duplicates", "packed", "params:ingest"], "clusters", name="list_clusters"),
-            node(
-                leave_out, ["packed", "leaks", "duplicates", "clusters", "params:ingest"], "crops", name="leave_out"
-            ),
+            node(leave_out, ["packed", "leaks", "duplicates", "clusters", "params:ingest"], "crops", name="leave_out"),
         ],
         namespace=namespace,
         parameters="params:ingest",
