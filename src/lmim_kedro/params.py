@@ -259,6 +259,18 @@ class IngestParams(Params):
     max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
+    rotate_tall: float | None = Field(
+        None, ge=1, description="height / width above which a crop is stored turned counter-clockwise; null: none is"
+    )
+    leaks: Literal["exclude", "report"] = Field(
+        "exclude", description="crops of the benchmarks, or nearly, in the sets to train on: left out, or only listed"
+    )
+    near_distance: int = Field(10, ge=0, le=15, description="bits by which perceptual hashes of a near copy may differ")
+    near_correlation: float = Field(0.9, gt=0, le=1, description="least correlation of the pixels of a near copy")
+    clusters: Literal["report", "exclude"] = Field(
+        "report", description="near copies of one crop within a set, many of them: only listed, or all but one left out"
+    )
+    cluster_crops: int = Field(100, ge=2, description="fewest near copies that are listed as a cluster")
 
 
 class EvaluationParams(Params):

@@ -160,6 +160,8 @@ def test_reading_stops_its_threads_when_it_is_left_early(reader, files):
 
 
 def test_importing_the_recogniser_needs_no_kedro():
-    code = "import sys, lmim_kedro.models.recognizer; print([n for n in ('kedro', 'pandas', 'timm') if n in sys.modules])"
+    code = (
+        "import sys, lmim_kedro.models.recognizer; print([n for n in ('kedro', 'pandas', 'timm') if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() in ("[]", "['timm']"), done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lmim_kedro.crops.store import ROWS_FILE, PackedStore
+from lmim_kedro.crops.exclusions import exclusion_reasons
+from lmim_kedro.crops.store import ROWS_FILE, PackedStore, Shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,27 +30,57 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("label_length", pa.int32(), metadata={"what": "characters (code points)"}),
         pa.field("hash", pa.string(), metadata={"what": "BLAKE2b, 128 bits, of the bytes as they came"}),
-        pa.field("status", NAMES, metadata={"what": "ok or set aside"}),
-        pa.field("reason", pa.string(), metadata={"what": "why it was set aside: a phrase, after a colon its detail"}),
+        pa.field("perceptual_hash", pa.string(), metadata={"what": "64 bits of how it looks; null if set aside"}),
+        pa.field("turned", pa.bool_(), metadata={"what": "stored turned by 90 degrees counter-clockwise"}),
+        pa.field("status", NAMES, metadata={"what": "ok, set aside, or excluded: stored, and left out of training"}),
+        pa.field("reason", pa.string(), metadata={"what": "why it is not ok: a phrase, after a colon its detail"}),
         pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
     ]
 )
-SUMMARY_COLUMNS = ("crops", "ok", "set_aside", "reasons", "labelled", "median_width", "median_height", "bytes")
+SUMMARY_COLUMNS = (
+    "crops",
+    "ok",
+    "set_aside",
+    "excluded",
+    "reasons",
+    "labelled",
+    "median_width",
+    "median_height",
+    "bytes",
+)
 
 
 def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """Yield the manifest of a packed store, one table of at most 100,000 rows or so for each shard.
 
     Args:
-        store: a whole store.
+        store: crops that are left out of it have the status excluded, and a reason.
         columns: names of SCHEMA; None: all.
     """
+    excluded, reasons = exclusion_reasons(store)
     for shard in store.shards:
         table = pq.read_table(shard.folder / ROWS_FILE, columns=columns, schema=SCHEMA)
         if "store_index" in table.column_names:
             place = table.column_names.index("store_index")
             table = table.set_column(place, SCHEMA.field("store_index"), pc.add(table["store_index"], shard.start))
+        first, last = bisect_left(excluded, shard.start), bisect_left(excluded, shard.start + shard.crops)
+        if first < last:
+            table = _mark(table, shard, [index - shard.start for index in excluded[first:last]], reasons[first:last])
         yield table
+
+
+def _mark(table: pa.Table, shard: Shard, excluded: list[int], reasons: list[str]) -> pa.Table:
+    """Give the crops at `excluded` of a shard, in order, the status excluded and their reasons."""
+    stored = pq.read_table(shard.folder / ROWS_FILE, columns=["store_index"])["store_index"]
+    out = pc.is_in(stored, value_set=pa.array(excluded, pa.int64()))
+    changed = {"status": ["excluded"] * len(excluded), "reason": reasons}
+    for name in set(changed) & set(table.column_names):
+        plain = table[name].cast(pa.string()).combine_chunks()
+        column = pc.replace_with_mask(plain, out.combine_chunks(), pa.array(changed[name], pa.string()))
+        field = SCHEMA.field(name)
+        coded = column.dictionary_encode() if field.type == NAMES else column
+        table = table.set_column(table.column_names.index(name), field, coded)
+    return table
 
 
 def write_manifest(tables: Iterable[pa.Table], path: Path) -> None:
@@ -71,8 +103,8 @@ def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
         manifest: the manifest as a frame, or its tables one by one, which takes little memory however long it is.
 
     Returns:
-        `source` and SUMMARY_COLUMNS: crops listed; those ok and set aside, with `reasons` such as "2 truncated,
-        1 missing file"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
+        `source` and SUMMARY_COLUMNS: crops listed; those ok, set aside and excluded, with `reasons` such as
+        "2 truncated, 1 leak"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
     """
     import pandas as pd
 
@@ -89,6 +121,7 @@ def _narrow(table: pa.Table) -> pa.Table:
     columns = {
         "source": table["source"].cast(NAMES),
         "ok": pc.equal(table["status"].cast(pa.string()), "ok"),
+        "excluded": pc.equal(table["status"].cast(pa.string()), "excluded"),
         "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", "").dictionary_encode(),
         "labelled": pc.is_valid(table["label_length"]),
         **{name: table[name].cast(pa.int32()) for name in ("width", "height", "bytes")},
@@ -103,7 +136,8 @@ def _card(name: str, crops: pd.DataFrame) -> dict[str, object]:
         "source": name,
         "crops": len(crops),
         "ok": len(ok),
-        "set_aside": len(crops) - len(ok),
+        "set_aside": len(crops) - len(ok) - int(crops["excluded"].sum()),
+        "excluded": int(crops["excluded"].sum()),
         "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count),
         "labelled": int(ok["labelled"].sum()),
         "median_width": ok["width"].median(),
