@@ -237,6 +237,14 @@ class IngestParams(Params):
     max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
+    engine: Literal["processes", "dask"] = Field("processes", description="dask: Dask distributed, the extra `cluster`")
+    scheduler: str | None = Field(None, description="address of a Dask scheduler, tcp://host:8786; null: one made here")
+
+    @model_validator(mode="after")
+    def _scheduler_needs_dask(self) -> IngestParams:
+        if self.scheduler is not None and self.engine != "dask":
+            raise ValueError(f"scheduler = {self.scheduler} needs engine = dask: set it, or set scheduler to null")
+        return self
 
 
 class EvaluationParams(Params):
