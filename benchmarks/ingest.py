@@ -261,7 +261,8 @@ def wait_for(process: subprocess.Popen) -> None:
 def differences(one: Path, other: Path) -> list[str]:
     """Name the files that are not in both folders, or not the same byte for byte."""
     names = sorted({str(p.relative_to(root)) for root in (one, other) for p in root.rglob("*") if p.is_file()})
-    return filecmp.cmpfiles(one, other, names, shallow=False)[1] + filecmp.cmpfiles(one, other, names, False)[2]
+    _, different, missing = filecmp.cmpfiles(one, other, names, shallow=False)
+    return different + missing
 
 
 if __name__ == "__main__":
