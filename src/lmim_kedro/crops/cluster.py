@@ -51,8 +51,8 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
         except distributed.scheduler.KilledWorker as error:
             raise InputError(
                 f"{error.allowed_failures + 1} workers died, one after the other, at the same shard ({error.task}), "
-                "most likely for want of memory: give each worker more, start them with --memory-limit 0 (pages of a mapped "
-                "LMDB count as a worker's memory, but cost none), or use fewer; then run the same command again"
+                "most likely for want of memory: give each worker more, start them with --memory-limit 0 (pages of a "
+                "mapped LMDB count as a worker's memory, but cost none), or use fewer; then run the same command again"
             ) from error
         except (distributed.CancelledError, OSError) as error:
             raise InputError(
