@@ -117,12 +117,17 @@ class ShardWriter:
 
     def _disk_is_full(self, error: BaseException) -> bool:
         """Tell whether the disk is why writing failed: LMDB calls a commit cut short an input/output error."""
-        if isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in _FULL:
+        if disk_is_full(error):
             return True
         if not self.part.is_dir():
             return False
         batch = sum(len(value) for _, value in self._batch)
         return isinstance(error, lmdb.Error) and shutil.disk_usage(self.part).free < 2 * batch
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether an error says that there is no room, or none left of the user's quota."""
+    return isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in _FULL
 
 
 def clear_parts(folder: Path, name: str = "*") -> None:
