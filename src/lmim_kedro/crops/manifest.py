@@ -35,16 +35,6 @@ SCHEMA = pa.schema(
 )
 _COUNTS = ("crops", "ok", "set_aside", "excluded", "reasons", "labelled")
 SUMMARY_COLUMNS = (*_COUNTS, "median_width", "median_height", "bytes")
-    "crops",
-    "ok",
-    "set_aside",
-    "excluded",
-    "reasons",
-    "labelled",
-    "median_width",
-    "median_height",
-    "bytes",
-)
 
 
 def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:
