@@ -110,6 +110,29 @@ def test_shard_that_kills_every_worker_is_one_sentence(tmp_path, sources, schedu
         run(sources[1:], tmp_path / "killed", engine="dask", scheduler=scheduler.address)
 
 
+def raising(error):
+    def work(*task):
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (ModuleNotFoundError("No module named 'lmim_kedro'"), InputError, "do not have this version of lmim-kedro"),
+        (RuntimeError("Error during deserialization of the task graph"), InputError, r"pip install '\.\[cluster\]'"),
+        (RuntimeError("something else"), RuntimeError, "^something else$"),
+        (OSError(5, "Input/output error"), OSError, "Input/output error"),
+        (InputError("the disk of /a became full"), InputError, "^the disk of /a became full$"),
+    ],
+)
+def test_what_fails_on_a_worker_is_told_as_it_is(tmp_path, sources, scheduler, monkeypatch, error, kind, sentence):
+    monkeypatch.setattr(ingest_cluster, "_work", raising(error))
+    with pytest.raises(kind, match=sentence):
+        run(sources[1:], tmp_path / "failed", engine="dask", scheduler=scheduler.address)
+
+
 def test_worker_that_reads_other_files_is_found_out(tmp_path, sources, scheduler, monkeypatch):
     monkeypatch.setattr(ingest_cluster, "_first_crop", lambda task: "another")
     with pytest.raises(InputError, match="does not see .*shards and the crops of list .*all machines share"):

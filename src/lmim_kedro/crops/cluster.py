@@ -54,10 +54,19 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
                 "most likely for want of memory: give each worker more, start them with --memory-limit 0 (pages of a "
                 "mapped LMDB count as a worker's memory, but cost none), or use fewer; then run the same command again"
             ) from error
-        except (distributed.CancelledError, OSError) as error:
+        except (ImportError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "deserialization" not in str(error):
+                raise
             raise InputError(
-                f"the connection to the Dask scheduler {client.scheduler.address} was lost ({error}): start it again "
-                "if need be, then run the same command again; shards that are whole are kept"
+                f"the Dask scheduler at {client.scheduler.address} or its workers do not have this version of "
+                "lmim-kedro: install the same one there, pip install '.[cluster]'"
+            ) from error
+        except (distributed.CancelledError, OSError) as error:
+            if isinstance(error, OSError) and client.status == "running":
+                raise  # a worker's, of its disk
+            raise InputError(
+                f"the connection to the Dask scheduler {client.scheduler.address} was lost: start it again if need be, "
+                "then run the same command again; shards that are whole are kept"
             ) from error
 
 
