@@ -45,7 +45,7 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
     distributed = _installed()
     folder = tasks[0].folder.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
-    with _client(distributed, scheduler, workers) as client:
+    with _quiet(), _client(distributed, scheduler, workers) as client:
         try:
             _run(tasks, client, bar)
         except distributed.scheduler.KilledWorker as error:
@@ -78,6 +78,21 @@ def _installed() -> ModuleType:
             f"ingest.engine = dask needs Dask distributed ({error}): pip install '.[cluster]', or set it to processes"
         ) from error
     return distributed
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's remarks out of the log, here and in the workers of a cluster made here: what matters is raised."""
+    import dask
+
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with dask.config.set({"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "error"}):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager
