@@ -271,6 +271,14 @@ class IngestParams(Params):
         "report", description="near copies of one crop within a set, many of them: only listed, or all but one left out"
     )
     cluster_crops: int = Field(100, ge=2, description="fewest near copies that are listed as a cluster")
+    engine: Literal["processes", "dask"] = Field("processes", description="dask: Dask distributed, the extra `cluster`")
+    scheduler: str | None = Field(None, description="address of a Dask scheduler, tcp://host:8786; null: one made here")
+
+    @model_validator(mode="after")
+    def _scheduler_needs_dask(self) -> IngestParams:
+        if self.scheduler is not None and self.engine != "dask":
+            raise ValueError(f"scheduler = {self.scheduler} needs engine = dask: set it, or set scheduler to null")
+        return self
 
 
 class EvaluationParams(Params):
