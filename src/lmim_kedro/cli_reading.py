@@ -109,9 +109,7 @@ def _readings(recognizer: Recognizer, images: tuple[Path, ...], batch_size: int,
     from lmim_kedro.models.reader import read_named
 
     crops = (
-        (str(image / key) if is_set(image) and key else key, crop)
-        for image in images
-        for key, crop in crops_of(image)
+        (str(image / key) if is_set(image) and key else key, crop) for image in images for key, crop in crops_of(image)
     )
     return read_named(recognizer, crops, batch_size, beam)
 
