@@ -12,7 +12,10 @@ NEVER = float("-inf")
 
 @dataclass
 class _Prefix:
-    """Log-probabilities of the paths that wrote a prefix and end in blank, or in its last symbol; each symbol's best."""
+    """Log-probabilities of the paths that wrote a prefix, those that end in blank and those that end in its last symbol.
+
+    `confidences` are each symbol's.
+    """
 
     blank: float = NEVER
     symbol: float = NEVER
@@ -41,7 +44,7 @@ def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[li
         its symbols, its probability (the sum over its paths that were followed), and each symbol's: that of the surest
         column that shows it.
     """
-    beam = {(): _Prefix(blank=0.0)}
+    beam: dict[tuple[int, ...], _Prefix] = {(): _Prefix(blank=0.0)}
     for column in probabilities:
         likely = [int(symbol) for symbol in np.argsort(-column, kind="stable")[: width + 1] if symbol != blank]
         grown: dict[tuple[int, ...], _Prefix] = {}
