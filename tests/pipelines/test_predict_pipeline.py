@@ -193,3 +193,19 @@ def test_the_run_says_how_many_crops_were_read(
     caplog.set_level(logging.INFO, "lmim_kedro")
     predict(model, folder, tmp_path / "r.csv", "csv")
     assert "8 crops read, 1 of them with an error" in caplog.messages
+
+
+def test_a_recogniser_of_another_charset_is_refused_before_it_is_evaluated(
+    project: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap_project(project)
+    for charset, refused in (("english_36", False), ("english_94", True), ("from_labels", False)):
+        given = {"finetuning": {"charset": charset}}
+        with KedroSession.create(project, runtime_params=given, save_on_close=False) as session:
+            catalog = session.load_context().catalog
+        catalog["recognizer"] = ModelDataset(filepath=str(model), kind="recognizer")
+        if refused:
+            with pytest.raises(InputError, match="another charset .*36 characters here, 94 there; only there"):
+                require_named_files({"read_benchmarks"}, catalog)
+        else:
+            require_named_files({"read_benchmarks"}, catalog)

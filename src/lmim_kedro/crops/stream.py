@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -70,7 +71,7 @@ def stream(
         except BadCrop as error:
             return str(error)
 
-    def batches() -> Iterator[StreamBatch]:
+    def batches() -> Generator[StreamBatch, None, None]:
         waiting = iter(crops)
         with ThreadPoolExecutor(threads) as pool, quiet_decoders():
             while chunk := list(islice(waiting, batch_size)):
@@ -117,8 +118,8 @@ def pixels_of(image: Image | RawCrop) -> np.ndarray:
     return pixels
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """Yield `items`, made in a thread that is at most `count` of them ahead."""
+def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
+    """Yield `items`, made in a thread that is at most `count` of them ahead; it ends with whoever takes them."""
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
     stop = threading.Event()
 
@@ -131,10 +132,11 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
 
     def work() -> None:
         try:
-            for item in items:
-                hand_over(item)
-                if stop.is_set():
-                    return
+            with closing(items):
+                for item in items:
+                    hand_over(item)
+                    if stop.is_set():
+                        return
             hand_over(None, StopIteration())
         except BaseException as error:
             hand_over(None, error)
@@ -203,5 +205,7 @@ def _of_pil(image: PIL.Image) -> np.ndarray:
             layer = image.convert("RGBA")
             image = PIL.alpha_composite(PIL.new("RGBA", layer.size, "white"), layer)
         return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
+    except BadCrop:
+        raise
+    except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to
         raise BadCrop(f"undecodable: {error}") from error
