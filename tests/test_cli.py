@@ -97,3 +97,26 @@ def test_module_runs_like_kedro_run(project: Path) -> None:
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith("`mask_ratio` is not a parameter (did you mean `pretraining.mask_ratio`?)")
+
+
+@pytest.mark.parametrize("word", [[], ["run"]], ids=["without the word", "with it"])
+def test_what_names_no_command_is_a_run(monkeypatch: pytest.MonkeyPatch, word: list[str]) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(cli, "_KEDROS_RUN", lambda **options: given.append(options))
+    for options in ([], ["--params=seed=3", "--env=mini"]):
+        assert CliRunner().invoke(cli.cli, [*word, *options]).exit_code == 0
+    assert [call["env"] for call in given] == [None, "mini"]
+    assert given[1]["params"] == {"seed": 3}
+
+
+def test_help_lists_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = CliRunner().invoke(cli.cli, ["--help"])
+    assert shown.exit_code == 0
+    for name in ("run", "read", "serve"):
+        assert f"\n  {name} " in shown.output
+
+
+def test_commands_are_listed_without_importing_torch(project: Path) -> None:
+    code = "import sys, lmim_kedro.cli; print(sorted({'torch', 'fastapi', 'cv2', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

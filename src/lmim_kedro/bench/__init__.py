@@ -1,1 +1,1 @@
-"""Measurements of speed: each compares the project with the plain way to do the same, in one run."""
+"""How fast the parts are, each beside a plain way to do the same in the same run: `python -m lmim_kedro.bench`."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -70,7 +71,7 @@ def stream(
         except BadCrop as error:
             return str(error)
 
-    def batches() -> Iterator[StreamBatch]:
+    def batches() -> Generator[StreamBatch, None, None]:
         waiting = iter(crops)
         with ThreadPoolExecutor(threads) as pool, quiet_decoders():
             while chunk := list(islice(waiting, batch_size)):
@@ -88,7 +89,7 @@ def crops_of(images: Image | Iterable[Image]) -> Iterator[NamedCrop]:
 
     Errors: InputError if the one path is a folder, list or LMDB without crops.
     """
-    if isinstance(images, str | PathLike) and _is_set(Path(images)):
+    if isinstance(images, str | PathLike) and is_set(Path(images)):
         return crops_of_source(open_source(str(images), {"path": str(images)}))
     if isinstance(images, str | PathLike | PIL.Image | np.ndarray):
         images = [images]
@@ -117,8 +118,8 @@ def pixels_of(image: Image | RawCrop) -> np.ndarray:
     return pixels
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """Yield `items`, made in a thread that is at most `count` of them ahead."""
+def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
+    """Yield `items`, made in a thread that is at most `count` of them ahead; it ends with whoever takes them."""
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
     stop = threading.Event()
 
@@ -131,10 +132,11 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
 
     def work() -> None:
         try:
-            for item in items:
-                hand_over(item)
-                if stop.is_set():
-                    return
+            with closing(items):
+                for item in items:
+                    hand_over(item)
+                    if stop.is_set():
+                        return
             hand_over(None, StopIteration())
         except BaseException as error:
             hand_over(None, error)
@@ -154,7 +156,7 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
         thread.join()
 
 
-def _is_set(path: Path) -> bool:
+def is_set(path: Path) -> bool:
     """Whether a path is a folder, a list or an LMDB, and no image."""
     return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmim_kedro.crops.stream import Image
-from lmim_kedro.errors import InputError
 from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.ctc import prefix_search
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
 from lmim_kedro.models.encoder import Encoder, initialise
@@ -170,16 +170,18 @@ class Recognizer(nn.Module):
         Args:
             images: on the recogniser's device.
             beam: hypotheses of beam search; 1: greedy.
-            length_power: by which beam search normalises a word's length; 0: not at all.
+            length_power: by which beam search normalises a word's length; 0: not at all. CTC: unused, its texts compete
+                over the same columns.
         """
         if self.decoder_name == "autoregressive":
             memory, end = self.memory(images), self.charset.end
             if beam == 1:
                 return self._spell(greedy(self.decoder, memory, end))
             return self._spell(beam_search(self.decoder, memory, end, beam, length_power))
-        if beam != 1:
-            raise InputError(f"beam = {beam} was asked of a CTC recogniser, which reads greedily: leave beam at 1")
-        best, symbols = self.column_logits(images).float().softmax(-1).max(-1)
+        probabilities = self.column_logits(images).float().softmax(-1)
+        if beam > 1:
+            return [self._search(columns, beam) for columns in probabilities.cpu().double().numpy()]
+        best, symbols = probabilities.max(-1)
         return [self._collapse(*row) for row in zip(symbols.tolist(), best.tolist(), strict=True)]
 
     def _spell(self, written: Written) -> list[Reading]:
@@ -193,6 +195,10 @@ class Recognizer(nn.Module):
             ]
             readings.append(Reading(text, math.exp(sum(logs[:length])), tuple(characters)))
         return readings
+
+    def _search(self, columns: np.ndarray, beam: int) -> Reading:
+        symbols, confidence, confidences = prefix_search(columns, len(self.charset), beam)
+        return Reading(self.charset.text(symbols), confidence, confidences)
 
     def _collapse(self, symbols: list[int], probabilities: list[float]) -> Reading:
         """A character is as sure as the surest of the columns that show it."""

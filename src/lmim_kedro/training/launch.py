@@ -12,6 +12,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -62,11 +63,13 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))
+    # It would print the traceback of every process, also where the reason is one sentence.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.getLogger("torch.multiprocessing").setLevel(logging.CRITICAL)
     try:
         elastic_launch(config, work)(str(folder / "job.json"))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        raise InputError(f"{job.stage} failed in process {rank}: {_reason(failure.message)}") from error
+        raise _failure(job, error) from error
     except SignalException as error:
         raise Interrupted(
             f"{job.stage} was stopped and has saved its state in {job.folder.path}: "
@@ -119,10 +122,16 @@ def _others(job: Job) -> str:
     )
 
 
-def _reason(message: str | dict[str, object]) -> str:
-    """The last line of what torch recorded of a failure, without the exception's class."""
-    text = str(message.get("message", message)) if isinstance(message, dict) else str(message)
-    return text.strip().splitlines()[-1].removeprefix("InputError: ")
+def _failure(job: Job, error: ChildFailedError) -> Exception:
+    """What the first process that failed said: its sentence where it was an InputError, else its traceback."""
+    rank, failure = error.get_first_failure()
+    recorded: Any = failure.message
+    said = recorded if isinstance(recorded, dict) else {"message": recorded}
+    text = str(said["message"])
+    if text.startswith("InputError: "):
+        return InputError(text.removeprefix("InputError: "))
+    traceback = said.get("extraInfo", {}).get("py_callstack", "")
+    return RuntimeError(f"{job.stage} failed in process {rank}: {text}\n{traceback}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Ranks:
         if self.world == 1:
             return module
         places = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=places, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=places, forward_sync_buffers=False)
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
         """Detached float32 means over all processes, left on the device: the host waits for nothing."""

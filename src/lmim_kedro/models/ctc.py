@@ -1,0 +1,77 @@
+"""Prefix beam search for CTC: the text whose paths are together most probable (Graves, 2012; Hannun et al., 2014)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+NEVER = float("-inf")
+
+
+@dataclass
+class _Prefix:
+    """Log-probabilities of the paths that wrote a prefix, those that end in blank and those that end in its last symbol.
+
+    `confidences` are each symbol's.
+    """
+
+    blank: float = NEVER
+    symbol: float = NEVER
+    confidences: tuple[float, ...] = ()
+
+    @property
+    def total(self) -> float:
+        return _add(self.blank, self.symbol)
+
+    def join(self, blank: float, symbol: float, confidences: tuple[float, ...]) -> None:
+        """Add paths that wrote the same prefix."""
+        self.blank, self.symbol = _add(self.blank, blank), _add(self.symbol, symbol)
+        before = self.confidences or confidences
+        self.confidences = tuple(map(max, before, confidences))
+
+
+def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[list[int], float, tuple[float, ...]]:
+    """The best of the texts that a beam finds.
+
+    Args:
+        probabilities: (columns, C) of one crop.
+        blank: the blank's index.
+        width: prefixes kept at each column, and symbols tried after each.
+
+    Returns:
+        its symbols, its probability (the sum over its paths that were followed), and each symbol's: that of the surest
+        column that shows it.
+    """
+    beam: dict[tuple[int, ...], _Prefix] = {(): _Prefix(blank=0.0)}
+    for column in probabilities:
+        likely = [int(symbol) for symbol in np.argsort(-column, kind="stable")[: width + 1] if symbol != blank]
+        grown: dict[tuple[int, ...], _Prefix] = {}
+        for prefix, paths in beam.items():
+            last = prefix[-1] if prefix else None
+            stay = grown.setdefault(prefix, _Prefix())
+            stay.join(paths.total + _log(column[blank]), NEVER, paths.confidences)
+            if last is not None:
+                held = (*paths.confidences[:-1], max(paths.confidences[-1], float(column[last])))
+                stay.join(NEVER, paths.symbol + _log(column[last]), held)
+            for symbol in likely:
+                # The same symbol again is another character only after a blank.
+                before = paths.blank if symbol == last else paths.total
+                if before > NEVER:
+                    longer = grown.setdefault((*prefix, symbol), _Prefix())
+                    longer.join(NEVER, before + _log(column[symbol]), (*paths.confidences, float(column[symbol])))
+        best = sorted(grown.items(), key=lambda item: -item[1].total)[:width]
+        beam = dict(best)
+    symbols, paths = max(beam.items(), key=lambda item: item[1].total)
+    return list(symbols), math.exp(paths.total), paths.confidences
+
+
+def _log(probability: float) -> float:
+    return math.log(probability) if probability > 0 else NEVER
+
+
+def _add(a: float, b: float) -> float:
+    """log(exp(a) + exp(b))."""
+    high, low = max(a, b), min(a, b)
+    return high if low == NEVER else high + math.log1p(math.exp(low - high))
