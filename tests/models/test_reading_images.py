@@ -80,6 +80,8 @@ def test_what_cannot_be_read_has_an_error_and_the_others_are_read(reader, files,
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "half.png").write_bytes(files[0].read_bytes()[:300])
     Image.new("RGB", (1, 1)).save(tmp_path / "pixel.png")
+    closed = Image.open(files[0])
+    closed.close()
     bad = [
         tmp_path / "text.jpg",
         tmp_path / "empty.jpg",
@@ -90,6 +92,7 @@ def test_what_cannot_be_read_has_an_error_and_the_others_are_read(reader, files,
         np.zeros((8, 8), np.float32),
         np.zeros((0, 8, 3), np.uint8),
         Image.new("F", (9, 9)),
+        closed,
         7,
     ]
     readings = reader.read([*bad, *files], batch_size=4)
@@ -107,6 +110,7 @@ def test_what_cannot_be_read_has_an_error_and_the_others_are_read(reader, files,
             "an array of float32 and shape (8, 8)",
             "shape (0, 8, 3)",
             "unsupported mode: F",
+            "undecodable: Operation on closed image",
             "int is no image",
         ),
         strict=True,

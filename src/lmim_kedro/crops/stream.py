@@ -205,5 +205,7 @@ def _of_pil(image: PIL.Image) -> np.ndarray:
             layer = image.convert("RGBA")
             image = PIL.alpha_composite(PIL.new("RGBA", layer.size, "white"), layer)
         return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
+    except BadCrop:
+        raise
+    except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to
         raise BadCrop(f"undecodable: {error}") from error

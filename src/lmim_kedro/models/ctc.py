@@ -12,7 +12,7 @@ NEVER = float("-inf")
 
 @dataclass
 class _Prefix:
-    """Log-probabilities of the paths that wrote a prefix, those that end in blank and those that end in its last symbol.
+    """Log-probabilities of the paths that wrote a prefix, those ending in blank and those ending in its last symbol.
 
     `confidences` are each symbol's.
     """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, picture
 from lmim_kedro.reporting.published import published_accuracy
@@ -63,6 +64,7 @@ def render_page(
     readings: Readings,
     confusions: pd.DataFrame,
     pictures: Pictures,
+    data_card: pd.DataFrame | None = None,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
 
@@ -74,6 +76,7 @@ def render_page(
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
         confusions: of scoring.analysis.confusions; the most frequent substitutions are shown.
         figures, readings, pictures: what to show.
+        data_card: of crops.card.describe_data; None: the page has no such section.
     """
     metric = scores["metric"]
     return (
@@ -92,6 +95,7 @@ def render_page(
             full={"recipe": _json(recipe), "scores": _json(scores)},
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
             summaries={use: [_plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            data_card=None if data_card is None else card_rows(data_card),
             stages=training_table(stages),
             figures=figures,
             readings=readings,

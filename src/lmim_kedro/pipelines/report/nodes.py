@@ -79,7 +79,8 @@ def render_page(
     """The page; the accuracies are logged.
 
     Args:
-        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
+        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...;
+            data_card.
     """
     from lmim_kedro.reporting import page
 
@@ -95,6 +96,7 @@ def render_page(
         readings=readings,
         confusions=confusions,
         pictures=page.Pictures(sheet, attention),
+        data_card=tables["data_card"],
     )
     for line in page.headline(scores):
         log.info(line)
