@@ -263,3 +263,27 @@ def test_chinese_environment_is_the_papers_recogniser(project: Path) -> None:
 def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: Path) -> None:
     catalog = loader(project / "conf", "chinese")["catalog"]
     assert tuple(catalog["benchmarks.sources"]["sources"]) == get_protocol("chinese").subsets
+
+
+@pytest.mark.parametrize(
+    ("variant", "owner"),
+    [
+        ("lmim", "teacher"),
+        ("mask_block_60", "teacher"),
+        ("mim", "mim"),
+        ("target_pixel", "target_pixel"),
+        ("target_random", "target_random"),
+        ("scratch", "scratch"),
+    ],
+)
+def test_variants_that_do_not_change_the_teacher_share_one(project: Path, variant: str, owner: str) -> None:
+    merge = {"parameters": "soft"}
+    loader = ConfigLoader(
+        str(project / "conf"),
+        "mini",
+        {"variant": variant, "seed": 3},
+        base_env="base",
+        default_run_env="sample",
+        merge_strategy=merge,
+    )
+    assert loader["catalog"]["teacher"]["filepath"] == f"data/06_models/{owner}/mini/seed3/teacher"
