@@ -11,6 +11,7 @@ from omegaconf.errors import InterpolationResolutionError
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import Parameters, resolve_finetuning, resolve_recipe
+from lmim_kedro.scoring.protocols import get_protocol
 
 
 @pytest.fixture
@@ -238,6 +239,30 @@ def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -
         InputError, match="`model` is 'vit_tiny', but the encoder was pre-trained as 'vit_small'.*width"
     ):
         resolve_finetuning(loader(conf, model="vit_tiny")["parameters"], before)
+
+
+def test_chinese_environment_is_the_papers_recogniser(project: Path) -> None:
+    """Section 4.1 and Table 6: 7,934 characters, 40 symbols, 60 epochs, 43.8 M parameters."""
+    import torch
+
+    from lmim_kedro.models.charset import Charset
+    from lmim_kedro.models.recognizer import Recognizer
+
+    parameters = loader(project / "conf", "chinese")["parameters"]
+    recipe = resolve_recipe(parameters)
+    assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimisation.epochs) == ("chinese", 40, 60)
+    assert parameters["evaluation"]["metric"] == "chinese"
+    charset = Charset.named(recipe.finetuning.charset)
+    assert len(charset) == 7934
+    with torch.device("meta"):
+        recognizer = Recognizer(recipe.model, charset, recipe.finetuning.decoder, recipe.finetuning.max_length)
+    assert sum(parameter.numel() for parameter in recognizer.parameters()) == 43_827_457
+    assert recognizer.longest_label == 39
+
+
+def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: Path) -> None:
+    catalog = loader(project / "conf", "chinese")["catalog"]
+    assert tuple(catalog["benchmarks.sources"]["sources"]) == get_protocol("chinese").subsets
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from lmim_kedro.bench import onnx
+from lmim_kedro.bench.measure import compare
 from lmim_kedro.params import ModelParams, RecognizerParams
 
 pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
@@ -13,8 +16,8 @@ SMALL = ModelParams(
 )
 
 
-def test_entries_say_how_much_faster_the_export_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx, "SECONDS", 0.01)
+def test_entry_gives_crops_a_second_of_the_export_and_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "compare", partial(compare, seconds=0.01))
     entry = onnx.measure("small", 2, model=SMALL)
     assert entry["name"] == "small" and entry["unit"] == "crops/s"
     assert entry["value"] > 0 and entry["ratio"] == pytest.approx(entry["value"] / entry["reference"])

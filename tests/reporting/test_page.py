@@ -109,9 +109,11 @@ def test_page_shows_where_the_recogniser_goes_wrong(inputs: dict[str, Any]) -> N
     text = " ".join(page.text.split())
     for shown in ("By word length", "By shape of the crop, and by confidence", "Confused characters"):
         assert shown in text, shown
-    first = inputs["confusions"].iloc[0]
+    first = inputs["confusions"].query("kind == 'substitution'").iloc[0]
+    times = inputs["confusions"].groupby("kind")["count"].sum()
     assert f"{first['label']}{first['prediction']}{first['count']}{first['share_percent']:.1f} %" in text
-    assert f"of {inputs['confusions']['count'].sum()} edits" in text
+    assert f"The most frequent of {times['substitution']} characters read as others" in text
+    assert f"; {times.get('deletion', 0)} were left out and {times.get('insertion', 0)} added" in text
     assert f"Expected calibration error: {100 * inputs['scores']['calibration_error']:.1f} points" in text
     assert sum("calibration error" in str(image["alt"]) for image in page.all("img")) == 1
 

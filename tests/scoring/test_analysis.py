@@ -59,6 +59,11 @@ def test_confusions_tell_what_was_read_as_what() -> None:
     assert table["example"].tolist() == ["o1: 01", "sun: sunn", "cat: ct"]
 
 
+def test_example_of_a_confusion_is_the_one_with_the_fewest_other_edits() -> None:
+    table = confusions(read([("bright", "bnqh"), ("rat", "nat"), ("red", "ned")]), "waics").set_index("label")
+    assert table.loc["r", ["prediction", "count", "example"]].tolist() == ["n", 3, "rat: nat"]
+
+
 def test_confusions_of_case_count_where_case_counts() -> None:
     pairs = read([("Ab", "ab")])
     assert confusions(pairs, "waics").empty

@@ -141,6 +141,12 @@ def test_judged_readings_carry_key_size_and_every_verdict() -> None:
     assert set(VERDICTS) <= set(METRICS)
 
 
+def test_judged_readings_keep_what_the_reader_says_of_each_character() -> None:
+    judged = judge_readings(readings().assign(confidences=[[0.9] * 4, [], [0.7, 0.8, 0.9]]), manifest())
+    assert judged["confidences"].tolist()[2] == [0.7, 0.8, 0.9]
+    assert {"benchmark", "key", "aspect", "length", "confidence"} <= set(judged)
+
+
 def test_readings_of_another_store_are_refused() -> None:
     with pytest.raises(InputError, match="1 of 3 crops that were read are not in the manifest"):
         judge_readings(readings(), manifest().query("key != 'image-4'"))

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -24,7 +25,16 @@ def all_measurements(batch: int | None) -> dict[str, Callable[[], Measurement]]:
     """Every measurement of this machine, by name."""
     written = yaml.safe_load(PRESETS.read_text("utf-8"))["models"] if PRESETS.is_file() else {steps.MAIN: {}}
     models = {name: ModelParams.model_validate(size) for name, size in written.items()}
-    return {**path.measurements(), **decoding.measurements(), **steps.measurements(models, batch)}
+    return {**path.measurements(), **decoding.measurements(), **_exports(), **steps.measurements(models, batch)}
+
+
+def _exports() -> dict[str, Callable[[], Measurement]]:
+    """Those that need the extra `onnx`; none without it."""
+    if not all(map(find_spec, ("onnx", "onnxruntime", "onnxscript"))):
+        return {}
+    from lmim_kedro.bench import onnx
+
+    return onnx.measurements()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
 
     Returns:
         a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
-        aspect (width / height).
+        confidences (of each character), aspect (width / height).
     """
     recognizer = recognizer.to(device).eval()
     model = recognizer.model
@@ -39,6 +39,7 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
                             "label": crops.labels(index),
                             "prediction": [reading.text for reading in readings],
                             "confidence": [reading.confidence for reading in readings],
+                            "confidences": [reading.confidences for reading in readings],
                             "aspect": aspect,
                         }
                     )

@@ -74,7 +74,7 @@ def render_page(
         facts: of reporting.facts.run_facts.
         stages: metrics tables by what to call the stage; empty ones are left out.
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
-        confusions: of scoring.analysis.confusions; the first of them are shown.
+        confusions: of scoring.analysis.confusions; the most frequent substitutions are shown.
         figures, readings, pictures: what to show.
         data_card: of crops.card.describe_data; None: the page has no such section.
     """
@@ -99,8 +99,8 @@ def render_page(
             stages=training_table(stages),
             figures=figures,
             readings=readings,
-            confusions=[_plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
-            edits=int(confusions["count"].sum()),
+            confusions=_substitutions(confusions),
+            edits={str(kind): int(count) for kind, count in confusions.groupby("kind")["count"].sum().items()},
             sheet=picture(pictures.sheet),
             attention=_attention(pictures.attention),
             reconstructions=_reconstructions(pictures.reconstructions),
@@ -157,6 +157,11 @@ def _size_note(
         f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labelled crops, "
         f"seed {scores['seed']}. The paper's rows: {paper}. Read them side by side with these sizes in mind."
     )
+
+
+def _substitutions(confusions: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = confusions[confusions["kind"] == "substitution"].head(SHOWN_CONFUSIONS)
+    return [_plain(row) for row in rows.to_dict("records")]
 
 
 def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

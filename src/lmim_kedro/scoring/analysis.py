@@ -98,19 +98,20 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns:
         kind (substitution, deletion: in the label alone, insertion: in the prediction alone), label and prediction (a
         character each, or nothing), count, share_percent (of the label's character in all labels; missing for
-        insertions), example (a label: its prediction). The most frequent first.
+        insertions), example (a label: its prediction, with as few other edits as there are). The most frequent first.
     """
     import pandas as pd
 
     pairs = _texts(predictions, metric)
     in_labels = Counter(character for _, label in pairs for character in label)
     counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
-    for place, there, read in _edits(pairs):
+    plainest: dict[tuple[str, str], tuple[int, int]] = {}  # edits of a pair, and its place
+    edits = list(_edits(pairs))
+    of_pair = Counter(place for place, _, _ in edits)
+    for place, there, read in edits:
         counts[there, read] += 1
-        if (there, read) not in examples:
-            prediction, label = pairs[place]
-            examples[there, read] = f"{label}: {prediction}"
+        plainest[there, read] = min(plainest.get((there, read), (of_pair[place], place)), (of_pair[place], place))
+    examples = {edit: "{1}: {0}".format(*pairs[place]) for edit, (_, place) in plainest.items()}
     rows = [
         {
             "kind": "insertion" if not there else "deletion" if not read else "substitution",

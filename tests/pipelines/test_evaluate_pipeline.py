@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from lmim_kedro.crops.render import RenderedWords
+from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
+from lmim_kedro.pipelines.evaluate.nodes import judge, read_benchmarks
+from lmim_kedro.pipelines.report.nodes import analyse
+from lmim_kedro.scoring.compare import pair_up, read_predictions
+
+
+class Store:
+    """Two benchmarks of rendered words, as a packed store gives them."""
+
+    sources = (SimpleNamespace(name="one", start=0, stop=7), SimpleNamespace(name="other", start=7, stop=12))
+
+    def __init__(self) -> None:
+        self.crops = list(RenderedWords(12, 3, "heldout").read(0, 12))
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def fetch(self, indices: range) -> list[bytes | None]:
+        return [self.crops[index].data for index in indices]
+
+    def labels(self, indices: range) -> list[str | None]:
+        return [self.crops[index].label for index in indices]
+
+
+@pytest.fixture(scope="module")
+def predictions() -> pd.DataFrame:
+    torch.manual_seed(0)
+    sizes = ModelParams(width=24, depth=1, heads=3, patch_height=32, position_grid="layout")
+    recognizer = Recognizer(sizes, Charset.named("english_94"), "ctc", max_length=9)
+    readings = read_benchmarks(
+        recognizer, Store(), EvaluationParams(batch_size=4), TrainingParams(device="cpu", threads=1)
+    )
+    manifest = pd.DataFrame(
+        {
+            "store_index": range(12),
+            "key": [crop.key for crop in Store().crops],
+            "width": 60,
+            "height": 20,
+            "status": "ok",
+        }
+    )
+    return judge(readings, manifest)
+
+
+def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> None:
+    assert predictions["benchmark"].tolist() == ["one"] * 7 + ["other"] * 5
+    needed = {"key", "label", "prediction", "confidence", "confidences", "waics", "exact", "length", "aspect"}
+    assert needed <= set(predictions)
+    for row in predictions.itertuples():
+        assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
+    assert all(not table.empty for table in analyse(predictions, EvaluationParams()))
+
+
+def test_predictions_come_back_from_parquet_and_can_be_compared(predictions: pd.DataFrame, tmp_path: Path) -> None:
+    predictions.to_parquet(tmp_path / "predictions.parquet")
+    again = read_predictions(tmp_path / "predictions.parquet")
+    assert [list(each) for each in again["confidences"]] == [list(each) for each in predictions["confidences"]]
+    assert len(pair_up(predictions, again)) == 12
