@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: run test lint install install-test viz clean help
+.PHONY: run test lint bench install install-test viz clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ lint: install-test  ## Linters, import contracts, types
 	$(BIN)/ruff format --check src tests
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+bench: install  ## How fast the parts are here, each beside the plain way, as a table and in bench.json
+	$(BIN)/python -m lmim_kedro.bench --json bench.json
 
 viz: install  ## Draw the pipelines in the browser
 	$(BIN)/kedro viz run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,12 +43,34 @@ class CropBatch:
         aspect: (B,) float32, width / height before resizing.
         index: (B,) int64, places in the store.
         labels: B labels, where they were asked for.
+        views: (B, 3, H, W) uint8 RGB, the crops' materialised guidance views, where there are some.
     """
 
     images: Tensor
     aspect: Tensor
     index: Tensor
-    labels: list[str] | None
+    labels: list[str] | None = None
+    views: Tensor | None = None
+
+    def split(self, parts: int) -> list[CropBatch]:
+        """The same crops in that many batches of equal size (the last ones one crop smaller where it does not fit)."""
+        if parts == 1:
+            return [self]
+        cuts = [slice(int(places[0]), int(places[-1]) + 1) for places in _parts(len(self.images), parts)]
+        return [
+            CropBatch(
+                self.images[cut],
+                self.aspect[cut],
+                self.index[cut],
+                None if self.labels is None else self.labels[cut],
+                None if self.views is None else self.views[cut],
+            )
+            for cut in cuts
+        ]
+
+
+def _parts(crops: int, parts: int) -> list[np.ndarray]:
+    return [places for places in np.array_split(np.arange(crops), parts) if len(places)]
 
 
 class CropLoader:
@@ -70,6 +92,8 @@ class CropLoader:
             is short.
         pin: hand over page-locked tensors, for copies to a GPU that nothing waits for.
         with_labels: fetch labels too.
+        views: store of materialised guidance views: view v of crop i at v * len(store) + i. Epoch e gets view e, then
+            the first again. None: batches come without views.
     """
 
     def __init__(
@@ -89,13 +113,14 @@ class CropLoader:
         drop_last: bool = True,
         pin: bool = False,
         with_labels: bool = False,
+        views: CropStore | None = None,
     ) -> None:
         if batch_size % world:
             raise InputError(f"a batch of {batch_size} crops cannot be shared by {world} processes: take a multiple")
         self.store, self.height, self.width = store, height, width
         self.batch_size, self.seed, self.shuffle, self.indices = batch_size, seed, shuffle, indices
         self.rank, self.world, self.threads, self.prefetch = rank, world, threads, prefetch
-        self.drop_last, self.pin, self.with_labels = drop_last, pin, with_labels
+        self.drop_last, self.pin, self.with_labels, self.views = drop_last, pin, with_labels, views
 
     def __len__(self) -> int:
         """Crops in an epoch, before any is dropped."""
@@ -114,7 +139,7 @@ class CropLoader:
             order = np.arange(len(self))
         return order if self.indices is None else self.indices[order]
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[CropBatch]:
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[CropBatch, None, None]:
         """The batches of an epoch from `first_batch` on.
 
         Raises:
@@ -137,7 +162,7 @@ class CropLoader:
                     for number in range(first_batch, self.batches_per_epoch):
                         if stop.is_set():
                             return
-                        hand_over(self._load(order, number, pool))
+                        hand_over(self._load(order, epoch, number, pool))
                 hand_over(None)
             except BaseException as error:
                 hand_over(error)
@@ -153,7 +178,7 @@ class CropLoader:
             stop.set()
             thread.join()
 
-    def _load(self, order: np.ndarray, number: int, pool: ThreadPoolExecutor) -> CropBatch:
+    def _load(self, order: np.ndarray, epoch: int, number: int, pool: ThreadPoolExecutor) -> CropBatch:
         batch = order[number * self.batch_size : (number + 1) * self.batch_size]
         index = np.array_split(batch, self.world)[self.rank].astype(np.int64)
         places = index.tolist()
@@ -164,7 +189,11 @@ class CropLoader:
                 f"crop {places[error.place]} of the store cannot be decoded ({error}): ingest again"
             ) from error
         labels = self.store.labels(places) if self.with_labels else None
-        tensors = [torch.from_numpy(array) for array in (images, aspect, index)]
+        arrays = [images, aspect, index]
+        if self.views is not None:
+            first = epoch % (len(self.views) // len(self.store)) * len(self.store)
+            arrays.append(decode_batch(self.views.fetch((first + index).tolist()), self.height, self.width, pool)[0])
+        tensors = [torch.from_numpy(array) for array in arrays]
         if self.pin:
             tensors = [tensor.pin_memory() for tensor in tensors]
-        return CropBatch(tensors[0], tensors[1], tensors[2], labels)
+        return CropBatch(tensors[0], tensors[1], tensors[2], labels, tensors[3] if self.views is not None else None)

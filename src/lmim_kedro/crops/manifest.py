@@ -37,17 +37,8 @@ SCHEMA = pa.schema(
         pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
     ]
 )
-SUMMARY_COLUMNS = (
-    "crops",
-    "ok",
-    "set_aside",
-    "excluded",
-    "reasons",
-    "labelled",
-    "median_width",
-    "median_height",
-    "bytes",
-)
+_COUNTS = ("crops", "ok", "set_aside", "excluded", "reasons", "labelled")
+SUMMARY_COLUMNS = (*_COUNTS, "median_width", "median_height", "bytes")
 
 
 def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -109,7 +100,10 @@ def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
     import pandas as pd
 
     tables = [pa.Table.from_pandas(manifest, preserve_index=False)] if isinstance(manifest, pd.DataFrame) else manifest
-    crops = pa.concat_tables([_narrow(table) for table in tables]).unify_dictionaries().to_pandas()
+    kinds: pa.Table | None = None
+    for table in tables:
+        kinds = _count([_narrow(table)] if kinds is None else [kinds, _narrow(table)])
+    crops = _narrow(SCHEMA.empty_table()).to_pandas() if kinds is None else kinds.to_pandas()
     rows = [_card(str(name), rows) for name, rows in crops.groupby("source", sort=False, observed=True)]
     if len(rows) > 1:
         rows.append(_card("all", crops))
@@ -117,30 +111,50 @@ def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
 
 
 def _narrow(table: pa.Table) -> pa.Table:
-    """Keep what a summary needs: a few bytes a row, however long the labels are."""
+    """Keep what a summary tells crops apart by."""
     columns = {
-        "source": table["source"].cast(NAMES),
+        "source": table["source"].cast(pa.string()),
         "ok": pc.equal(table["status"].cast(pa.string()), "ok"),
         "excluded": pc.equal(table["status"].cast(pa.string()), "excluded"),
-        "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", "").dictionary_encode(),
+        "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", ""),
         "labelled": pc.is_valid(table["label_length"]),
-        **{name: table[name].cast(pa.int32()) for name in ("width", "height", "bytes")},
+        **{name: table[name].cast(pa.int32()) for name in ("width", "height")},
+        "bytes": table["bytes"].cast(pa.int64()),
+        "crops": pa.repeat(pa.scalar(1, pa.int64()), table.num_rows),
     }
     return pa.table(columns)
 
 
+def _count(tables: list[pa.Table]) -> pa.Table:
+    """Count crops that are alike, so that a summary takes the memory of the sizes that occur, not of the crops."""
+    rows = pa.concat_tables(tables)
+    alike = [name for name in rows.column_names if name not in ("bytes", "crops")]
+    counted = rows.group_by(alike, use_threads=False).aggregate([("bytes", "sum"), ("crops", "sum")])
+    return counted.rename_columns([name.removesuffix("_sum") for name in counted.column_names])
+
+
 def _card(name: str, crops: pd.DataFrame) -> dict[str, object]:
-    ok = crops[crops["ok"]]
-    reasons = crops["reason"].value_counts()
+    ok, excluded = crops[crops["ok"]], crops[crops["excluded"]]
+    reasons = crops.groupby("reason", sort=False)["crops"].sum().sort_values(ascending=False, kind="stable")
     return {
         "source": name,
-        "crops": len(crops),
-        "ok": len(ok),
-        "set_aside": len(crops) - len(ok) - int(crops["excluded"].sum()),
-        "excluded": int(crops["excluded"].sum()),
-        "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count),
-        "labelled": int(ok["labelled"].sum()),
-        "median_width": ok["width"].median(),
-        "median_height": ok["height"].median(),
+        "crops": int(crops["crops"].sum()),
+        "ok": int(ok["crops"].sum()),
+        "set_aside": int(crops["crops"].sum() - ok["crops"].sum() - excluded["crops"].sum()),
+        "excluded": int(excluded["crops"].sum()),
+        "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items()),
+        "labelled": int(ok.loc[ok["labelled"], "crops"].sum()),
+        "median_width": _median(ok["width"], ok["crops"]),
+        "median_height": _median(ok["height"], ok["crops"]),
         "bytes": int(ok["bytes"].sum()),
     }
+
+
+def _median(values: pd.Series, counts: pd.Series) -> float:
+    """Return the median of values that each occur `counts` times; nan of none."""
+    total = counts.groupby(values).sum().cumsum()
+    if total.empty:
+        return float("nan")
+    last = int(total.iloc[-1])
+    lower, upper = (total.index[total.searchsorted(rank, side="right")] for rank in ((last - 1) // 2, last // 2))
+    return (float(lower) + float(upper)) / 2

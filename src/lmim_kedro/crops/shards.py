@@ -47,6 +47,8 @@ class ShardTask:
 
     def is_done(self) -> bool:
         """Tell whether the shard is there, whole, and made from the same crops in the same way."""
+        if not all((self.folder / name).is_file() for name in ("data.mdb", ROWS_FILE)):
+            return False
         return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
 
     def stored(self) -> int:

@@ -209,5 +209,8 @@ def write_card(store: Path, fingerprint: str, labelled: bool, shards: Iterable[t
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file that is either the old one or the new one, never half."""
     half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    half.replace(path)
+    try:
+        half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)

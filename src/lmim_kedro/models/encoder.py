@@ -7,7 +7,9 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lmim_kedro.models._torchvision import make_torchvision_importable
 from lmim_kedro.params import ModelParams
@@ -133,6 +135,9 @@ class Encoder(nn.Module):
         self.norm = LayerNorm(model.width)
         self.blocks.apply(initialise)
 
+    checkpointed = False
+    """Compute the blocks again in the backward pass instead of keeping what they computed (training.loop)."""
+
     def forward(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
         """Features of [cls] and of the kept patches.
 
@@ -146,8 +151,36 @@ class Encoder(nn.Module):
         """
         tokens = self.embed(images, kept, removed)
         for block in self.blocks:
-            tokens = block(tokens)
+            if self.checkpointed and self.training:
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
         return self.norm(tokens)
+
+    def features_at(self, images: Tensor, places: Tensor) -> Tensor:
+        """Features of some patches of whole crops: (B, 3, H, W), places (B, M) -> (B, M, D).
+
+        Every patch is a key of the last block, but only those asked for are queries: the others are not computed.
+        """
+        tokens = self.embed(images)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        last = cast(Block, self.blocks[-1])
+        normed, asked = last.norm1(tokens), places + 1  # [cls] comes before the patches
+        project, width = cast(nn.Linear, last.attn.qkv), self.model.width
+        weights, biases = (
+            project.weight.split([width, 2 * width]),
+            project.get_parameter("bias").split([width, 2 * width]),
+        )
+        queries = self._heads(F.linear(gather_tokens(normed, asked), weights[0], biases[0]))
+        keys, values = F.linear(normed, weights[1], biases[1]).chunk(2, dim=-1)
+        seen = F.scaled_dot_product_attention(queries, self._heads(keys), self._heads(values))
+        features = gather_tokens(tokens, asked) + cast(nn.Linear, last.attn.proj)(seen.transpose(1, 2).flatten(2))
+        return self.norm(features + last.mlp(last.norm2(features)))
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        """(B, T, D) -> (B, heads, T, D / heads)."""
+        return tokens.unflatten(2, (self.model.heads, -1)).transpose(1, 2)
 
     def embed(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
         """The tokens that enter the first block, (B, 1 + K, D); arguments as in forward."""

@@ -50,6 +50,7 @@ def attention_kernel(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def use_threads(count: int) -> None:
-    """Give torch that many CPU threads; 0: one per core that this process may use."""
-    torch.set_num_threads(count or len(os.sched_getaffinity(0)))
+def use_threads(count: int, of: int = 1) -> None:
+    """Give torch that many CPU threads; 0: one per core that this process may use, shared by `of` processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(count or max(1, cores // of))

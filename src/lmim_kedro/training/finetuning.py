@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import cast
 
-import numpy as np
 import pandas as pd
-import torch
 
-from lmim_kedro.crops.loader import CropLoader
-from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.crops.store import PackedStore
-from lmim_kedro.errors import InputError
-from lmim_kedro.models.charset import Charset, check_labels
+from lmim_kedro.models.charset import FROM_LABELS, Charset
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.recognizer import Recognizer, longest_label
 from lmim_kedro.params import Recipe, TrainingParams
-from lmim_kedro.training.loop import fit
-from lmim_kedro.training.state import StateFolder
-from lmim_kedro.training.tasks import FinetuningTask
-from lmim_kedro.views.reading import ReadingAugmentation
+from lmim_kedro.training.jobs import Job, seed_initial_weights
+from lmim_kedro.training.launch import train
 
 log = logging.getLogger(__name__)
 
@@ -36,33 +30,23 @@ def finetune(
     Returns:
         the recogniser and the metrics of its training.
     """
-    finetuning, size = recipe.finetuning, recipe.model
-    charset = Charset.named(finetuning.charset)
-    torch.manual_seed(derive_seed(recipe.seed, "initial fine-tuning", 0))
-    recognizer = Recognizer(size, charset, finetuning.decoder, finetuning.max_length)
+    finetuning = recipe.finetuning
+    seed_initial_weights(recipe, "fine-tuning")
+    charset = choose_charset(crops, recipe)
+    recognizer = Recognizer(recipe.model, charset, finetuning.decoder, finetuning.max_length)
     recognizer.encoder.load_state_dict(encoder.state_dict())
     if finetuning.freeze_encoder:
         recognizer.encoder.requires_grad_(False)
-    spell_unknown = finetuning.decoder == "autoregressive"
-    labels = crops.labels(np.arange(len(crops)))
-    checked = check_labels(labels, charset, recognizer.longest_label, spell_unknown)
-    log.info("fine-tuning: %s", checked.sentence())
-    if len(checked.usable) == 0:
-        raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
-    loader = CropLoader(
-        crops,
-        height=size.image_height,
-        width=size.image_width,
-        batch_size=finetuning.optimisation.batch_size,
-        seed=derive_seed(recipe.seed, "order fine-tuning", 0),
-        indices=checked.usable,
-        threads=training.loader_threads,
-        with_labels=True,
-    )
-    augmentation = None
-    if finetuning.augmentation == "abinet":
-        augmentation = ReadingAugmentation(size.image_height, size.image_width)
-    identity = recipe.model_dump(mode="json") | {"stage": "fine-tuning", "crops": crops.fingerprint}
-    folder = StateFolder(state / "fine-tuning", identity, training.keep_checkpoints)
-    task = FinetuningTask(recognizer, augmentation, derive_seed(recipe.seed, "fine-tuning", 0))
-    return recognizer, fit(task, loader, finetuning.optimisation, training, recipe.seed, folder)
+    trained, metrics = train(Job("fine-tuning", crops, recipe, training, state), recognizer)
+    return cast(Recognizer, trained), metrics
+
+
+def choose_charset(crops: PackedStore, recipe: Recipe) -> Charset:
+    """The charset that `finetuning.charset` names, or the one that the labels make."""
+    finetuning = recipe.finetuning
+    if finetuning.charset != FROM_LABELS:
+        return Charset.named(finetuning.charset)
+    longest = longest_label(recipe.model, finetuning.decoder, finetuning.max_length)
+    charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
+    log.info("charset from the labels: %s", charset.sentence())
+    return charset

@@ -7,25 +7,29 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lmim_kedro.crops.loader import CropBatch, CropLoader
 from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import OptimisationParams, TrainingParams
-from lmim_kedro.progress import progress_bar
 from lmim_kedro.training.device import attention_kernel, pick_device, pick_precision, use_threads
+from lmim_kedro.training.monitor import Clock, Display, Meter
 from lmim_kedro.training.optimiser import build_optimiser, set_learning_rate
+from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
 
 log = logging.getLogger(__name__)
+
+STOP_EVERY = 10
+"""Steps after which several processes agree on whether one of them was asked to stop."""
 
 
 class Task(Protocol):
@@ -38,29 +42,12 @@ class Task(Protocol):
         """Trained in place."""
         ...
 
-    def loss(self, batch: CropBatch, epoch: int, device: torch.device) -> dict[str, Tensor]:
-        """Scalars on the device; `loss` is minimised, the others are recorded."""
+    def loss(self, batch: CropBatch, epoch: int, forward: Callable[..., dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Scalars on the device of the module; `loss` is minimised, the others are recorded.
 
-
-@dataclass
-class Meter:
-    """Sums of the scalars since the last row of the metrics table, kept on the device: no synchronisation in a step."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-    crops: int = 0
-
-    def add(self, scalars: dict[str, Tensor], crops: int) -> None:
-        """Count one step."""
-        for name, value in scalars.items():
-            value = value.detach().float()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.steps += 1
-        self.crops += crops
-
-    def read(self) -> dict[str, float]:
-        """Means over the steps counted; waits for the device."""
-        return {name: value.item() / self.steps for name, value in self.sums.items()}
+        `forward` is to be called for `module`: the module itself, compiled, or shared by several processes.
+        """
+        ...
 
 
 class Interrupted(InputError):
@@ -74,6 +61,7 @@ def fit(
     training: TrainingParams,
     seed: int,
     state: StateFolder,
+    ranks: Ranks | None = None,
 ) -> pd.DataFrame:
     """Train a task to its end, going on from the newest checkpoint of the same recipe.
 
@@ -82,122 +70,189 @@ def fit(
 
     Args:
         task: what to train; its module is trained in place.
-        loader: crops, the same number in every epoch.
+        loader: this process's crops, the same number in every epoch.
         optimisation: length, learning rate and the rest of the recipe.
         training: how this machine runs it.
         seed: of everything random.
         state: where checkpoints go.
+        ranks: this process among several; None: it is the only one.
 
     Returns:
-        the metrics table, a row every `log_every` steps: step, epoch, the task's scalars (means since the row before),
-        learning_rate, crops_per_second, seconds (since the start of the run).
+        the metrics table, a row every `log_every` steps: step, epoch, the task's scalars (means since the row before,
+        over all processes), learning_rate, crops_per_second (of all processes), waiting (share of time spent waiting
+        for crops), seconds (since the start of the run).
 
     Raises:
         InputError: too few crops for a batch; a loss that is not finite; the run was interrupted.
     """
-    use_threads(training.threads)
-    device = pick_device(training.device)
-    precision = pick_precision(training, device)
-    per_epoch = loader.batches_per_epoch
-    if per_epoch == 0:
-        raise InputError(
-            f"{task.name}: there are fewer crops than a batch of {optimisation.batch_size} needs: "
-            "lower batch_size or add crops"
-        )
-    total = optimisation.steps or max(1, round((optimisation.epochs or 0) * per_epoch))
-    warmup: float = optimisation.warmup_steps or (optimisation.warmup_epochs or 0) * per_epoch
-    module = task.module.to(device).train()
-    optimiser = build_optimiser(module, optimisation)
-    if training.restart:
-        state.clear()
-    rows: list[dict[str, float]] = []
-    meter, done, seconds_before = Meter(), 0, 0.0
-    if (saved := state.load()) is not None:
-        module.load_state_dict(saved["module"])
-        optimiser.load_state_dict(saved["optimiser"])
-        done, rows, seconds_before = saved["step"], saved["rows"], saved["seconds"]
-        meter = Meter({k: v.to(device) for k, v in saved["meter"]["sums"].items()}, *saved["meter"]["counts"])
-        log.info("%s goes on at step %d of %d", task.name, done, total)
-    started = last_row = last_save = time.monotonic()
+    if ranks is None:
+        use_threads(training.threads)
+        ranks = Ranks(pick_device(training.device))
+    run = _Run(task, loader, optimisation, training, seed, state, ranks)
+    with attention_kernel(ranks.device), _stop_signals() as stop:
+        return run.train(stop)
 
-    def save(step: int) -> None:
-        values = meter.read() if meter.steps else {}
-        _refuse_non_finite(values, task.name, step, state)
-        extra = {
-            "rows": rows,
-            "seconds": seconds_before + time.monotonic() - started,
-            "meter": {"sums": meter.sums, "counts": [meter.steps, meter.crops]},
+
+class _Run:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        task: Task,
+        loader: CropLoader,
+        optimisation: OptimisationParams,
+        training: TrainingParams,
+        seed: int,
+        state: StateFolder,
+        ranks: Ranks,
+    ) -> None:
+        self.task, self.loader, self.optimisation, self.training = task, loader, optimisation, training
+        self.seed, self.state, self.ranks = seed, state, ranks
+        self.per_epoch = loader.batches_per_epoch
+        if self.per_epoch == 0:
+            raise InputError(
+                f"{task.name}: there are fewer crops than a batch of {optimisation.batch_size} needs: "
+                "lower batch_size or add crops"
+            )
+        self.total = optimisation.steps or max(1, round((optimisation.epochs or 0) * self.per_epoch))
+        self.warmup: float = optimisation.warmup_steps or (optimisation.warmup_epochs or 0) * self.per_epoch
+        self.module = task.module.to(ranks.device).train()
+        self.optimiser = build_optimiser(self.module, optimisation)
+        self.precision = pick_precision(training, ranks.device)
+        self.done, self.rows, self.meter, self.clock = 0, [], Meter(), Clock()
+        self._restore()
+        self.wrapped = ranks.wrap(self.module)
+        self.forward: Callable[..., dict[str, Tensor]] = self.wrapped
+        if training.compile:
+            self.forward = torch.compile(self.wrapped)
+
+    rows: list[dict[str, float]]
+
+    def train(self, stop: threading.Event) -> pd.DataFrame:
+        """All steps that are left."""
+        last_save = time.monotonic()
+        board = self.state.path.parent / "tensorboard" / self.task.name if self.training.tensorboard else None
+        with Display(self.task.name, self.total, self.done, self.ranks.device, self.ranks.first, board) as display:
+            for epoch, batch in self._batches():
+                self._step(batch, epoch, display)
+                last = self.done == self.total
+                if self.done % self.training.log_every == 0 or last:
+                    self._add_row(display)
+                asked = self._asked_to_stop(stop) and not last
+                minutes = (time.monotonic() - last_save) / 60
+                due = self.done % self.training.checkpoint_steps == 0 or minutes >= self.training.checkpoint_minutes
+                if (due or asked) and not last:
+                    self._save()
+                    last_save = time.monotonic()
+                if asked:
+                    raise Interrupted(
+                        f"{self.task.name} was stopped at step {self.done:,} of {self.total:,} and has saved its state "
+                        f"in {self.state.path}: give the same command again to go on"
+                    )
+        if self.ranks.first:
+            self.state.clear()
+        return pd.DataFrame(self.rows)
+
+    def _step(self, batch: CropBatch, epoch: int, display: Display) -> None:
+        torch.manual_seed(derive_seed(self.seed, self.task.name, self.done))  # dropout
+        if self.ranks.rank:
+            torch.manual_seed(derive_seed(self.seed, f"{self.task.name}, rank {self.ranks.rank}", self.done))
+        set_learning_rate(self.optimiser, self.optimisation.learning_rate_at(self.done, self.total, self.warmup))
+        self.optimiser.zero_grad(set_to_none=True)
+        counter = FlopCounterMode(display=False) if display.wants_flops else None
+        with counter or nullcontext():
+            losses = self._backward(batch, epoch)
+        if self.optimisation.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.optimisation.clip_norm)
+        self.optimiser.step()
+        self.done += 1
+        self.meter.add(self.ranks.mean(losses), len(batch.images) * self.ranks.world)
+        display.step(counter.get_total_flops() if counter else 0.0)
+
+    def _backward(self, batch: CropBatch, epoch: int) -> dict[str, Tensor]:
+        """Gradients of a batch, in as many parts as `training.accumulate` says; returns the mean losses."""
+        parts = batch.split(self.training.accumulate)
+        sums: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            with self._unsynchronised(number + 1 < len(parts)):
+                with torch.autocast(self.ranks.device.type, self.precision, enabled=self.precision != torch.float32):
+                    losses = self.task.loss(part, epoch, self.forward)
+                share = len(part.images) / len(batch.images)
+                (losses["loss"] * share).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() * share
+        return sums
+
+    def _unsynchronised(self, skip: bool) -> AbstractContextManager[None]:
+        """Processes average their gradients once a step, with the last part of the batch."""
+        return self.wrapped.no_sync() if skip and self.ranks.world > 1 else nullcontext()  # type: ignore[operator]
+
+    def _add_row(self, display: Display) -> None:
+        values = self.meter.read()
+        self._refuse_non_finite(values)
+        passed, waiting = self.clock.row()
+        group = self.optimiser.param_groups[-1]
+        row = {
+            "step": self.done,
+            "epoch": round(self.done / self.per_epoch, 4),
+            **values,
+            "learning_rate": group["lr"] / group["scale"],
+            "crops_per_second": self.meter.crops / passed,
+            "waiting": waiting,
+            "seconds": self.clock.seconds,
         }
-        state.save(step, module, optimiser, extra)
+        self.rows.append(row)
+        display.row(row, self.meter.steps / passed)
+        self.meter = Meter()
 
-    with (
-        attention_kernel(device),
-        _stop_signals() as stop,
-        progress_bar(total=total, initial=done, desc=task.name, unit="step") as bar,
-    ):
-        for epoch, batch in _batches(loader, done, total):
-            torch.manual_seed(derive_seed(seed, task.name, done))  # dropout
-            set_learning_rate(optimiser, optimisation.learning_rate_at(done, total, warmup))
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                losses = task.loss(batch, epoch, device)
-            optimiser.zero_grad(set_to_none=True)
-            losses["loss"].backward()
-            if optimisation.clip_norm is not None:
-                nn.utils.clip_grad_norm_(module.parameters(), optimisation.clip_norm)
-            optimiser.step()
-            done += 1
-            meter.add(losses, len(batch.images))
-            bar.update()
-            if done % training.log_every == 0 or done == total:
-                now = time.monotonic()
-                values = meter.read()
-                _refuse_non_finite(values, task.name, done, state)
-                speed = meter.crops / (now - last_row)
-                rows.append(
-                    {
-                        "step": done,
-                        "epoch": round(done / per_epoch, 4),
-                        **values,
-                        "learning_rate": optimiser.param_groups[-1]["lr"] / optimiser.param_groups[-1]["scale"],
-                        "crops_per_second": speed,
-                        "seconds": seconds_before + now - started,
-                    }
-                )
-                bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:,.0f} crops/s", refresh=False)
-                meter, last_row = Meter(), now
-            minutes = (time.monotonic() - last_save) / 60
-            due = done % training.checkpoint_steps == 0 or minutes >= training.checkpoint_minutes
-            if (due or stop.is_set()) and done < total:
-                save(done)
-                last_save = time.monotonic()
-            if stop.is_set() and done < total:
-                raise Interrupted(
-                    f"{task.name} was stopped at step {done:,} of {total:,} and has saved its state in {state.path}: "
-                    "give the same command again to go on"
-                )
-    state.clear()
-    return pd.DataFrame(rows)
+    def _asked_to_stop(self, stop: threading.Event) -> bool:
+        if self.ranks.world > 1 and self.done % STOP_EVERY:
+            return False
+        return self.ranks.any(stop.is_set())
 
+    def _batches(self) -> Iterator[tuple[int, CropBatch]]:
+        """(epoch, batch) from the next step to the last."""
+        epoch, first = divmod(self.done, self.per_epoch)
+        while self.done < self.total:
+            batches = self.loader.epoch(epoch, first)
+            while self.done < self.total:
+                asked = time.monotonic()
+                batch = next(batches, None)
+                self.clock.wait(time.monotonic() - asked)
+                if batch is None:
+                    break
+                yield epoch, batch
+            batches.close()
+            epoch, first = epoch + 1, 0
 
-def _batches(loader: CropLoader, done: int, total: int) -> Iterator[tuple[int, CropBatch]]:
-    """(epoch, batch) from step `done` to step `total`."""
-    epoch, first = divmod(done, loader.batches_per_epoch)
-    while done < total:
-        for batch in loader.epoch(epoch, first):
-            yield epoch, batch
-            done += 1
-            if done == total:
-                return
-        epoch, first = epoch + 1, 0
+    def _restore(self) -> None:
+        if self.training.restart and self.ranks.first:
+            self.state.clear()
+        self.ranks.wait()
+        if (saved := self.state.load()) is None:
+            return
+        self.module.load_state_dict(saved["module"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.done, self.rows = saved["step"], saved["rows"]
+        self.meter = Meter.restored(saved["meter"], self.ranks.device)
+        self.clock = Clock(saved["seconds"])
+        if self.ranks.first:
+            log.info("%s goes on at step %d of %d", self.task.name, self.done, self.total)
 
+    def _save(self) -> None:
+        if self.meter.steps:
+            self._refuse_non_finite(self.meter.read())
+        if self.ranks.first:
+            extra = {"rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
+            self.state.save(self.done, self.module, self.optimiser, extra)
 
-def _refuse_non_finite(values: dict[str, float], name: str, step: int, state: StateFolder) -> None:
-    wrong = [scalar for scalar, value in values.items() if not math.isfinite(value)]
-    if wrong:
-        raise InputError(
-            f"{name}: {', '.join(wrong)} is not finite at step {step:,}; the last good checkpoint stays in "
-            f"{state.path}: lower base_learning_rate, set clip_norm, or use training.precision=fp32"
-        )
+    def _refuse_non_finite(self, values: dict[str, float]) -> None:
+        wrong = [scalar for scalar, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            raise InputError(
+                f"{self.task.name}: {', '.join(wrong)} is not finite at step {self.done:,}; the last good checkpoint "
+                f"stays in {self.state.path}: lower base_learning_rate, set clip_norm, or use training.precision=fp32"
+            )
 
 
 @contextmanager

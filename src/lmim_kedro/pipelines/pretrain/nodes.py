@@ -20,10 +20,10 @@ def make_teacher(crops: Any, recipe: dict[str, Any], training: TrainingParams, s
 
 
 def pretrain(
-    crops: Any, teacher: Any, recipe: dict[str, Any], training: TrainingParams, state: Any
+    crops: Any, teacher: Any, recipe: dict[str, Any], training: TrainingParams, state: Any, views: Any
 ) -> tuple[Any, Any, Any]:
     """The pre-trained model, its encoder alone, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
-    model, metrics = pretraining.pretrain(crops, teacher, Recipe(**recipe), training, state)
+    model, metrics = pretraining.pretrain(crops, teacher, Recipe(**recipe), training, state, views)
     return model, model.encoder, metrics

@@ -18,7 +18,14 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 pretrain,
-                ["pretraining.crops", "teacher", "pretraining_recipe", "params:training", "training_state"],
+                [
+                    "pretraining.crops",
+                    "teacher",
+                    "pretraining_recipe",
+                    "params:training",
+                    "training_state",
+                    "views.store",
+                ],
                 ["lmim", "encoder", "pretraining_metrics"],
                 name="pretrain",
             ),

@@ -1,0 +1,64 @@
+"""Timing two ways of doing the same work, turn by turn, so that a busy machine slows both."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+Measurement = dict[str, Any]
+"""name, value, unit, reference, ratio (value / reference); where it applies memory_mib and waiting (share of time)."""
+
+
+def rate(work: Callable[[], object], crops: float, seconds: float = 1.0) -> float:
+    """Crops a second of `work`, which does `crops` of them, repeated for at least that many seconds."""
+    start, rounds = time.perf_counter(), 0
+    while True:
+        work()
+        rounds += 1
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        passed = time.perf_counter() - start
+        if passed >= seconds:
+            return rounds * crops / passed
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    reference: Callable[[], object],
+    crops: int,
+    *,
+    reference_crops: float | None = None,
+    turns: int = 5,
+    seconds: float = 0.6,
+) -> Measurement:
+    """The median rates of two ways, taken in turn after one round of each that does not count.
+
+    Args:
+        name: of the measurement.
+        ours, reference: the work.
+        crops: that one call of `ours` handles, and one of `reference`, unless
+        reference_crops: says otherwise.
+        turns: of each.
+        seconds: that a turn lasts at least.
+    """
+    ours()
+    reference()
+    rates: list[tuple[float, float]] = []
+    for _ in range(turns):
+        rates.append((rate(ours, crops, seconds), rate(reference, reference_crops or crops, seconds)))
+    value, plain = (statistics.median(column) for column in zip(*rates, strict=True))
+    return {"name": name, "value": value, "unit": "crops/s", "reference": plain, "ratio": value / plain}
+
+
+def anonymous_memory() -> float:
+    """MiB of this process that are no mapped file (an LMDB's pages do not count)."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) / 1024
+    return float("nan")

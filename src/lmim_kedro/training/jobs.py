@@ -1,0 +1,173 @@
+"""A training job: all that a process needs to take its part, small enough for a JSON file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import nn
+
+from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.crops.random import derive_seed
+from lmim_kedro.crops.store import PackedStore, write_json
+from lmim_kedro.errors import InputError
+from lmim_kedro.models.charset import check_labels
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.seqclr import SeqCLR
+from lmim_kedro.params import OptimisationParams, Recipe, TrainingParams
+from lmim_kedro.training.loop import Task, fit
+from lmim_kedro.training.ranks import Ranks
+from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask
+from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.reading import ReadingAugmentation
+
+log = logging.getLogger(__name__)
+
+Stage = Literal["teacher", "pre-training", "fine-tuning"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of training.
+
+    Attributes:
+        stage: also the name of the progress bar, of the random streams and of the folder in `state`.
+        crops: what to train on.
+        recipe: how.
+        training: how this machine runs it.
+        state: folder of the training states.
+        views: materialised guidance views; None where they are drawn while training.
+    """
+
+    stage: Stage
+    crops: PackedStore
+    recipe: Recipe
+    training: TrainingParams
+    state: Path
+    views: PackedStore | None = None
+
+    @property
+    def optimisation(self) -> OptimisationParams:
+        """Of the stage."""
+        if self.stage == "teacher":
+            return self.recipe.pretraining.teacher.optimisation
+        return (
+            self.recipe.pretraining.optimisation
+            if self.stage == "pre-training"
+            else self.recipe.finetuning.optimisation
+        )
+
+    @property
+    def folder(self) -> StateFolder:
+        """Where the state of this stage is kept; another recipe, or other crops, are refused there."""
+        left_out = set() if self.stage == "fine-tuning" else {"finetuning"}
+        identity = self.recipe.model_dump(mode="json", exclude=left_out)
+        identity |= {"stage": self.stage, "crops": self.crops.fingerprint}
+        if self.views is not None:
+            identity["views_store"] = self.views.fingerprint
+        return StateFolder(self.state / self.stage, identity, self.training.keep_checkpoints)
+
+    @property
+    def exchange(self) -> Path:
+        """Where the processes of a job find it, and leave what they made."""
+        return self.state / "launch" / self.stage
+
+    def write(self, path: Path) -> None:
+        """As JSON, for processes of other machines."""
+        write_json(
+            path,
+            {
+                "stage": self.stage,
+                "crops": str(self.crops.path),
+                "recipe": self.recipe.model_dump(mode="json"),
+                "training": self.training.model_dump(mode="json"),
+                "state": str(self.state),
+                "views": None if self.views is None else str(self.views.path),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """What `write` wrote. Errors: InputError if there is nothing."""
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise InputError(
+                f"there is no training job at {path}: the first machine writes it when it starts"
+            ) from error
+        views = None if found["views"] is None else PackedStore(found["views"])
+        return cls(
+            found["stage"],
+            PackedStore(found["crops"]),
+            Recipe(**found["recipe"]),
+            TrainingParams(**found["training"]),
+            Path(found["state"]),
+            views,
+        )
+
+
+def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
+    """Take part in a job: train `module` in place, and return the metrics table."""
+    for part in module.modules():
+        if isinstance(part, Encoder):
+            part.checkpointed = job.training.checkpoint_activations
+    task, loader = (
+        _finetuning(job, module, ranks) if isinstance(module, Recognizer) else _pretraining(job, module, ranks)
+    )
+    return fit(task, loader, job.optimisation, job.training, job.recipe.seed, job.folder, ranks)
+
+
+def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropLoader]:
+    assert isinstance(module, LMIM | SeqCLR)
+    size, seed = job.recipe.model, derive_seed(job.recipe.seed, job.stage, 0)
+    views = GuidanceViews(job.recipe.views, size.image_height, size.image_width)
+    if isinstance(module, SeqCLR):
+        return SeqCLRTask(job.stage, module, views, seed), _loader(job, ranks)
+    task = PretrainingTask(job.stage, module, views if module.guided else None, seed)
+    return task, _loader(job, ranks, views=job.views if module.guided else None)
+
+
+def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropLoader]:
+    finetuning, size = job.recipe.finetuning, job.recipe.model
+    spell_unknown = finetuning.decoder == "autoregressive"
+    labels = job.crops.labels(range(len(job.crops)))
+    checked = check_labels(labels, module.charset, module.longest_label, spell_unknown)
+    if ranks.first:
+        log.info("fine-tuning: %s", checked.sentence())
+    module.labels = checked.facts()
+    if len(checked.usable) == 0:
+        raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
+    augmentation = None
+    if finetuning.augmentation == "abinet":
+        augmentation = ReadingAugmentation(size.image_height, size.image_width)
+    task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
+    return task, _loader(job, ranks, indices=checked.usable, with_labels=True)
+
+
+def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
+    size = job.recipe.model
+    return CropLoader(
+        job.crops,
+        height=size.image_height,
+        width=size.image_width,
+        batch_size=job.optimisation.batch_size,
+        seed=derive_seed(job.recipe.seed, f"order {job.stage}", 0),
+        rank=ranks.rank,
+        world=ranks.world,
+        threads=job.training.loader_threads,
+        pin=ranks.device.type == "cuda",
+        **options,
+    )
+
+
+def seed_initial_weights(recipe: Recipe, stage: Stage) -> None:
+    """Fix what torch draws next: the initial weights of a stage."""
+    torch.manual_seed(derive_seed(recipe.seed, f"initial {stage}", 0))

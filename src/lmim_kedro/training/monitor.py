@@ -1,0 +1,156 @@
+"""What can be seen of a run while it trains: the metrics table, the progress bar, TensorBoard."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.progress import progress_bar
+
+PEAK_FLOPS = {  # dense bfloat16 operations a second, from the makers' data sheets; the longest name that fits counts
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "A40": 150e12,
+    "A10": 125e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+
+
+@dataclass
+class Meter:
+    """Sums of the scalars since the last row of the metrics table, kept on the device: no synchronisation in a step."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    crops: int = 0
+
+    def add(self, scalars: dict[str, Tensor], crops: int) -> None:
+        """Count one step."""
+        for name, value in scalars.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.steps += 1
+        self.crops += crops
+
+    def read(self) -> dict[str, float]:
+        """Means over the steps counted; waits for the device."""
+        return {name: value.item() / self.steps for name, value in self.sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"sums": self.sums, "counts": [self.steps, self.crops]}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any], device: torch.device) -> Meter:
+        """From a checkpoint."""
+        return cls({name: value.to(device) for name, value in state["sums"].items()}, *state["counts"])
+
+
+class Display:
+    """Progress bar and, where asked for, TensorBoard; draws nothing where `shown` is False (every rank but the first).
+
+    Args:
+        name: of the run.
+        total: steps of the whole run.
+        done: steps done before.
+        device: whose memory and utilisation are shown, if it is a GPU.
+        shown: whether to draw.
+        tensorboard: folder for TensorBoard's event files; None for none.
+    """
+
+    def __init__(
+        self, name: str, total: int, done: int, device: torch.device, shown: bool, tensorboard: Path | None
+    ) -> None:
+        self._device, self._flops = device, 0.0
+        self._peak = peak_flops(device)
+        self._bar = progress_bar(total, initial=done, desc=name, unit="step") if shown else None
+        self._writer = _summary_writer(tensorboard) if shown and tensorboard is not None else None
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def wants_flops(self) -> bool:
+        """Whether the operations of a step should be counted once, for the model-FLOPs utilisation."""
+        return self._peak is not None and not self._flops
+
+    def step(self, flops: float = 0.0) -> None:
+        """A step is done, on this process's share of its crops; `flops`: operations it took, if they were counted."""
+        self._flops = flops or self._flops
+        if self._bar is not None:
+            self._bar.update()
+
+    def row(self, row: dict[str, float], steps_per_second: float) -> None:
+        """A row was added to the metrics table."""
+        if self._bar is not None:
+            text = f"loss {row['loss']:.4g}, {row['crops_per_second']:,.0f} crops/s"
+            if self._device.type == "cuda":
+                text += f", {torch.cuda.max_memory_allocated(self._device) / 2**30:.1f} GiB"
+            if self._peak is not None and self._flops:
+                text += f", MFU {self._flops * steps_per_second / self._peak:.0%}"
+            self._bar.set_postfix_str(text, refresh=False)
+        if self._writer is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, int(row["step"]))
+
+
+class Clock:
+    """Seconds since the start of a run, over all its parts, and the share of them spent waiting for crops."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before, self._start = before, time.monotonic()
+        self._row, self._waited = self._start, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self._before + time.monotonic() - self._start
+
+    def wait(self, seconds: float) -> None:
+        """Count time that was spent waiting for a batch."""
+        self._waited += seconds
+
+    def row(self) -> tuple[float, float]:
+        """Seconds since the last call, and the share of them spent waiting."""
+        now = time.monotonic()
+        passed, waited = now - self._row, self._waited
+        self._row, self._waited = now, 0.0
+        return passed, waited / passed if passed else 0.0
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Dense bfloat16 operations a second that the GPU could do; None for a CPU or a GPU that is not in the table."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    known = [key for key in PEAK_FLOPS if key in name]
+    return PEAK_FLOPS[max(known, key=len)] if known else None
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "training.tensorboard needs TensorBoard: pip install '.[tensorboard]', or set it to false"
+        ) from error
+    return SummaryWriter(str(folder))
