@@ -13,16 +13,13 @@ from lmim_kedro.params import IngestParams
 
 CLUSTER_COLUMNS = ("cluster", "source", "key", "store_index", "crops", "exact", "status")
 
-_WITHIN = 4
-"""Bits by which hashes within a set may differ: there are more pairs, and a cluster is found by its nearest ones."""
-
 
 def find_duplicates(store: PackedStore, rule: IngestParams) -> pd.DataFrame:
     """Find crops that occur several times in a set, exactly or nearly, and join them into clusters.
 
     Args:
         store: whole.
-        rule: near_correlation.
+        rule: near_distance, near_correlation.
 
     Returns:
         a row for every crop that has a copy: `store_index`; `cluster`, the smallest store index in it; `source`; and
@@ -31,7 +28,7 @@ def find_duplicates(store: PackedStore, rule: IngestParams) -> pd.DataFrame:
     hashes = crop_hashes(store)
     order = np.lexsort((hashes.content[:, 1], hashes.content[:, 0]))
     repeats = (hashes.content[order[1:]] == hashes.content[order[:-1]]).all(axis=1)
-    left, right, _ = near_neighbours(hashes.perceptual, min(_WITHIN, rule.near_distance))
+    left, right, _ = near_neighbours(hashes.perceptual, rule.near_distance)
     other = (hashes.content[left] != hashes.content[right]).any(axis=1)
     left, right = left[other], right[other]
     same = correlations(store, left, store, right) >= rule.near_correlation
