@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lmim_kedro.crops.duplicates import find_duplicates, list_clusters
@@ -48,6 +49,14 @@ def test_clusters_are_left_out_but_for_one_crop_where_the_parameter_says_so(stor
         assert len(ExclusionPlan(store, chosen).write(store.path)) == kept
     assert chosen["store_index"].tolist() == list(range(15, 26))
     assert set(chosen["reason"]) == {"cluster: like k1 of cc"}
+
+
+def test_exact_copies_are_found_between_crops_that_hash_alike(make_store, words):
+    black, white = (words.png(np.full((20, 60, 3), value, np.uint8)) for value in (0, 255))
+    found = find_duplicates(make_store("x", a=[black, white, black, white]), IngestParams())
+    assert found[["store_index", "cluster", "copy"]].to_numpy().tolist() == [
+        [0, 0, "first"], [1, 1, "first"], [2, 0, "exact"], [3, 1, "exact"]
+    ]  # fmt: skip
 
 
 def test_set_without_copies_has_none(make_store, words):

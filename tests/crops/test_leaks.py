@@ -79,6 +79,13 @@ def test_same_word_on_another_background_or_in_another_shape_is_another_crop(mak
     assert stretched == 0
 
 
+def test_copy_that_was_cut_a_little_tighter_is_the_same_crop(make_store, words):
+    word = words.draw(6)
+    store = make_store("x", a=[words.png(image) for image in (word, word[2:-2, 2:-2], word[1:-1, 1:-1])])
+    left, right = np.array([0, 1, 0, 2]), np.array([1, 0, 2, 0])
+    assert correlations(store, left, store, right) == pytest.approx([1] * 4, abs=1e-4)
+
+
 def test_leaks_are_left_out_of_the_store_that_training_sees_and_stay_on_disk(sets):
     store, benchmarks = sets
     leaks = find_leaks(store, benchmarks, RULE)

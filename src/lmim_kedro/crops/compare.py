@@ -21,6 +21,12 @@ _FLAT = 3.0
 _STRETCH = 1.15
 """Copies may differ by this factor in width / height: a border that was cut off, rounding when scaled."""
 
+_BORDERS = (0, 1, 2)
+"""Pixels that are cut off each side of one crop of a pair, in turn: copies are often cut a little tighter."""
+
+_SMALLEST = 8
+"""Pixels that must be left, across and down."""
+
 _CHUNK = 20_000
 
 
@@ -51,7 +57,8 @@ def correlations(crops: Crops, left: np.ndarray, others: Crops, right: np.ndarra
 
     The correlation is the lower one of two, with and without colour. Without colour, the same word in another paint
     would pass; with colour, one mean taken off all three, another word in the same paint would. More brightness or
-    contrast changes neither.
+    contrast changes neither. Both are also compared with 1 and 2 pixels cut off all sides of one crop; the most alike
+    count.
 
     Args:
         crops, left: a store and (P,) indices in it.
@@ -64,25 +71,38 @@ def correlations(crops: Crops, left: np.ndarray, others: Crops, right: np.ndarra
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(left), _CHUNK):
             part = slice(start, start + _CHUNK)
-            ours, theirs = _pictures(crops, left[part], pool), _pictures(others, right[part], pool)
-            shape = ours.aspect / theirs.aspect
-            alike = (shape < _STRETCH) & (shape > 1 / _STRETCH)
-            colours = np.einsum("ij,ij->i", ours.colours, theirs.colours)
-            grey = np.einsum("ij,ij->i", ours.grey, theirs.grey)
-            found[part] = np.where(alike, np.minimum(colours, grey), 0)
+            ours, our_place = _pictures(crops, left[part], pool)
+            theirs, their_place = _pictures(others, right[part], pool)
+            pairs = [(0, border) for border in _BORDERS] + [(border, 0) for border in _BORDERS[1:]]
+            tried = [_correlation(ours[a], our_place, theirs[b], their_place) for a, b in pairs]
+            found[part] = np.max(tried, axis=0)
     return found
 
 
-def _pictures(crops: Crops, indices: np.ndarray, pool: ThreadPoolExecutor) -> Pictures:
-    """Decode each crop once, and repeat it for each pair that it is in."""
+def _correlation(ours: Pictures, our_place: np.ndarray, theirs: Pictures, their_place: np.ndarray) -> np.ndarray:
+    shape = ours.aspect[our_place] / theirs.aspect[their_place]
+    alike = np.flatnonzero((shape < _STRETCH) & (shape > 1 / _STRETCH))
+    mine, other = our_place[alike], their_place[alike]
+    found = np.zeros(len(our_place), np.float32)
+    grey = np.einsum("ij,ij->i", ours.grey[mine], theirs.grey[other])
+    found[alike] = np.minimum(np.einsum("ij,ij->i", ours.colours[mine], theirs.colours[other]), grey)
+    return found
+
+
+def _pictures(crops: Crops, indices: np.ndarray, pool: ThreadPoolExecutor) -> tuple[list[Pictures], np.ndarray]:
+    """Decode each crop once; return them by border, and the place in them of each index."""
     distinct, place = np.unique(indices, return_inverse=True)
-    made = pictures(crops.fetch(distinct), pool)
-    return Pictures(made.colours[place], made.grey[place], made.aspect[place])
+    images = list(pool.map(decode, crops.fetch(distinct), chunksize=64))
+    return [_comparable([_trim(image, border) for image in images], pool) for border in _BORDERS], place
 
 
-def pictures(encoded: Sequence[bytes], pool: ThreadPoolExecutor) -> Pictures:
-    """Decode crops and make them comparable."""
-    images = list(pool.map(decode, encoded, chunksize=64))
+def _trim(image: np.ndarray, border: int) -> np.ndarray:
+    if border == 0 or min(image.shape[:2]) < _SMALLEST + 2 * border:
+        return image
+    return image[border:-border, border:-border]
+
+
+def _comparable(images: Sequence[np.ndarray], pool: ThreadPoolExecutor) -> Pictures:
     small = np.empty((len(images), _SIZE[1], _SIZE[0], 3), np.float32)
     for place, image in enumerate(pool.map(_small, images, chunksize=64)):
         small[place] = image

@@ -13,35 +13,33 @@ from lmim_kedro.params import IngestParams
 
 CLUSTER_COLUMNS = ("cluster", "source", "key", "store_index", "crops", "exact", "status")
 
-_WITHIN = 4
-"""Bits by which hashes within a set may differ: there are more pairs, and a cluster is found by its nearest ones."""
-
 
 def find_duplicates(store: PackedStore, rule: IngestParams) -> pd.DataFrame:
     """Find crops that occur several times in a set, exactly or nearly, and join them into clusters.
 
     Args:
         store: whole.
-        rule: near_correlation.
+        rule: near_distance, near_correlation.
 
     Returns:
         a row for every crop that has a copy: `store_index`; `cluster`, the smallest store index in it; `source`; and
         `copy`: "first" for that one, "exact" for those with the bytes of an earlier one, else "near".
     """
     hashes = crop_hashes(store)
-    left, right, _ = near_neighbours(hashes.perceptual, min(_WITHIN, rule.near_distance))
-    exact = (hashes.content[left] == hashes.content[right]).all(axis=1)
-    same = exact.copy()
-    same[~exact] = correlations(store, left[~exact], store, right[~exact]) >= rule.near_correlation
-    root = join(len(store), left[same], right[same])
+    order = np.lexsort((hashes.content[:, 1], hashes.content[:, 0]))
+    repeats = (hashes.content[order[1:]] == hashes.content[order[:-1]]).all(axis=1)
+    left, right, _ = near_neighbours(hashes.perceptual, rule.near_distance)
+    other = (hashes.content[left] != hashes.content[right]).any(axis=1)
+    left, right = left[other], right[other]
+    same = correlations(store, left, store, right) >= rule.near_correlation
+    ends = [order[:-1][repeats], left[same]], [order[1:][repeats], right[same]]
+    root = join(len(store), np.concatenate(ends[0]), np.concatenate(ends[1]))
     sizes = np.bincount(root, minlength=len(store))
     index = np.flatnonzero(sizes[root] > 1)
     cluster = root[index]
-    order = np.lexsort((index, hashes.content[index, 1], hashes.content[index, 0]))
-    ranked = hashes.content[index[order]]
-    repeated = np.zeros(len(index), bool)
-    repeated[order[1:]] = (ranked[1:] == ranked[:-1]).all(axis=1)
-    kinds = np.select([index == cluster, repeated], ["first", "exact"], "near")
+    exact = np.zeros(len(store), bool)
+    exact[order[1:][repeats]] = True
+    kinds = np.select([index == cluster, exact[index]], ["first", "exact"], "near")
     names = np.array([source.name for source in store.sources])
     source = names[np.searchsorted([source.stop for source in store.sources], index, side="right")]
     return pd.DataFrame({"store_index": index, "cluster": cluster, "source": source, "copy": kinds})

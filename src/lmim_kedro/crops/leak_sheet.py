@@ -13,6 +13,8 @@ _COLUMNS = 2
 _CROP = (180, 44)
 """Most pixels of a picture, width and height."""
 _CAPTION = 300
+_KEY = 32
+"""Characters of a key that are shown: of a path its end."""
 _GAP = 6
 
 
@@ -41,7 +43,7 @@ def draw_leaks(leaks: pd.DataFrame, store: PackedStore, benchmarks: PackedStore,
         for side, data in enumerate(both):
             sheet.paste(_fit(decode(data)), (left + side * (_CROP[0] + _GAP), top))
         how = "exact copy" if leak.match == "exact" else f"{leak.distance} bits, correlation {leak.correlation:.3f}"
-        lines = f"{leak.source} {leak.key}", f"{leak.benchmark} {leak.benchmark_key}", how
+        lines = f"{leak.source} {leak.key[-_KEY:]}", f"{leak.benchmark} {leak.benchmark_key[-_KEY:]}", how
         draw.text((left + 2 * (_CROP[0] + _GAP), top), "\n".join(lines), fill="black", font=font)
     return np.asarray(sheet)
 
