@@ -111,6 +111,37 @@ def test_interrupted_shard_leaves_nothing_and_keeps_the_whole_one_before(tmp_pat
         assert txn.get(b"image-000000001") == image(1)
 
 
+def test_shard_that_another_worker_has_made_meanwhile_is_replaced_by_a_whole_one(tmp_path, monkeypatch):
+    folder, replace = tmp_path / "0.lmdb", os.replace
+    with ShardWriter(tmp_path / "other.lmdb") as other:
+        other.add(image(1), None)
+
+    def slow_replace(source, target):
+        if target == folder and other.folder.exists():
+            replace(other.folder, folder)
+        replace(source, target)
+
+    with ShardWriter(folder) as first, ShardWriter(folder) as second:
+        assert first.part != second.part
+        first.add(image(1), None)
+        second.add(image(1), None)
+        monkeypatch.setattr(os, "replace", slow_replace)
+    assert [path.name for path in tmp_path.iterdir()] == ["0.lmdb"]
+    with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as txn:
+        assert (txn.get(b"num-samples"), txn.get(b"image-000000001")) == (b"1", image(1))
+
+
+def test_shard_that_cannot_be_moved_leaves_the_one_before_in_its_place(tmp_path):
+    folder = tmp_path / "0.lmdb"
+    with ShardWriter(folder) as writer:
+        writer.add(image(1), None)
+    late = ShardWriter(folder)
+    with pytest.raises(FileNotFoundError):
+        late._move_into_place()
+    with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as txn:
+        assert txn.get(b"image-000000001") == image(1)
+
+
 @pytest.mark.parametrize("error", [lmdb.DiskError("No space left on device"), lmdb.Error("Input/output error")])
 def test_full_disk_is_a_sentence_and_no_half_shard(tmp_path, monkeypatch, error):
     def no_room(self):

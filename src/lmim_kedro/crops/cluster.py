@@ -102,7 +102,10 @@ def _client(distributed: ModuleType, scheduler: str | None, workers: int) -> Ite
         # No limit of memory: Dask would count the pages of a mapped LMDB as the worker's own, and end it.
         one_each = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0}
         quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
-        with distributed.LocalCluster(**one_each, **quiet) as cluster, distributed.Client(cluster) as client:
+        with (
+            distributed.LocalCluster(**one_each, **quiet) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
             yield client
         return
     try:
@@ -140,16 +143,16 @@ def _run(tasks: Sequence[ShardTask], client: Any, bar: tqdm[Any]) -> None:
         task = replace(task, folder=task.folder.absolute())
         key = f"{topic}-{task.folder.name}"
         waiting[client.submit(_work, task, _first_crop(task), topic, key=key, pure=False)] = task
-    shown, seen = 0, time.monotonic()
+    finished, shown, seen = 0, 0, time.monotonic()
     while waiting:
         time.sleep(0.1)
         for future in [future for future in waiting if future.done()]:
             future.result()
             task = waiting.pop(future)
             _see(task)
-            progress[task.folder.name] = len(task)
+            finished += len(task)
         # A shard that is made again by another worker counts from its start again: then the bar goes back.
-        done = sum(progress.values())
+        done = finished + sum(progress.get(task.folder.name, 0) for task in waiting.values())
         bar.update(done - shown)
         shown = done
         if time.monotonic() - seen > 5 and client.nthreads():

@@ -96,13 +96,15 @@ class ShardWriter:
                 os.replace(self.folder, old)
             try:
                 os.replace(self.part, self.folder)
+                break
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(old, self.folder)
                     raise
-            else:
-                break
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+            # Another worker has put the same shard there meanwhile: once more.
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _commit(self) -> None:
         """Write the batch in one transaction; a full map is doubled and the batch written again."""
