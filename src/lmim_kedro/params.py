@@ -223,7 +223,7 @@ class FinetuningParams(Params):
         "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
-    augmentation: Literal["abinet", "none"] = "abinet"
+    augmentation: Literal["abinet", "parseq", "none"] = "abinet"
     freeze_encoder: bool = False
     optimisation: OptimisationParams
 
