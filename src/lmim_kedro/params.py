@@ -218,12 +218,15 @@ class PretrainingParams(Params):
 class FinetuningParams(Params):
     """The recogniser and how it is trained (paper, section 4.2)."""
 
+    preset: str = Field("reference", description="a name under finetuning_presets: reference, strong or your own")
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
     charset: str = Field(
         "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
-    augmentation: Literal["abinet", "parseq", "none"] = "abinet"
+    augmentation: Literal["abinet", "parseq", "none"] = Field(
+        "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
+    )
     freeze_encoder: bool = False
     optimisation: OptimisationParams
 
@@ -282,6 +285,7 @@ class Parameters(Params):
     ingest: IngestParams
     pretraining: PretrainingParams
     finetuning: FinetuningParams
+    finetuning_presets: dict[str, dict[str, Any]]
     evaluation: EvaluationParams
     training: TrainingParams
     variants: dict[str, dict[str, Any]]

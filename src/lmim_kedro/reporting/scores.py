@@ -28,7 +28,7 @@ def build_scores(predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: s
 
     Args:
         predictions: a row per crop: benchmark, label, prediction.
-        recipe: what made the recogniser: env, variant, seed, model_name.
+        recipe: what made the recogniser: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: waics, exact or chinese.
 
     Returns:
@@ -55,9 +55,13 @@ def build_scores(predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: s
             "one_minus_ned": _fraction(score(*pairs, GRADED_OF[metric]).accuracy),
         }
     averages, notes = _averages(main, metric)
+    preset = recipe["finetuning"].get("preset", "reference")  # recipes of before there were presets have none
+    if preset != "reference":
+        notes.insert(0, f"Fine-tuned with the preset {preset}; the paper's rows are not.")
     return {
         **{key: recipe[key] for key in ("env", "variant", "seed")},
         "model": recipe["model_name"],
+        "finetuning": preset,
         "metric": metric,
         "accuracy": accuracy,
         "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},

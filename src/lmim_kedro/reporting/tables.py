@@ -98,7 +98,8 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
         rows = [_our_row(scores, columns)]
         for row in published_rows():
             if row.table == number and row.authors:
-                kind = "counterpart" if row in beside else "other"
+                same = row in beside and scores["finetuning"] == "reference"
+                kind = "counterpart" if same else "other"
                 cells = [row.accuracies.get(name) for name in columns]
                 rows.append(ComparedRow(row.name, row.detail, kind, [*cells, row.avg, row.weighted_avg]))
         titles = [*columns, "Avg", "W-Avg"]
@@ -114,7 +115,8 @@ def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
     average = scores["averages"].get(protocol, {})
     cells = [percent(accuracy[name][scores["metric"]]) if name in accuracy else None for name in columns]
     cells += [percent(average.get(key)) for key in ("avg", "weighted_avg")]
-    return ComparedRow("this run", f"{scores['variant']}, {scores['model']}, seed {scores['seed']}", "ours", cells)
+    detail = f"{scores['variant']}, {scores['model']}, fine-tuned {scores['finetuning']}, seed {scores['seed']}"
+    return ComparedRow("this run", detail, "ours", cells)
 
 
 def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
@@ -149,7 +151,8 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
-        f"`{scores['model']}`. In percent; low and high: {METRICS[scores['metric']].title}, 95 % bootstrap "
+        f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
+        f"{METRICS[scores['metric']].title}, 95 % bootstrap "
         "interval over crops."
     )
     names = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]

@@ -98,8 +98,8 @@ def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
 def poisson_noise(images: Tensor, values: Tensor) -> Tensor:
     """Imgaug's AdditivePoissonNoise: add or take off a Poisson number at each place, the same in all channels.
 
-    From 5 or so on, a Poisson number is the rounded Cornish-Fisher expansion of a normal one. Values: the mean (of 255),
-    two keys as for `gaussian_noise`.
+    From a mean of 5 or so, a Poisson number is the rounded Cornish-Fisher expansion of a normal one. Values: the mean
+    (of 255), two keys as for `gaussian_noise`.
     """
     hashed = _hashed_places(values[:, 1:3], images[0, 0].numel())
     normal, mean = _normal(hashed, images.dtype), values[:, :1]
