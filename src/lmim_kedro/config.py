@@ -24,8 +24,8 @@ class ConfigLoader(OmegaConfigLoader):
     """Kedro's loader, with variants, checked parameters and two resolvers for the catalog.
 
     `["parameters"]` is conf/base, then the environment, then what the chosen fine-tuning preset changes, then the
-    chosen variant, then what the command line gave; `env`, the name of the environment, is added. All is checked once against
-    `params.Parameters`, and so is every other preset and variant. In the catalog, `${env:}` is that name and
+    chosen variant, then what the command line gave; `env`, the name of the environment, is added. All is checked once
+    against `params.Parameters`, and so is every other preset and variant. In the catalog, `${env:}` is that name and
     `${parameter:a.b}` the value of a parameter.
 
     Errors: InputError for an environment, variant, preset, name or value that does not exist or is not allowed.
