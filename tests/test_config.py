@@ -195,7 +195,8 @@ def test_unknown_preset_is_refused_with_the_names_there_are(conf: Path, given: d
     [
         (
             {"pretraining": {"masking": "blok"}},
-            "`pretraining.masking` is 'blok' (did you mean `block`?), but it must be 'random' or 'block'",
+            "`pretraining.masking` is 'blok' (did you mean `block`?), but it must be 'random', 'block', 'span' "
+            "or 'density'",
         ),
         (
             {"pretraining": {"mask_ratio": 1.5}},

@@ -18,6 +18,7 @@ from lmim_kedro.crops.store import PackedStore
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import Recipe, TrainingParams, resolve_recipe
 from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.pretraining import pretrain
 
@@ -85,8 +86,8 @@ def training() -> TrainingParams:
     return TrainingParams(device="cpu", precision="fp32", threads=1, log_every=1)
 
 
-def assert_two_steps(metrics: pd.DataFrame) -> None:
-    assert metrics["step"].tolist() == [1, 2]
+def assert_trained(metrics: pd.DataFrame, steps: int | None = 2) -> None:
+    assert len(metrics) == steps and metrics["step"].iloc[-1] == steps
     assert np.isfinite(metrics["loss"]).all() and (metrics["loss"] > 0).all()
 
 
@@ -96,7 +97,7 @@ def changed(trained: torch.nn.Module, before: Encoder) -> bool:
     return any(not torch.equal(after, first) for after, first in pairs)
 
 
-def test_variant_takes_two_steps_of_pretraining(
+def test_variant_takes_two_steps_of_pretraining_or_as_many_as_its_budget_makes_of_them(
     recipe: Recipe, store: PackedStore, training: TrainingParams, tmp_path: Path
 ) -> None:
     teacher = Encoder(recipe.model)
@@ -106,7 +107,7 @@ def test_variant_takes_two_steps_of_pretraining(
     if recipe.pretraining.method == "none":
         assert metrics.empty and not changed(model.encoder, untrained.encoder)
     else:
-        assert_two_steps(metrics)
+        assert_trained(metrics, with_budget(recipe, len(store)).pretraining.optimisation.steps)
         assert changed(model.encoder, untrained.encoder)
 
 
@@ -115,7 +116,7 @@ def test_variant_takes_two_steps_of_finetuning(
 ) -> None:
     encoder = Encoder(recipe.model)
     recognizer, metrics = finetune(store, encoder, recipe, training, tmp_path)
-    assert_two_steps(metrics)
+    assert_trained(metrics)
     assert changed(recognizer.encoder, encoder) != recipe.finetuning.freeze_encoder
 
 
@@ -126,4 +127,5 @@ def test_recipe_of_a_variant_can_be_said_in_words(recipe: Recipe) -> None:
 
 
 def _without_pretraining(recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"pretraining": recipe.pretraining.model_copy(update={"method": "none"})})
+    none = recipe.pretraining.model_copy(update={"method": "none", "budget": "own"})
+    return recipe.model_copy(update={"pretraining": none})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, picture
 from lmim_kedro.reporting.published import published_accuracy
@@ -35,6 +36,7 @@ PAPER_SIZES = {
     ),
     "chinese": "ViT-S, a recogniser of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.2 M",
 }
+SHOWN_CONFUSIONS = 12
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def render_page(
     summaries: Mapping[str, pd.DataFrame],
     figures: Figures,
     readings: Readings,
+    confusions: pd.DataFrame,
     pictures: Pictures,
+    data_card: pd.DataFrame | None = None,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
 
@@ -70,7 +74,9 @@ def render_page(
         facts: of reporting.facts.run_facts.
         stages: metrics tables by what to call the stage; empty ones are left out.
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
+        confusions: of scoring.analysis.confusions; the first of them are shown.
         figures, readings, pictures: what to show.
+        data_card: of crops.card.describe_data; None: the page has no such section.
     """
     metric = scores["metric"]
     return (
@@ -89,9 +95,12 @@ def render_page(
             full={"recipe": _json(recipe), "scores": _json(scores)},
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
             summaries={use: [_plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            data_card=None if data_card is None else card_rows(data_card),
             stages=training_table(stages),
             figures=figures,
             readings=readings,
+            confusions=[_plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
+            edits=int(confusions["count"].sum()),
             sheet=picture(pictures.sheet),
             attention=_attention(pictures.attention),
             reconstructions=_reconstructions(pictures.reconstructions),
@@ -123,7 +132,7 @@ def _headline(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
     for card in cards:
         card |= {key: None if card[key] is None else 100 * card[key] for key in ("value", "low", "high")}
-        found = published_accuracy(scores["variant"], card["name"])
+        found = published_accuracy(scores["variant"], card["name"], scores["labels"])
         card["paper"] = found and (found[0], f"Table {found[1].table}")
     return cards
 
