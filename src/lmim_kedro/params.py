@@ -377,6 +377,23 @@ def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
     )
 
 
+def needs_teacher(pretraining: PretrainingParams) -> bool:
+    """Whether what is predicted are features of an encoder."""
+    return pretraining.method == "lmim" and pretraining.target != "pixel"
+
+
+def teacher_of(parameters: Parameters) -> str:
+    """Whose teacher a variant learns from: `teacher`, which all share, or its own, under the variant's name.
+
+    A variant has its own if it changes the model or the teacher's training, or if its teacher is an untrained encoder.
+    """
+    pretraining = parameters.pretraining
+    changes = parameters.variants.get(parameters.variant, {})
+    trained = needs_teacher(pretraining) and pretraining.target == "mae_features"
+    own = changes.keys() & {"model", "models", "seed"} or "teacher" in changes.get("pretraining", {})
+    return "teacher" if trained and not own else parameters.variant
+
+
 def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
     """What the parameters of a run mean for the model it makes.
 
