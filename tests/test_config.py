@@ -59,6 +59,32 @@ def test_variant_overrides_environment_and_command_line_overrides_variant(conf: 
     assert (pretraining["masking"], pretraining["mask_ratio"]) == ("block", 0.5)
 
 
+def test_finetuning_preset_goes_with_any_variant_under_variant_and_command_line(conf: Path) -> None:
+    write(conf, finetuning={"charset": "english_36", "optimisation": {"epochs": None, "steps": 9}})
+    plain = loader(conf)["parameters"]["finetuning"]
+    assert (plain["preset"], plain["augmentation"], plain["optimisation"]["steps"]) == ("reference", "abinet", 9)
+    strong = {"preset": "strong"}
+    found = loader(conf, variant="mim", finetuning=strong)["parameters"]
+    assert found["pretraining"]["method"] == "mim"
+    recipe = resolve_recipe(found).finetuning
+    assert (recipe.preset, recipe.augmentation, recipe.charset) == ("strong", "parseq", "english_36")
+    optimisation = recipe.optimisation
+    assert (optimisation.epochs, optimisation.steps, optimisation.batch_size) == (20, None, 1024)
+    assert optimisation.learning_rate == pytest.approx(6.5e-4)
+    found = loader(conf, finetuning=strong | {"augmentation": "none"})["parameters"]["finetuning"]
+    assert (found["preset"], found["augmentation"]) == ("strong", "none")
+    variant = {"mine": {"finetuning": strong | {"optimisation": {"epochs": 3}}}}
+    found = loader(conf, variant="mine", variants=variant)["parameters"]["finetuning"]
+    assert (found["preset"], found["augmentation"], found["optimisation"]["epochs"]) == ("strong", "parseq", 3)
+
+
+@pytest.mark.parametrize("variant", ["finetune_strong", "scratch_strong"])
+def test_variants_with_the_strong_recipe_have_it(conf: Path, variant: str) -> None:
+    recipe = resolve_recipe(loader(conf, variant=variant)["parameters"])
+    assert (recipe.finetuning.preset, recipe.finetuning.augmentation) == ("strong", "parseq")
+    assert recipe.pretraining.method == ("none" if variant == "scratch_strong" else "lmim")
+
+
 def test_variant_chosen_in_an_environment_applies(conf: Path) -> None:
     write(conf, variant="mim")
     parameters = loader(conf)["parameters"]
@@ -105,6 +131,16 @@ def test_null_on_the_command_line_takes_a_default_away(conf: Path) -> None:
             "variants.mim.pretraining.method",
         ),
         ({"variants": {"mim": {"vews": {}}}}, "variants.mim.vews", "variants.mim.views"),
+        (
+            {"finetuning_presets": {"strong": {"optimisation": {"bach_size": 8}}}},
+            "finetuning_presets.strong.optimisation.bach_size",
+            "finetuning_presets.strong.optimisation.batch_size",
+        ),
+        (
+            {"finetuning_presets": {"reference": {"augmentatoin": "none"}}},
+            "finetuning_presets.reference.augmentatoin",
+            "finetuning_presets.reference.augmentation",
+        ),
     ],
 )
 def test_misspelt_name_is_refused_with_the_closest_known_one(
@@ -130,6 +166,18 @@ def test_misspelt_name_is_refused_with_the_closest_known_one(
         (
             {"variants": {"mim": {"views": {"preset": "stong"}}}},
             "`variants.mim.views.preset` is 'stong', which is not defined (did you mean `strong`?)",
+        ),
+        (
+            {"finetuning": {"preset": "stong"}},
+            "`finetuning.preset` is 'stong', which is not defined (did you mean `strong`?): choose one of reference, ",
+        ),
+        (
+            {"variants": {"mim": {"finetuning": {"preset": "stong"}}}},
+            "`variants.mim.finetuning.preset` is 'stong', which is not defined (did you mean `strong`?)",
+        ),
+        (
+            {"variant": "mim", "variants": {"mim": {"finetuning": {"preset": "stong"}}}},
+            "`variants.mim.finetuning.preset` is 'stong', which is not defined (did you mean `strong`?)",
         ),
         (
             {"variants": {"mim": {"model": "vit"}}},
@@ -159,6 +207,15 @@ def test_unknown_preset_is_refused_with_the_names_there_are(conf: Path, given: d
             {"variants": {"mim": {"pretraining": {"mask_ratio": 2}}}},
             "`variants.mim.pretraining.mask_ratio` is 2, but it should be less than 1 "
             "(share of patches removed, Table 5)",
+        ),
+        (
+            {"finetuning_presets": {"strong": {"augmentation": "parsek"}}},
+            "`finetuning_presets.strong.augmentation` is 'parsek' (did you mean `parseq`?), "
+            "but it must be 'abinet', 'parseq' or 'none'",
+        ),
+        (
+            {"finetuning_presets": {"strong": 5}},
+            "`finetuning_presets.strong` is 5, but it must map parameters to values; {} for none",
         ),
         ({"variants": {"mim": None}}, "`variants.mim` is None, but it must map parameters to values; {} for none"),
         ({"views": 5}, "`views` is 5, but it must hold preset, sheet_crops, sheet_views, materialize"),

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters, did_you_mean, pick, teacher_of
+from lmim_kedro.params import FinetuningParams, Parameters, did_you_mean, pick, teacher_of
 
 FILES = "conf/<env>/parameters*.yml"
 Place = tuple[int | str, ...]  # of a parameter: ("pretraining", "mask_ratio")
@@ -23,11 +23,11 @@ Place = tuple[int | str, ...]  # of a parameter: ("pretraining", "mask_ratio")
 class ConfigLoader(OmegaConfigLoader):
     """Kedro's loader, with variants, checked parameters and three resolvers for the catalog.
 
-    `["parameters"]` is conf/base, then the environment, then the chosen variant's changes, then what the command line
-    gave; `env`, the name of the environment, is added. All is checked once against `params.Parameters`, and so is every
-    other variant. In the catalog, `${env:}` is that name and `${parameter:a.b}` the value of a parameter
-    (`${parameter:a.b,c}`: c where it is null); `${teacher_of:}` is `teacher` where the variant has the teacher that all
-    variants share, else the variant's name.
+    `["parameters"]` is conf/base, then the environment, then what the chosen fine-tuning preset changes, then the
+    chosen variant, then what the command line gave; `env`, the name of the environment, is added. All is checked once
+    against `params.Parameters`, and so is every other preset and variant. In the catalog, `${env:}` is that name and
+    `${parameter:a.b}` the value of a parameter (`${parameter:a.b,c}`: c where it is null); `${teacher_of:}` is
+    `teacher` where the variant has the teacher that all variants share, else the variant's name.
 
     Errors: InputError for an environment, variant, preset, name or value that does not exist or is not allowed.
     """
@@ -84,7 +84,7 @@ class ConfigLoader(OmegaConfigLoader):
 
 
 def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> dict[str, Any]:
-    """Lay the chosen variant's changes and then the command line's over the written parameters, and check everything.
+    """Lay fine-tuning preset, variant and command line, in this order, over what is written, and check everything.
 
     Args:
         written: base and environment, merged; the command line's values may be in it.
@@ -95,23 +95,46 @@ def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> 
     variants, variant = written.get("variants"), written.get("variant")
     if not isinstance(variants, Mapping):
         raise InputError(f"`variants` is {variants!r}, but it must map the name of each variant to what it changes")
-    for name, changes in variants.items():
-        if not isinstance(changes, Mapping):
-            raise InputError(f"`variants.{name}` is {changes!r}, but it must map parameters to values; {{}} for none")
+    presets = written.get("finetuning_presets")
+    if not isinstance(presets, Mapping):
+        raise InputError(f"`finetuning_presets` is {presets!r}, but it must map the name of each to what it changes")
+    for group, named in (("variants", variants), ("finetuning_presets", presets)):
+        for name, changes in named.items():
+            if not isinstance(changes, Mapping):
+                raise InputError(
+                    f"`{group}.{name}` is {changes!r}, but it must map parameters to values; {{}} for none"
+                )
 
     changes = pick(variants, variant, "variant")
-    merged = _merge(written, changes, runtime_params)
-    check(
-        merged,
-        lambda place: _dotted(
-            ("variants", str(variant), *place)
-            if _inside(changes, place) and not _inside(runtime_params, place)
-            else place
-        ),
-    )
-    for name in variants.keys() - {variant}:
-        check(_merge(written, variants[name]), _name_in_variant(name, variants[name]))
+    in_variant = _name_in_variant(str(variant), changes)
+
+    def given_by(place: Place) -> str | None:
+        return _dotted(place) if _inside(runtime_params, place) else in_variant(place)
+
+    name, layer = _finetuning_preset(presets, given_by, written, changes, runtime_params)
+    in_preset = _name_in_preset(name, layer)
+    merged = _merge(written, layer, changes, runtime_params)
+    check(merged, lambda place: given_by(place) or in_preset(place) or _dotted(place))
+    for other, preset in presets.items():
+        layer = {"finetuning": preset}
+        check(_merge(written, layer), _name_in_preset(other, layer))
+    for other in variants.keys() - {variant}:
+        its_name = _name_in_variant(other, variants[other])
+        _, layer = _finetuning_preset(presets, its_name, written, variants[other])
+        check(_merge(written, layer, variants[other]), its_name)
     return merged
+
+
+def _finetuning_preset(
+    presets: Mapping[str, Any], full_name: Callable[[Place], str | None], *layers: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Name of the fine-tuning preset that the layers ask for, and the layer that it is."""
+    finetuning = _merge(*layers).get("finetuning")
+    if not isinstance(finetuning, Mapping):
+        return "", {}  # wrong anyway, and for the check to say
+    name = finetuning.get("preset", FinetuningParams.model_fields["preset"].default)
+    preset = pick(presets, name, full_name(("finetuning", "preset")) or "finetuning.preset")
+    return name, {"finetuning": {**preset, "preset": name}}
 
 
 def check(values: dict[str, Any], full_name: Callable[[Place], str | None]) -> None:
@@ -199,6 +222,14 @@ def _all_names(group: type[BaseModel] = Parameters, prefix: str = "") -> Iterato
 
 def _name_in_variant(variant: str, changes: Mapping[str, Any]) -> Callable[[Place], str | None]:
     return lambda place: _dotted(("variants", variant, *place)) if _inside(changes, place) else None
+
+
+def _name_in_preset(preset: str, layer: Mapping[str, Any]) -> Callable[[Place], str | None]:
+    def name(place: Place) -> str | None:
+        inside = len(place) > 1 and _inside(layer, place)
+        return _dotted(("finetuning_presets", preset, *place[1:])) if inside else None
+
+    return name
 
 
 def _inside(tree: Mapping[str, Any], place: Place) -> bool:

@@ -238,6 +238,7 @@ class PretrainingParams(Params):
 class FinetuningParams(Params):
     """The recogniser and how it is trained (paper, section 4.2)."""
 
+    preset: str = Field("reference", description="a name under finetuning_presets: reference, strong or your own")
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
     charset: str = Field(
         "english_94",
@@ -245,7 +246,9 @@ class FinetuningParams(Params):
         "characters of the training labels",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
-    augmentation: Literal["abinet", "none"] = "abinet"
+    augmentation: Literal["abinet", "parseq", "none"] = Field(
+        "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
+    )
     freeze_encoder: bool = False
     optimisation: OptimisationParams
 
@@ -337,6 +340,7 @@ class Parameters(Params):
     ingest: IngestParams
     pretraining: PretrainingParams
     finetuning: FinetuningParams
+    finetuning_presets: dict[str, dict[str, Any]]
     evaluation: EvaluationParams
     predict: PredictParams = PredictParams()
     training: TrainingParams

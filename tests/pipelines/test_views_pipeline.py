@@ -17,17 +17,21 @@ from PIL import Image
 
 from lmim_kedro.crops.decode import decode_batch
 from lmim_kedro.crops.prepare import prepare
+from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.crops.sources import open_source
 from lmim_kedro.datasets.images import PngDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import IngestParams, ViewPreset, ViewsParams
+from lmim_kedro.params import IngestParams, ModelParams, Parameters, ViewPreset, ViewsParams
 from lmim_kedro.pipelines.views import create_pipeline
 from lmim_kedro.pipelines.views.nodes import resolve_views
+from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.materialize import ViewStorePlan
+from lmim_kedro.views.sheet import contact_sheet
+from lmim_kedro.views.show import show_reading
 
-OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.store"}
+OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.reading_sheet", "views.store"}
 
 
 @pytest.fixture
@@ -56,12 +60,14 @@ def run(store, parameters, tmp_path):
         catalog = DataCatalog(
             {
                 "pretraining.crops": MemoryDataset(store, copy_mode="assign"),
+                "finetuning.crops": MemoryDataset(store, copy_mode="assign"),
                 "parameters": MemoryDataset(parameters),
                 "params:views": MemoryDataset(ViewsParams(**parameters["views"])),
                 "params:view_presets": MemoryDataset(parameters["view_presets"]),
                 "views.policy": JSONDataset(filepath=str(tmp_path / "feature" / "policy.json")),
                 "views.sheet": PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")),
                 "views.statistics": CSVDataset(filepath=str(tmp_path / "feature" / "statistics.csv")),
+                "views.reading_sheet": PngDataset(filepath=str(tmp_path / "feature" / "reading_sheet.png")),
                 "views.store": PackedStoreDataset(filepath=str(tmp_path / "feature" / "store")),
             }
         )
@@ -73,7 +79,8 @@ def run(store, parameters, tmp_path):
 
 def test_stage_takes_crops_and_gives_policy_sheet_statistics_and_store():
     pipeline = create_pipeline()
-    assert pipeline.inputs() == {"pretraining.crops", "params:views", "params:view_presets", "parameters"}
+    crops = {"pretraining.crops", "finetuning.crops"}
+    assert pipeline.inputs() == crops | {"params:views", "params:view_presets", "parameters"}
     assert pipeline.all_outputs() == OUTPUTS
     assert typing.get_type_hints(resolve_views)["views"] is ViewsParams
 
@@ -85,6 +92,32 @@ def test_run_shows_the_preset_that_was_asked_for(run, parameters):
     assert made["views.sheet"].ndim == 3 and made["views.sheet"].std() > 0
     assert made["views.statistics"]["operation"].tolist() == ["all", "crop_vertical", "crop_horizontal", "rotate"]
     assert len(made["views.store"]) == 0
+
+
+@pytest.mark.parametrize("augmentation", ["abinet", "parseq", "none"])
+def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentation):
+    chosen = Parameters.model_validate(parameters)
+    finetuning = chosen.finetuning.model_copy(update={"augmentation": augmentation})
+    size = ModelParams()
+    index = np.array([0, 1, 3])
+    images, aspect = decode_batch(store.fetch(index), 32, 128)
+    given = torch.from_numpy(images)
+    augment = reading_augmentation(finetuning, size)
+    seed = derive_seed(7, "fine-tuning", 0)
+    seen = [
+        given / 255
+        if augment is None
+        else augment(given, torch.from_numpy(aspect), seed=seed, epoch=epoch, index=index)
+        for epoch in range(2)
+    ]
+    wanted = contact_sheet(images, torch.stack(seen, 1).numpy(), aspect)
+    assert np.array_equal(show_reading(store, finetuning, size, chosen.views, seed=7), wanted)
+
+
+def test_reading_sheet_of_no_labelled_crops_is_empty(parameters):
+    chosen = Parameters.model_validate(parameters)
+    sheet = show_reading([], chosen.finetuning, ModelParams(), chosen.views, seed=0)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3 and (sheet == 255).all()
 
 
 def test_a_preset_that_is_not_defined_is_refused_with_a_close_one(parameters):

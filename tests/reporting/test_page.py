@@ -91,7 +91,7 @@ def test_page_needs_nothing_but_itself(inputs: dict[str, Any]) -> None:
 def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
     text = " ".join(Page(render_page(**inputs)).text.split())
     for shown in (
-        "Variant lmim · environment mini · model vit_small · seed 3",
+        "Variant lmim · environment mini · model vit_small · fine-tuning reference · seed 3",
         "paper 97.7",
         "Table 8: six common benchmarks, WAICS in %",
         "svt has 50 crops here; the published test set has 647.",

@@ -60,7 +60,7 @@ def test_corrected_labels_stand_beside_the_papers_corrected_labels(
     row = accuracy_table(scores).set_index("benchmark").loc["svt"]
     assert (row["paper_percent"], row["paper_row"]) == (98.3, "Table 8, LMIM, Union14M-L, corrected labels")
     (table,) = compared_tables(scores)
-    assert table.rows[0].detail == "lmim, vit_small, seed 3, corrected labels"
+    assert table.rows[0].detail == "lmim, vit_small, fine-tuned reference, seed 3, corrected labels"
     assert [row.detail for row in table.rows if row.kind == "counterpart"] == ["Union14M-L, corrected labels"]
     assert "corrected labels" in to_markdown(accuracy_table(scores), scores)
 
@@ -124,3 +124,26 @@ def test_recipe_in_words_says_what_was_done_and_not_what_was_not(recipe: dict[st
     words = {group: dict(rows) for group, rows in recipe_in_words(without, facts)}
     assert words["Pre-training"] == {"Method": "none"}
     assert "Guidance views medium" not in words
+
+
+def test_a_row_says_which_finetuning_preset_made_it_and_the_papers_row_is_then_not_the_same_recipe(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    strong = recipe | {"finetuning": recipe["finetuning"] | {"preset": "strong", "augmentation": "parseq"}}
+    for made, preset in ((recipe, "reference"), (strong, "strong")):
+        scores = build_scores(predictions, made)
+        (table,) = compared_tables(scores)
+        assert f"fine-tuned {preset}" in table.rows[0].detail
+        assert f"fine-tuning preset `{preset}`" in to_markdown(accuracy_table(scores), scores)
+        words = dict(recipe_in_words(made, {}))[f"Fine-tuning {preset}"]
+        assert dict(words)["Augmentation"].startswith("PARSeq" if preset == "strong" else "ABINet")
+        same = any(row.kind == "counterpart" for row in table.rows)
+        warned = any("the paper's rows are not" in note for note in scores["notes"])
+        assert (same, warned) == ((True, False) if preset == "reference" else (False, True))
+
+
+def test_recogniser_of_before_there_were_presets_is_of_the_reference(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    without = {name: value for name, value in recipe["finetuning"].items() if name != "preset"}
+    assert build_scores(predictions, recipe | {"finetuning": without})["finetuning"] == "reference"

@@ -8,14 +8,16 @@ import torch
 
 from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.parseq import ParseqAugmentation
 from lmim_kedro.views.reading import ReadingAugmentation
 
-KINDS = ["weak", "medium", "strong", "reading"]
+READING = {"abinet": ReadingAugmentation, "parseq": ParseqAugmentation}
+KINDS = ["weak", "medium", "strong", *READING]
 
 
 @pytest.fixture(params=KINDS)
 def draw(request, presets):
-    return ReadingAugmentation() if request.param == "reading" else GuidanceViews(presets[request.param])
+    return READING[request.param]() if request.param in READING else GuidanceViews(presets[request.param])
 
 
 def test_views_are_finite_floats_between_zero_and_one(draw, crops):

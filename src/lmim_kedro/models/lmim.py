@@ -92,7 +92,8 @@ class LMIM(nn.Module):
             part.apply(initialise)
         if self.guided:
             self.decoder_embed2.apply(initialise)
-        if self.pixel_target == (teacher is not None):
+        wanted = pretraining.method != "none" and not self.pixel_target
+        if wanted != (teacher is not None):
             raise ValueError("a teacher belongs to a feature target, and pixels need none")
         self.teacher = teacher.requires_grad_(False).eval() if teacher is not None else None
 

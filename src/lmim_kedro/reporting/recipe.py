@@ -15,6 +15,11 @@ TARGETS = {
     "random_features": "features of a frozen, untrained encoder",
     "pixel": "pixels",
 }
+AUGMENTATIONS = {
+    "abinet": "ABINet's, drawn anew for each crop and epoch",
+    "parseq": "PARSeq's, drawn anew for each crop and epoch",
+    "none": "none",
+}
 
 
 def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, Rows]]:
@@ -30,7 +35,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         ("Run", run),
         (f"Model {made.model_name}", _model(made.model, facts)),
         ("Pre-training", _pretraining(made.pretraining)),
-        ("Fine-tuning", _finetuning(made.finetuning, made.model)),
+        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
     if made.pretraining.method == "lmim" and made.pretraining.guidance:
         groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
@@ -108,7 +113,7 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
     return [
         ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
-        ("Augmentation", finetuning.augmentation),
+        ("Augmentation", AUGMENTATIONS[finetuning.augmentation]),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
         ("Optimisation", optimisation_in_words(finetuning.optimisation)),
     ]

@@ -31,7 +31,7 @@ def build_scores(
 
     Args:
         predictions: a row per crop: benchmark, label, prediction.
-        recipe: what made the recogniser: env, variant, seed, model_name.
+        recipe: what made the recogniser: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: waics, exact or chinese.
         labels: of the six common benchmarks as they were ingested: original or corrected.
 
@@ -60,10 +60,14 @@ def build_scores(
             "one_minus_ned": _fraction(score(*pairs, GRADED_OF[metric]).accuracy),
         }
     averages, notes = _averages(main, metric, labels)
+    preset = recipe["finetuning"].get("preset", "reference")  # recipes of before there were presets have none
+    if preset != "reference":
+        notes.insert(0, f"Fine-tuned with the preset {preset}; the paper's rows are not.")
     error = calibration_error(calibration(predictions, metric))
     return {
         **{key: recipe[key] for key in ("env", "variant", "seed")},
         "model": recipe["model_name"],
+        "finetuning": preset,
         "metric": metric,
         "labels": labels,
         "accuracy": accuracy,

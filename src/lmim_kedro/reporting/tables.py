@@ -107,7 +107,8 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
         rows = [_our_row(scores, columns)]
         for row in published_rows():
             if row.table == number and row.authors:
-                kind = "counterpart" if row in beside and has_labels(row, scores["labels"]) else "other"
+                same = row in beside and has_labels(row, scores["labels"]) and scores["finetuning"] == "reference"
+                kind = "counterpart" if same else "other"
                 cells = [row.accuracies.get(name) for name in columns]
                 rows.append(ComparedRow(row.name, row.detail, kind, [*cells, row.avg, row.weighted_avg]))
         titles = [*columns, "Avg", "W-Avg"]
@@ -123,7 +124,7 @@ def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
     average = scores["averages"].get(protocol, {})
     cells = [percent(accuracy[name][scores["metric"]]) if name in accuracy else None for name in columns]
     cells += [percent(average.get(key)) for key in ("avg", "weighted_avg")]
-    detail = f"{scores['variant']}, {scores['model']}, seed {scores['seed']}"
+    detail = f"{scores['variant']}, {scores['model']}, fine-tuned {scores['finetuning']}, seed {scores['seed']}"
     if scores["labels"] != "original":
         detail += f", {scores['labels']} labels"
     return ComparedRow("this run", detail, "ours", cells)
@@ -161,7 +162,8 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
-        f"`{scores['model']}`. In percent; low and high: {METRICS[scores['metric']].title}, 95 % bootstrap "
+        f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
+        f"{METRICS[scores['metric']].title}, 95 % bootstrap "
         f"interval over crops; {scores['labels']} labels."
     )
     names = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]

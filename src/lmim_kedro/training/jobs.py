@@ -26,8 +26,8 @@ from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask
+from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
-from lmim_kedro.views.reading import ReadingAugmentation
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropL
 
 
 def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropLoader]:
-    finetuning, size = job.recipe.finetuning, job.recipe.model
+    finetuning = job.recipe.finetuning
     spell_unknown = finetuning.decoder == "autoregressive"
     labels = job.crops.labels(range(len(job.crops)))
     checked = check_labels(labels, module.charset, module.longest_label, spell_unknown)
@@ -145,9 +145,7 @@ def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropL
     module.labels = checked.facts()
     if len(checked.usable) == 0:
         raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
-    augmentation = None
-    if finetuning.augmentation == "abinet":
-        augmentation = ReadingAugmentation(size.image_height, size.image_width)
+    augmentation = reading_augmentation(finetuning, job.recipe.model)
     task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
     return task, _loader(job, ranks, indices=checked.usable, with_labels=True)
 

@@ -6,6 +6,7 @@ All take images (n, 3, H, W), floats in [0, 1], which they may change, and value
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, maximum, minimum, where
 
 LUMA = (0.299, 0.587, 0.114)
@@ -79,3 +80,39 @@ def hue(images: Tensor, values: Tensor) -> Tensor:
         distance = minimum(distance, (6 - distance).abs_()).sub_(1).clamp_(0, 1)
         turned[:, channel : channel + 1] = largest - distance.mul_(chroma)
     return turned.clamp_(0, 1)
+
+
+def invert(images: Tensor, values: Tensor) -> Tensor:
+    """The negative. Values: none."""
+    return 1 - images
+
+
+def posterize(images: Tensor, values: Tensor) -> Tensor:
+    """Keep the highest bits of each value of 0-255. Values: 2 to the power of the bits that go."""
+    lost = per_crop(values)
+    return images.mul_(255).round_().div_(lost).floor_().mul_(lost).div_(255)
+
+
+def solarize_add(images: Tensor, values: Tensor) -> Tensor:
+    """Brighten what is darker than the middle. Values: by how much, of 255."""
+    brighter = (images + per_crop(values).div(255)).clamp_(0, 1)
+    return where(images < 127.5 / 255, brighter, images)
+
+
+def auto_contrast(images: Tensor, values: Tensor) -> Tensor:
+    """Stretch each channel so that its darkest value becomes 0 and its lightest 1. Values: none."""
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    span = high - low
+    return where(span > 0.5 / 255, (images - low) / span.clamp_min(0.5 / 255), images)
+
+
+def equalize(images: Tensor, values: Tensor) -> Tensor:
+    """Give each channel an even histogram, as PIL's ImageOps.equalize does. Values: none."""
+    levels = images.mul(255).round_().long().flatten(2)
+    counts = images.new_zeros(*levels.shape[:2], 256).scatter_add_(2, levels, torch.ones_like(images).flatten(2))
+    lightest = counts.gather(2, levels.amax(2, keepdim=True))
+    step = (levels.shape[2] - lightest).div_(255).floor_()
+    darker = counts.cumsum(2) - counts
+    table = ((step / 2).floor_() + darker).div_(step.clamp_min(1)).floor_().clamp_(0, 255)
+    evened = table.gather(2, levels).div_(255).view_as(images)
+    return where(step.unsqueeze(3) > 0, evened, images)

@@ -91,12 +91,34 @@ def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
 
     The noise is a hash of keys and place, so it is the same on every device and in every batch.
     """
-    keys = (values[:, 1:3] * 2**24).long()
-    place = torch.arange(images[0].numel(), device=images.device)
-    hashed = _hash(_hash(place + keys[:, :1] * 128) ^ keys[:, 1:])
-    uniform = (hashed >> 9).to(images.dtype).add_(0.5).mul_(2.0**-22).sub_(1)  # 23 bits: never -1 or 1
-    noise = torch.erfinv(uniform).mul_(math.sqrt(2)).view_as(images)
-    return images.addcmul_(noise, per_crop(values) / 255).clamp_(0, 1)
+    hashed = _hashed_places(values[:, 1:3], images[0].numel())
+    return images.addcmul_(_normal(hashed, images.dtype).view_as(images), per_crop(values) / 255).clamp_(0, 1)
+
+
+def poisson_noise(images: Tensor, values: Tensor) -> Tensor:
+    """Imgaug's AdditivePoissonNoise: add or take off a Poisson number at each place, the same in all channels.
+
+    From a mean of 5 or so, a Poisson number is the rounded Cornish-Fisher expansion of a normal one. Values: the mean
+    (of 255), two keys as for `gaussian_noise`.
+    """
+    hashed = _hashed_places(values[:, 1:3], images[0, 0].numel())
+    normal, mean = _normal(hashed, images.dtype), values[:, :1]
+    number = (mean + mean.sqrt() * normal + (normal.square() - 1) / 6).round_().clamp_min_(0)
+    noise = number.mul_((hashed & 1) * 2 - 1).div_(255)
+    return images.add_(noise.view(len(images), 1, *images.shape[2:])).clamp_(0, 1)
+
+
+def _hashed_places(keys: Tensor, places: int) -> Tensor:
+    """(n, places) int64 of 32 random bits each, from two keys (n, 2) in [0, 1) of 24 bits."""
+    keys = (keys * 2**24).long()
+    place = torch.arange(places, device=keys.device)
+    return _hash(_hash(place + keys[:, :1] * 128) ^ keys[:, 1:])
+
+
+def _normal(hashed: Tensor, dtype: torch.dtype) -> Tensor:
+    """Standard normal numbers from the upper 23 of 32 random bits: never infinite."""
+    uniform = (hashed >> 9).to(dtype).add_(0.5).mul_(2.0**-22).sub_(1)
+    return torch.erfinv(uniform).mul_(math.sqrt(2))
 
 
 def _separable(images: Tensor, taps: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def linear_map(matrix: Tensor, aspect: Tensor) -> Tensor:
         aspect: (B,) width / height.
     """
     size = torch.stack([aspect, torch.ones_like(aspect)], 1)
-    canvas = (matrix.abs() * size[:, None, :]).sum(2)
+    canvas = grown_canvas(matrix, aspect)
     a, b, c, d = matrix.flatten(1).unbind(1)
     inverse = torch.stack([d, -b, -c, a], 1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
     scaled = inverse * canvas[:, None, :] / size[:, :, None]
@@ -53,6 +53,37 @@ def linear_map(matrix: Tensor, aspect: Tensor) -> Tensor:
     zero, one = torch.zeros_like(aspect), torch.ones_like(aspect)
     xx, xy, yx, yy = scaled.flatten(1).unbind(1)
     return _matrix([xx, xy, shift[:, 0], yx, yy, shift[:, 1], zero, zero, one])
+
+
+def grown_canvas(matrix: Tensor, aspect: Tensor) -> Tensor:
+    """(B, 2) width and height, in heights of the crop, of the canvas that `linear_map` needs."""
+    size = torch.stack([aspect, torch.ones_like(aspect)], 1)
+    return (matrix.abs() * size[:, None, :]).sum(2)
+
+
+def slanted_map(values: Tensor, kind: str, aspect: Tensor) -> Tensor:
+    """Shear or shift the crop on a canvas that stays as it is: what leaves it is lost.
+
+    Args:
+        values: (B,) shear_x, shear_y: pixels per pixel of distance from the top, or the left, edge; translate_x,
+            translate_y: shares of width, or height. Towards left and top, as seen.
+        kind: one of these.
+        aspect: (B,) width / height of the canvas.
+    """
+    zero, one = torch.zeros_like(values), torch.ones_like(values)
+    xy, x, yx, y = zero, zero, zero, zero
+    match kind:
+        case "shear_x":
+            xy = values / aspect
+        case "shear_y":
+            yx = values * aspect
+        case "translate_x":
+            x = values
+        case "translate_y":
+            y = values
+        case _:
+            raise ValueError(kind)
+    return _matrix([one, xy, x, yx, one, y, zero, zero, one])
 
 
 def inwards(moved: Tensor) -> Tensor:
@@ -135,8 +166,8 @@ class Geometry:
             points = points + moved.permute(0, 2, 3, 1)
         return _through(self.before, points)
 
-    def sample(self, images: Tensor) -> Tensor:
-        """The views (B, 3, H, W) of crops (B, 3, H, W), floats; beyond the edge, the edge's colour.
+    def sample(self, images: Tensor, beyond: float | None = None) -> Tensor:
+        """The views (B, 3, H, W) of crops (B, 3, H, W), floats; beyond the edge, a grey, or None: the edge's colour.
 
         Turning a long word shrinks it vertically. So that no stroke falls between two rows, each row is the mean of two
         samples, as far apart as the rows are wide; where nothing shrinks they coincide.
@@ -146,15 +177,18 @@ class Geometry:
         row = torch.gradient(nodes, dim=1)[0] * ((nodes.shape[1] - 1) / (height - 1))
         stride = torch.stack([row[..., 0] * width, row[..., 1] * height], -1).norm(dim=-1, keepdim=True)
         apart = row * (0.5 - 0.5 / stride.clamp_min(1))
-        upper = _read(images, nodes - apart)
-        return upper.add_(_read(images, nodes + apart)).mul_(0.5)
+        if beyond is not None:
+            images = images - beyond  # grid_sample knows of two borders only: the edge, and zeros
+        padding = "border" if beyond is None else "zeros"
+        views = _read(images, nodes - apart, padding).add_(_read(images, nodes + apart, padding)).mul_(0.5)
+        return views if beyond is None else views.add_(beyond).clamp_(0, 1)
 
 
-def _read(images: Tensor, nodes: Tensor) -> Tensor:
+def _read(images: Tensor, nodes: Tensor, padding: str) -> Tensor:
     """Read images at points, given at the nodes (B, rows, columns, 2) of a view as large as they are."""
     coarse = (nodes * 2 - 1).permute(0, 3, 1, 2)
     grid = F.interpolate(coarse, images.shape[-2:], mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
 def _through(maps: Tensor, points: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A preset on a sample of the crops of a store: its contact sheet and its statistics."""
+"""What training sees, on a sample of the crops of a store: contact sheets, and statistics of the guidance views."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import pandas as pd
 import torch
 
 from lmim_kedro.crops.decode import decode_batch
+from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.crops.store import PackedStore
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import ViewPreset, ViewsParams
-from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.params import FinetuningParams, ModelParams, ViewPreset, ViewsParams
+from lmim_kedro.views.augmentations import reading_augmentation
+from lmim_kedro.views.guidance import GuidanceViews, to_unit
 from lmim_kedro.views.sheet import contact_sheet
 from lmim_kedro.views.statistics import describe
 
@@ -46,6 +48,36 @@ def show_views(
     sheet = contact_sheet(images, torch.stack(views, 1).numpy(), aspect)
     index, images, aspect = _spaced(crops, _SAMPLE, height, width)
     return sheet, describe(preset, torch.from_numpy(images), torch.from_numpy(aspect), seed=seed, index=index)
+
+
+def show_reading(
+    crops: PackedStore, finetuning: FinetuningParams, model: ModelParams, shown: ViewsParams, seed: int
+) -> np.ndarray:
+    """Draw labelled crops, evenly spaced over the store, as fine-tuning sees them in its first epochs.
+
+    Args:
+        crops: the store; where it is empty, so is the sheet.
+        finetuning: its augmentation is shown; `none`: the crops as they are.
+        model: height and width of its input.
+        shown: how many crops the sheet has, and how many epochs.
+        seed: of the run.
+
+    Returns:
+        the sheet (H', W', 3) uint8, in the crops' native aspect ratio.
+    """
+    height, width = model.image_height, model.image_width
+    if not len(crops):
+        empty = np.empty((0, 3, height, width), np.uint8)
+        return contact_sheet(empty, np.empty((0, shown.sheet_views, 3, height, width), np.float32))
+    augment = reading_augmentation(finetuning, model)
+    index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
+    given, aspects = torch.from_numpy(images), torch.from_numpy(aspect)
+    its_seed = derive_seed(seed, "fine-tuning")  # that of training.jobs
+    views = [
+        to_unit(given) if augment is None else augment(given, aspects, seed=its_seed, epoch=epoch, index=index)
+        for epoch in range(shown.sheet_views)
+    ]
+    return contact_sheet(images, torch.stack(views, 1).numpy(), aspect)
 
 
 def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,6 +29,16 @@ def draw_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -
     return sheet, statistics
 
 
+def draw_reading(crops: Any, parameters: dict[str, Any]) -> Any:
+    """A contact sheet of labelled crops with the augmentation of fine-tuning."""
+    from lmim_kedro.views.show import show_reading
+
+    chosen = Parameters.model_validate(parameters)
+    size = pick(chosen.models, chosen.model, "model")
+    log.info("fine-tuning %s, augmentation %s", chosen.finetuning.preset, chosen.finetuning.augmentation)
+    return show_reading(crops, chosen.finetuning, size, chosen.views, chosen.seed)
+
+
 def materialize_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -> Any:
     """The plan of a store with `views.materialize` views per crop; it is carried out where the catalog saves it."""
     from lmim_kedro.views.materialize import ViewStorePlan

@@ -1,17 +1,18 @@
-"""The views stage: decides and shows the guidance views, and writes them into a store where asked to."""
+"""The views stage: decides, shows and, where asked to, stores the guidance views; shows fine-tuning's augmentation."""
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.views.nodes import draw_views, materialize_views, resolve_views
+from lmim_kedro.pipelines.views.nodes import draw_reading, draw_views, materialize_views, resolve_views
 
 
 def create_pipeline() -> Pipeline:
-    """Packed crops in; the policy, its contact sheet and statistics, and a store of views out."""
+    """Packed crops in; the policy, its contact sheet and statistics, a store of views, and the reader's sheet out."""
     drawing = ["pretraining.crops", "views.policy", "parameters"]
     return Pipeline(
         [
             node(resolve_views, ["params:views", "params:view_presets"], "views.policy", name="resolve_views"),
             node(draw_views, drawing, ["views.sheet", "views.statistics"], name="draw_views"),
+            node(draw_reading, ["finetuning.crops", "parameters"], "views.reading_sheet", name="draw_reading"),
             node(materialize_views, drawing, "views.store", name="materialize_views"),
         ]
     )

@@ -1,0 +1,131 @@
+"""Every variant of conf/base, whatever it changes, resolves to a recipe and trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from lmim_kedro.config import merge_and_check
+from lmim_kedro.crops.render import RenderedWords
+from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.params import Recipe, TrainingParams, resolve_recipe
+from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.training.budget import with_budget
+from lmim_kedro.training.finetuning import finetune
+from lmim_kedro.training.pretraining import pretrain
+
+BASE = Path(__file__).parents[1] / "conf" / "base"
+VARIANTS: dict[str, Any] = yaml.safe_load((BASE / "parameters_variants.yml").read_text("utf-8"))["variants"]
+
+TINY = {
+    "patch_height": 8,
+    "patch_width": 8,
+    "width": 16,
+    "depth": 2,
+    "heads": 2,
+    "mlp_ratio": 2,
+    "decoder_width": 16,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+    "decoder_ffn": 16,
+    "recognizer": {"width": 16, "depth": 1, "heads": 2, "ffn": 16},
+}
+TWO_STEPS = {"epochs": None, "steps": 2, "warmup_epochs": None, "warmup_steps": 1, "batch_size": 4}
+GIVEN = {
+    "model": "tiny",
+    "models": {"tiny": TINY},
+    "pretraining": {"optimisation": TWO_STEPS, "teacher": {"optimisation": TWO_STEPS}},
+    "finetuning": {"optimisation": TWO_STEPS},
+}
+
+
+class RenderedStore:
+    """A few rendered words in memory, as a packed store gives them."""
+
+    fingerprint = "rendered in memory"
+
+    def __init__(self, count: int) -> None:
+        words = RenderedWords(count, split="finetuning")
+        self._crops = [words.render(number) for number in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def fetch(self, indices: Sequence[int]) -> list[bytes]:
+        return [self._crops[index][1] for index in indices]
+
+    def labels(self, indices: Sequence[int]) -> list[str]:
+        return [self._crops[index][0] for index in indices]
+
+
+@pytest.fixture(scope="module")
+def store() -> PackedStore:
+    return cast(PackedStore, RenderedStore(9))
+
+
+@pytest.fixture(params=VARIANTS)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    written: dict[str, Any] = {}
+    for file in sorted(BASE.glob("parameters*.yml")):
+        written |= yaml.safe_load(file.read_text("utf-8"))
+    given = {**GIVEN, "variant": request.param}
+    return resolve_recipe(merge_and_check({**written, "variant": request.param}, given))
+
+
+@pytest.fixture
+def training() -> TrainingParams:
+    torch.set_num_threads(1)
+    return TrainingParams(device="cpu", precision="fp32", threads=1, log_every=1)
+
+
+def assert_trained(metrics: pd.DataFrame, steps: int | None = 2) -> None:
+    assert len(metrics) == steps and metrics["step"].iloc[-1] == steps
+    assert np.isfinite(metrics["loss"]).all() and (metrics["loss"] > 0).all()
+
+
+def changed(trained: torch.nn.Module, before: Encoder) -> bool:
+    """Whether the weights of an encoder have moved."""
+    pairs = zip(trained.parameters(), before.parameters(), strict=True)
+    return any(not torch.equal(after, first) for after, first in pairs)
+
+
+def test_variant_takes_two_steps_of_pretraining_or_as_many_as_its_budget_makes_of_them(
+    recipe: Recipe, store: PackedStore, training: TrainingParams, tmp_path: Path
+) -> None:
+    teacher = Encoder(recipe.model)
+    model, metrics = pretrain(store, teacher, recipe, training, tmp_path)
+    untrained, nothing = pretrain(store, teacher, _without_pretraining(recipe), training, tmp_path)
+    assert nothing.empty
+    if recipe.pretraining.method == "none":
+        assert metrics.empty and not changed(model.encoder, untrained.encoder)
+    else:
+        assert_trained(metrics, with_budget(recipe, len(store)).pretraining.optimisation.steps)
+        assert changed(model.encoder, untrained.encoder)
+
+
+def test_variant_takes_two_steps_of_finetuning(
+    recipe: Recipe, store: PackedStore, training: TrainingParams, tmp_path: Path
+) -> None:
+    encoder = Encoder(recipe.model)
+    recognizer, metrics = finetune(store, encoder, recipe, training, tmp_path)
+    assert_trained(metrics)
+    assert changed(recognizer.encoder, encoder) != recipe.finetuning.freeze_encoder
+
+
+def test_recipe_of_a_variant_can_be_said_in_words(recipe: Recipe) -> None:
+    groups = dict(recipe_in_words(recipe.model_dump(mode="json"), {}))
+    assert dict(groups["Run"])["Variant"] == recipe.variant
+    assert groups[f"Fine-tuning {recipe.finetuning.preset}"]
+
+
+def _without_pretraining(recipe: Recipe) -> Recipe:
+    none = recipe.pretraining.model_copy(update={"method": "none", "budget": "own"})
+    return recipe.model_copy(update={"pretraining": none})
