@@ -13,7 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
-from lmim_kedro.pipeline_registry import STAGES, register_pipelines
+from lmim_kedro.pipeline_registry import EXTRAS, STAGES, register_pipelines
 
 LAYERS = {"raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"}
 ENVIRONMENTS = ("base", "sample", "mini", "union14m", "chinese")
@@ -36,7 +36,7 @@ def stored(pipeline: Pipeline) -> set[str]:
 
 
 def test_six_stages_and_the_default_of_all_are_registered(pipelines: dict[str, Pipeline]) -> None:
-    assert list(pipelines) == ["__default__", "ingest", "views", "pretrain", "finetune", "evaluate", "report"]
+    assert list(pipelines) == ["__default__", "ingest", "views", "pretrain", "finetune", "evaluate", "report", *EXTRAS]
     assert set(pipelines["__default__"].nodes) == {node for stage in STAGES for node in pipelines[stage].nodes}
 
 
@@ -62,7 +62,7 @@ def test_listing_pipelines_imports_nothing_heavy(project: Path) -> None:
 
 
 def test_type_hints_of_every_node_resolve(pipelines: dict[str, Pipeline]) -> None:
-    for node in pipelines["__default__"].nodes:
+    for node in (node for pipeline in pipelines.values() for node in pipeline.nodes):
         get_type_hints(node.func)
 
 
@@ -75,12 +75,12 @@ def test_every_environment_has_every_dataset_of_every_stage(
     assert not missing
     for name in config:
         assert catalog.get(name) is not None
-    for stage in STAGES:  # so that each runs alone
+    for stage in (*STAGES, *EXTRAS):  # so that each runs alone
         assert pipelines[stage].inputs() <= set(catalog.keys()), stage
 
 
 def test_every_dataset_has_a_layer_and_an_owner(context: KedroContext, pipelines: dict[str, Pipeline]) -> None:
-    used = stored(pipelines["__default__"])
+    used = {name for pipeline in pipelines.values() for name in stored(pipeline)}
     for name, entry in context.config_loader["catalog"].items():
         assert entry.get("metadata", {}).get("kedro-viz", {}).get("layer") in LAYERS, name
         assert name in used, f"no pipeline uses {name}"

@@ -25,7 +25,8 @@ class ConfigLoader(OmegaConfigLoader):
 
     `["parameters"]` is conf/base, then the environment, then the chosen variant's changes, then what the command line
     gave; `env`, the name of the environment, is added. All is checked once against `params.Parameters`, and so is every
-    other variant. In the catalog, `${env:}` is that name and `${parameter:a.b}` the value of a parameter.
+    other variant. In the catalog, `${env:}` is that name and `${parameter:a.b}` the value of a parameter
+    (`${parameter:a.b,c}`: c where it is null).
 
     Errors: InputError for an environment, variant, preset, name or value that does not exist or is not allowed.
     """
@@ -68,13 +69,13 @@ class ConfigLoader(OmegaConfigLoader):
             self._checked = merge_and_check({"env": self.run_env, **written}, self.runtime_params)
         return self._checked
 
-    def _parameter(self, name: str) -> Any:
+    def _parameter(self, name: str, otherwise: Any = None) -> Any:
         value: Any = self._parameters()
         for part in name.split("."):
             if not isinstance(value, Mapping) or part not in value:
                 raise InputError(f"the catalog asks for ${{parameter:{name}}}, but {FILES} have no such parameter")
             value = value[part]
-        return value
+        return otherwise if value is None else value
 
 
 def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> dict[str, Any]:

@@ -76,16 +76,23 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: C
 
 def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
-    if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks"}:
+    if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
     from lmim_kedro.training.device import pick_device
 
     parameters = Parameters.model_validate(catalog["parameters"].load())
     pick_device(parameters.training.device)
     if "finetune" in steps:
-        from lmim_kedro.models.charset import Charset
+        from lmim_kedro.models.charset import FROM_LABELS, Charset
 
-        Charset.named(parameters.finetuning.charset)
+        if parameters.finetuning.charset != FROM_LABELS:
+            Charset.named(parameters.finetuning.charset)
+    if "read_crops" in steps:
+        require_prediction(parameters, catalog)
+    elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
+        from lmim_kedro.models.weights import require_charset
+
+        require_charset(Path(catalog["recognizer"]._describe()["filepath"]), parameters.finetuning.charset)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),
@@ -93,6 +100,33 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     for step, (parameter, path) in named.items():
         if step in steps and path is not None and not Path(path).exists():
             raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
+
+
+def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None:
+    """Check what `predict` is to read, and that there is a recogniser. Errors: InputError."""
+    from lmim_kedro.models.weights import require_charset
+
+    predict = parameters.predict
+    if predict.source is None:
+        raise InputError(
+            "`predict.source` is null: name the folder, LMDB or list of crops to read, as in "
+            "`kedro run --pipelines=predict --params=predict.source=FOLDER`"
+        )
+    if not Path(predict.source).exists():
+        raise InputError(f"`predict.source`: there is nothing at {predict.source}: check the path")
+    recognizer = catalog["predict.recognizer"]
+    if not recognizer.exists():
+        folder = recognizer._describe()["filepath"]
+        raise InputError(
+            f"there is no recogniser at {folder}: "
+            + (
+                "check the path in `predict.recognizer`"
+                if predict.recognizer
+                else "make it with `kedro run` and the --env of this run, or name another one as `predict.recognizer`"
+            )
+        )
+    if predict.recognizer is None:
+        require_charset(Path(recognizer._describe()["filepath"]), parameters.finetuning.charset)
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:

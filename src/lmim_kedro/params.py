@@ -220,7 +220,9 @@ class FinetuningParams(Params):
 
     decoder: Literal["autoregressive", "ctc"] = "autoregressive"
     charset: str = Field(
-        "english_94", description="english_94, english_36 (lower case and digits), chinese_7934, or a file"
+        "english_94",
+        description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
+        "characters of the training labels",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Literal["abinet", "none"] = "abinet"
@@ -243,9 +245,22 @@ class EvaluationParams(Params):
     """How a recogniser is scored."""
 
     metric: Literal["waics", "exact", "chinese"] = Field("waics", description="the metric that tables show")
+    labels: Literal["original", "corrected"] = Field(
+        "original", description="which labels of the six common benchmarks the sources hold; recorded in the scores"
+    )
     batch_size: int = Field(256, gt=0)
     attention_crops: int = Field(4, gt=0, description="crops whose attention the report shows")
     attention_queries: int = Field(4, gt=0, description="query patches of each")
+
+
+class PredictParams(Params):
+    """What the `predict` pipeline reads, with which recogniser, into what."""
+
+    source: str | None = Field(None, description="a folder of images, an LMDB or a list of crops; no labels needed")
+    recognizer: str | None = Field(None, description="a recogniser's folder; null: that of this variant, env and seed")
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    batch_size: int = Field(256, gt=0)
+    beam: int = Field(1, gt=0, description="hypotheses of beam search; 1: greedy")
 
 
 class TrainingParams(Params):
@@ -283,6 +298,7 @@ class Parameters(Params):
     pretraining: PretrainingParams
     finetuning: FinetuningParams
     evaluation: EvaluationParams
+    predict: PredictParams = PredictParams()
     training: TrainingParams
     variants: dict[str, dict[str, Any]]
 

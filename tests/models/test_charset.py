@@ -53,3 +53,14 @@ def test_the_difference_between_charsets_is_a_sentence():
     here, there = Charset("abc"), Charset("abd")
     assert here.difference(here) == ""
     assert here.difference(there) == "3 characters here, 3 there; only there: d; only here: c"
+
+
+def test_a_charset_from_labels_is_the_sorted_characters_of_those_that_can_be_learnt_from():
+    charset = Charset.from_labels(["zoo", "Äpfel 1", "", "much too long: !"], longest=8)
+    assert charset.characters == "".join(sorted(set("zooÄpfel 1")))
+    assert charset.text(charset.indices("Äpfel zoo")) == "Äpfel zoo"
+
+
+def test_what_was_found_in_labels_is_told_as_plain_values():
+    checked = check_labels(["né", "é", "", "x" * 30], Charset.named("english_36"), 24, spell_unknown=True)
+    assert checked.facts() == {"usable": 2, "empty": 1, "too_long": 1, "unknown": {"é": 2}}

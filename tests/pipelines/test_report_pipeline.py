@@ -21,6 +21,8 @@ from lmim_kedro.datasets.page import PageDataset
 from lmim_kedro.params import EvaluationParams
 from lmim_kedro.pipelines.report import create_pipeline, nodes
 
+ANALYSES = ("accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration")
+
 
 class BlankCrops:
     def fetch(self, indices: list[int]) -> list[bytes]:
@@ -90,12 +92,18 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
         "accuracy_table": CSVDataset(filepath=str(tmp_path / "accuracy.csv"), save_args={"index": False}),
         "accuracy_markdown": TextDataset(filepath=str(tmp_path / "accuracy.md")),
         "report": PageDataset(filepath=str(tmp_path / "deep/report.html")),
+        **{name: CSVDataset(filepath=str(tmp_path / f"{name}.csv"), save_args={"index": False}) for name in ANALYSES},
     }
     assert set(outputs) == {name for name in yaml.safe_load(catalog_text(project))}
     SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
     assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["rendered"]["waics"] == 0.75
     assert pd.read_csv(tmp_path / "accuracy.csv")["waics_percent"].tolist() == [75.0]
     assert "| rendered | 8 | 0 | 75.00 |" in (tmp_path / "accuracy.md").read_text()
+    assert pd.read_csv(tmp_path / "accuracy_by_length.csv")["crops"].tolist() == [8]
+    assert pd.read_csv(tmp_path / "confusions.csv")[["label", "prediction", "count"]].to_numpy().tolist() == [
+        ["o", "a", 2]
+    ]
+    assert pd.read_csv(tmp_path / "calibration.csv").empty  # these predictions have no confidence
     assert (tmp_path / "deep/report.html").read_text("utf-8").rstrip().endswith("</html>")
     assert caplog.messages[-2].startswith("rendered: WAICS 75.00 %")
     assert caplog.messages[-1] == f"Report: {tmp_path}/deep/report.html"
@@ -106,7 +114,7 @@ def catalog_text(project: Path) -> str:
 
 
 def test_nodes_type_hints_resolve_for_kedro() -> None:
-    for name in ("score_predictions", "tabulate", "draw_figures", "choose_readings", "render_page"):
+    for name in ("score_predictions", "tabulate", "analyse", "draw_figures", "choose_readings", "render_page"):
         assert "return" in get_type_hints(getattr(nodes, name))
 
 

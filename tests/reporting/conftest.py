@@ -69,6 +69,7 @@ def predictions() -> pd.DataFrame:
             "label": labels,
             "prediction": read,
             "confidence": np.random.default_rng(5).random(90),
+            "aspect": [0.8 + len(label) / 2 for label in labels],
         }
     )
 

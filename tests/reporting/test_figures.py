@@ -5,7 +5,14 @@ import base64
 import numpy as np
 import pandas as pd
 
-from lmim_kedro.reporting.figures import Drawing, draw_accuracy_by_length, draw_training
+from lmim_kedro.reporting.figures import (
+    Drawing,
+    draw_accuracy_by_aspect,
+    draw_accuracy_by_length,
+    draw_calibration,
+    draw_training,
+)
+from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, calibration_error
 
 
 def svg(drawing: Drawing) -> str:
@@ -44,14 +51,36 @@ def test_figures_are_the_same_every_time(stages: dict[str, pd.DataFrame]) -> Non
     assert draw_training(*stages.values()) == draw_training(*stages.values())
 
 
-def test_long_words_share_the_last_bar(predictions: pd.DataFrame) -> None:
-    words = pd.DataFrame(
-        {"label": ["a", "ab", "a" * 16, "a" * 30, "??"], "prediction": ["a", "b", "a", "a" * 30, "??"]}
+def test_bars_are_named_after_their_lengths_and_crops() -> None:
+    table = accuracy_by_length(
+        pd.DataFrame({"label": ["a", "ab", "a" * 16, "a" * 30, "??"], "prediction": ["a", "b", "a", "a" * 30, "??"]}),
+        "waics",
     )
-    drawing = draw_accuracy_by_length(words, "waics")
+    drawing = draw_accuracy_by_length(table, "waics")
     assert drawing is not None
     assert drawing.alt == "Bars of accuracy by label length from 1 to ≥16; highest at 1."
 
 
+def test_bars_of_shape_are_those_of_the_table(predictions: pd.DataFrame) -> None:
+    drawing = draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics")
+    assert drawing is not None
+    assert drawing.alt.startswith("Bars of accuracy by width / height from 2 to 3 to 4 to 5;")
+    assert svg(drawing).rstrip().endswith("</svg>")
+
+
+def test_reliability_curve_says_how_far_it_is_off(predictions: pd.DataFrame) -> None:
+    table = calibration(predictions, "waics")
+    drawing = draw_calibration(table, "waics")
+    error = calibration_error(table)
+    assert drawing is not None and error is not None
+    assert drawing.alt == (
+        f"Accuracy over confidence in {len(table)} bins; expected calibration error {100 * error:.1f} points."
+    )
+    assert draw_calibration(table.head(1), "waics") is not None
+
+
 def test_nothing_to_score_draws_nothing() -> None:
-    assert draw_accuracy_by_length(pd.DataFrame({"label": ["-"], "prediction": ["-"]}), "waics") is None
+    nothing = pd.DataFrame({"label": ["-"], "prediction": ["-"], "aspect": [1.0], "confidence": [1.0]})
+    assert draw_accuracy_by_length(accuracy_by_length(nothing, "waics"), "waics") is None
+    assert draw_accuracy_by_aspect(accuracy_by_aspect(nothing, "waics"), "waics") is None
+    assert draw_calibration(calibration(nothing, "waics"), "waics") is None

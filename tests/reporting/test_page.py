@@ -7,10 +7,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lmim_kedro.reporting.figures import Figures, draw_accuracy_by_length, draw_training
+from lmim_kedro.reporting.figures import (
+    Figures,
+    draw_accuracy_by_aspect,
+    draw_accuracy_by_length,
+    draw_calibration,
+    draw_training,
+)
 from lmim_kedro.reporting.page import Pictures, headline, render_page
 from lmim_kedro.reporting.readings import choose_readings
 from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -58,7 +65,13 @@ def inputs(
         "facts": facts,
         "stages": stages,
         "summaries": summaries,
-        "figures": Figures(draw_training(*stages.values()), draw_accuracy_by_length(predictions, "waics")),
+        "figures": Figures(
+            draw_training(*stages.values()),
+            draw_accuracy_by_length(accuracy_by_length(predictions, "waics"), "waics"),
+            draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics"),
+            draw_calibration(calibration(predictions, "waics"), "waics"),
+        ),
+        "confusions": confusions(predictions, "waics"),
         "readings": choose_readings(predictions, crops, "waics"),
         "pictures": Pictures(**pictures),
     }
@@ -89,6 +102,31 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
         "5 min 0 s",
     ):
         assert shown in text, shown
+
+
+def test_page_shows_where_the_recogniser_goes_wrong(inputs: dict[str, Any]) -> None:
+    page = Page(render_page(**inputs))
+    text = " ".join(page.text.split())
+    for shown in ("By word length", "By shape of the crop, and by confidence", "Confused characters"):
+        assert shown in text, shown
+    first = inputs["confusions"].iloc[0]
+    assert f"{first['label']}{first['prediction']}{first['count']}{first['share_percent']:.1f} %" in text
+    assert f"of {inputs['confusions']['count'].sum()} edits" in text
+    assert f"Expected calibration error: {100 * inputs['scores']['calibration_error']:.1f} points" in text
+    assert sum("calibration error" in str(image["alt"]) for image in page.all("img")) == 1
+
+
+def test_page_without_confidence_shape_or_mistakes_does_without_their_figures(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any], stages: dict[str, pd.DataFrame]
+) -> None:
+    right = predictions.drop(columns=["confidence", "aspect"]).assign(prediction=predictions["label"])
+    inputs |= {
+        "scores": build_scores(right, recipe),
+        "figures": Figures(draw_training(*stages.values()), None),
+        "confusions": confusions(right, "waics"),
+    }
+    text = Page(render_page(**inputs)).text
+    assert "Confused" not in text and "By shape" not in text and "calibration error" not in text
 
 
 def test_labels_are_text_not_markup(inputs: dict[str, Any]) -> None:

@@ -64,9 +64,28 @@ def test_whole_protocol_is_averaged(recipe: dict[str, Any]) -> None:
             "avg": pytest.approx(1 / 6, abs=1e-6),
             "weighted_avg": pytest.approx(3000 / 7672, abs=1e-6),
             "n": 7672,
+            "labels": "original",
         }
     }
     assert scores["notes"] == []
+
+
+def test_labels_are_recorded_and_only_the_common_benchmarks_have_corrected_ones(recipe: dict[str, Any]) -> None:
+    common = [constant(name, 1, size) for name, size in get_protocol("common_1015_2077").sizes.items()]
+    union14m = [constant(name, 1, size) for name, size in get_protocol("union14m").sizes.items() if size < 4000]
+    union14m.append(constant("general", 1, 400_000))
+    scores = build_scores(pd.concat(common + union14m), recipe, labels="corrected")
+    assert scores["labels"] == "corrected"
+    assert {name: average["labels"] for name, average in scores["averages"].items()} == {
+        "common_1015_2077": "corrected",
+        "union14m": "original",
+    }
+
+
+def test_calibration_error_is_that_of_all_crops_and_null_without_confidences(recipe: dict[str, Any]) -> None:
+    predictions = pd.concat([constant("svt", 1, 2), constant("iiit5k", 1, 2)])
+    assert build_scores(predictions, recipe)["calibration_error"] is None
+    assert build_scores(predictions.assign(confidence=0.95), recipe)["calibration_error"] == pytest.approx(0.45)
 
 
 def test_protocol_with_a_test_set_of_the_wrong_size_is_not_averaged_and_says_why(recipe: dict[str, Any]) -> None:

@@ -50,10 +50,19 @@ def test_our_row_stands_on_top_of_the_papers_table_with_empty_cells_for_what_was
     measured = dict(zip(table.columns, ours.cells, strict=True))
     assert (table.caption, ours.kind) == ("Table 8: six common benchmarks", "ours")
     assert [name for name, cell in measured.items() if cell is not None] == ["svt"]
-    assert [row.detail for row in others if row.kind == "counterpart"] == [
-        "Union14M-L, original labels",
-        "Union14M-L, corrected labels",
-    ]
+    assert [row.detail for row in others if row.kind == "counterpart"] == ["Union14M-L, original labels"]
+
+
+def test_corrected_labels_stand_beside_the_papers_corrected_labels(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    scores = build_scores(predictions, recipe, labels="corrected")
+    row = accuracy_table(scores).set_index("benchmark").loc["svt"]
+    assert (row["paper_percent"], row["paper_row"]) == (98.3, "Table 8, LMIM, Union14M-L, corrected labels")
+    (table,) = compared_tables(scores)
+    assert table.rows[0].detail == "lmim, vit_small, seed 3, corrected labels"
+    assert [row.detail for row in table.rows if row.kind == "counterpart"] == ["Union14M-L, corrected labels"]
+    assert "corrected labels" in to_markdown(accuracy_table(scores), scores)
 
 
 def test_our_averages_appear_where_all_test_sets_were_run(whole: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lmim_kedro.errors import InputError
 
 SPECIAL = ("end", "padding", "unknown")  # symbols after the characters, in the released order
 BUILT_IN = ("english_94", "english_36", "chinese_7934")
+FROM_LABELS = "from_labels"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,23 @@ class Charset:
             raise InputError(f"charset file {path} is empty: write every character that labels use into it")
         return cls(text)
 
+    @classmethod
+    def from_labels(cls, labels: Iterable[str], longest: int) -> Charset:
+        """The sorted characters of the labels that can be learnt from.
+
+        Args:
+            labels: as they stand in the data.
+            longest: characters of the longest usable label; the characters of longer ones do not count.
+        """
+        return cls("".join(sorted({character for label in labels if len(label) <= longest for character in label})))
+
     def __len__(self) -> int:
         return len(self.characters)
+
+    def sentence(self) -> str:
+        """The charset in words."""
+        case = ", case folded" if self.fold_case else ""
+        return f"{len(self):,} characters{case}: {_some(dict.fromkeys(self.characters), 100)}"
 
     @property
     def classes(self) -> int:
@@ -138,6 +155,15 @@ class LabelCheck:
             count = sum(self.unknown.values())
             text += f"; {count:,} characters outside the charset: {_some(dict(self.unknown.most_common(10)))}"
         return text
+
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values; of the unknown characters, the 100 most frequent with their counts."""
+        return {
+            "usable": len(self.usable),
+            "empty": self.empty,
+            "too_long": self.too_long,
+            "unknown": dict(self.unknown.most_common(100)),
+        }
 
 
 def check_labels(labels: Sequence[str], charset: Charset, max_length: int, spell_unknown: bool) -> LabelCheck:

@@ -30,7 +30,7 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
             for start in range(source.start, source.stop, batch_size):
                 index = range(start, min(start + batch_size, source.stop))
                 images, aspect = decode_batch(crops.fetch(index), model.image_height, model.image_width)
-                readings = recognizer.read(torch.from_numpy(images).to(device).float() / 127.5 - 1)
+                readings = recognizer.read_batch(torch.from_numpy(images).to(device).float() / 127.5 - 1)
                 tables.append(
                     pd.DataFrame(
                         {

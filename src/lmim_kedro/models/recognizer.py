@@ -2,151 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmim_kedro.crops.stream import Image
+from lmim_kedro.errors import InputError
 from lmim_kedro.models.charset import Charset
-from lmim_kedro.models.encoder import NORM_EPS, Encoder, initialise
-from lmim_kedro.params import ModelParams, RecognizerParams
-
-POSITIONS = 200  # rows of the released code's position table
+from lmim_kedro.models.decoder import AutoregressiveDecoder
+from lmim_kedro.models.decoding import Written, beam_search, greedy
+from lmim_kedro.models.encoder import Encoder, initialise
+from lmim_kedro.params import ModelParams
 
 
 class Reading(NamedTuple):
-    """What was read in one crop; confidence is the product over symbols, 0 to 1."""
+    """What was read in one crop.
+
+    Attributes:
+        text: the word.
+        confidence: of the whole word, 0 to 1: the product over all symbols, the end symbol included.
+        confidences: of each character of `text`, 0 to 1.
+        error: why the crop could not be read; None where it could.
+        key: the name of the crop: a path, an LMDB key; None where it has none.
+    """
 
     text: str
     confidence: float
+    confidences: tuple[float, ...] = ()
+    error: str | None = None
+    key: str | None = None
 
 
-class Attention(nn.Module):
-    """Multi-head attention without biases, under the released names."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.linear_q = nn.Linear(width, width, bias=False)
-        self.linear_k = nn.Linear(width, width, bias=False)
-        self.linear_v = nn.Linear(width, width, bias=False)
-        self.fc = nn.Linear(width, width, bias=False)
-
-    def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, W) -> keys and values (B, heads, T, W / heads)."""
-        return self._split(self.linear_k(tokens)), self._split(self.linear_v(tokens))
-
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, Q, W) with keys and values as keys_values gives them; mask is True where a query may look."""
-        dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(
-            self._split(self.linear_q(queries)), keys, values, attn_mask=mask, dropout_p=dropout
-        )
-        return F.dropout(self.fc(seen.transpose(1, 2).flatten(2)), self.dropout, self.training)
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
-
-
-class FeedForward(nn.Module):
-    """Linear, GELU, dropout, linear, dropout, under the released names."""
-
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.w_1, self.w_2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, W)."""
-        return self.dropout(self.w_2(self.dropout(F.gelu(self.w_1(tokens)))))
-
-
-class DecoderLayer(nn.Module):
-    """Pre-norm: causal self-attention, attention to the crop's features, feed-forward."""
-
-    def __init__(self, size: RecognizerParams) -> None:
-        super().__init__()
-        self.self_attn = Attention(size.width, size.heads, size.dropout)
-        self.enc_attn = Attention(size.width, size.heads, size.dropout)
-        self.mlp = FeedForward(size.width, size.ffn, size.dropout)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(size.width) for _ in range(3))
-
-    def forward(
-        self, tokens: Tensor, past: tuple[Tensor, Tensor] | None, memory: tuple[Tensor, Tensor], mask: Tensor | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """New tokens (B, T, W) after `past` keys and values; returns them and the past with them added."""
-        normed = self.norm1(tokens)
-        keys, values = self.self_attn.keys_values(normed)
-        if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        tokens = tokens + self.self_attn(normed, keys, values, mask)
-        tokens = tokens + self.enc_attn(self.norm2(tokens), *memory)
-        return tokens + self.mlp(self.norm3(tokens)), (keys, values)
-
-
-class AutoregressiveDecoder(nn.Module):
-    """Writes one symbol after the other (released code; paper, section 4.2).
-
-    Symbols are those of the charset; the embedding has one row more, for the start symbol.
-    """
-
-    position_table: Tensor
-
-    def __init__(self, size: RecognizerParams, classes: int, max_length: int) -> None:
-        super().__init__()
-        self.start, self.max_length = classes, max_length
-        self.trg_word_emb = nn.Embedding(classes + 1, size.width)
-        self.register_buffer("position_table", _sinusoids(POSITIONS, size.width), persistent=False)
-        self.dropout = nn.Dropout(size.dropout)
-        self.layer_stack = nn.ModuleList(DecoderLayer(size) for _ in range(size.depth))
-        self.layer_norm = nn.LayerNorm(size.width, eps=NORM_EPS)
-        self.classifier = nn.Linear(size.width, classes)
-        self.apply(initialise)
-
-    def forward(self, memory: Tensor, targets: Tensor) -> Tensor:
-        """Teacher forcing: memory (B, S, W), targets (B, L) -> logits (B, L, C) for each place of targets."""
-        previous = F.pad(targets[:, :-1], (1, 0), value=self.start)
-        length = previous.shape[1]
-        mask = torch.ones(length, length, dtype=torch.bool, device=memory.device).tril()
-        tokens = self._embed(previous, 0)
-        for layer in self.layers:
-            tokens, _ = layer(tokens, None, layer.enc_attn.keys_values(memory), mask)
-        return self.classifier(self.layer_norm(tokens))
-
-    @torch.no_grad()
-    def greedy(self, memory: Tensor, end: int | None) -> Tensor:
-        """Probabilities (B, L, C) of the most probable symbol at each step, with keys and values kept between steps.
-
-        Stops when every crop has written `end`; with `end = None` after max_length steps.
-        """
-        batch = memory.shape[0]
-        features = [layer.enc_attn.keys_values(memory) for layer in self.layers]
-        past: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layer_stack)
-        symbol = torch.full((batch, 1), self.start, device=memory.device)
-        ended = torch.zeros(batch, dtype=torch.bool, device=memory.device)
-        steps = []
-        for step in range(self.max_length):
-            tokens = self._embed(symbol, step)
-            for number, layer in enumerate(self.layers):
-                tokens, past[number] = layer(tokens, past[number], features[number], None)
-            steps.append(self.classifier(self.layer_norm(tokens[:, -1])).float().softmax(-1))
-            symbol = steps[-1].argmax(-1, keepdim=True)
-            ended |= symbol[:, 0] == end
-            if end is not None and bool(ended.all()):
-                break
-        return torch.stack(steps, dim=1)
-
-    @property
-    def layers(self) -> list[DecoderLayer]:
-        """The blocks, lowest first."""
-        return cast(list[DecoderLayer], list(self.layer_stack))
-
-    def _embed(self, symbols: Tensor, first: int) -> Tensor:
-        position = self.position_table[:, first : first + symbols.shape[1]]
-        return self.dropout(self.trg_word_emb(symbols) + position)
+def longest_label(model: ModelParams, decoder: str, max_length: int) -> int:
+    """Characters that fit: one step is the end symbol's; CTC has at most one character a column."""
+    return max_length - 1 if decoder == "autoregressive" else min(max_length, model.columns)
 
 
 class Recognizer(nn.Module):
@@ -157,6 +52,9 @@ class Recognizer(nn.Module):
         charset: what can be written.
         decoder: "autoregressive" or "ctc".
         max_length: decoding steps, end symbol included.
+
+    Attributes:
+        labels: what was found in the labels it was trained on (LabelCheck.facts); empty where that is not known.
     """
 
     def __init__(
@@ -167,6 +65,7 @@ class Recognizer(nn.Module):
         max_length: int = 25,
     ) -> None:
         super().__init__()
+        self.labels: dict[str, Any] = {}
         self.model, self.charset, self.decoder_name, self.max_length = model, charset, decoder, max_length
         self.encoder = Encoder(model)
         if decoder == "autoregressive":
@@ -181,9 +80,7 @@ class Recognizer(nn.Module):
     @property
     def longest_label(self) -> int:
         """Characters that fit: one step is the end symbol's; CTC has at most one character a column."""
-        return (
-            self.max_length - 1 if self.decoder_name == "autoregressive" else min(self.max_length, self.model.columns)
-        )
+        return longest_label(self.model, self.decoder_name, self.max_length)
 
     def memory(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B, 1 + N, W'): what the autoregressive decoder looks at, [cls] included."""
@@ -236,28 +133,77 @@ class Recognizer(nn.Module):
             padded[padded == charset.padding] = 0  # ctc_loss never looks past a length, but wants valid indices
         return torch.from_numpy(padded), torch.tensor([len(indices) for indices in spelled])
 
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device | None = None) -> Recognizer:
+        """The recogniser in a folder that this project wrote, ready to read.
+
+        Args:
+            path: such as data/06_models/lmim/sample/seed0/recognizer.
+            device: to read on; None: the GPU if there is one.
+
+        Errors: InputError if there is no recogniser at the path.
+        """
+        from lmim_kedro.models.weights import load_recognizer
+
+        return load_recognizer(Path(path)).to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+    def read(self, images: Image | Iterable[Image], batch_size: int = 256, beam: int = 1) -> list[Reading]:
+        """Read images of one word each, in their order.
+
+        Args:
+            images: paths, PIL images and arrays (H, W, 3) RGB or (H, W) grey of uint8, mixed; one of these alone; or
+                the path of a folder, list or LMDB of crops.
+            batch_size: images read at once.
+            beam: hypotheses of beam search; 1: greedy.
+
+        Returns:
+            a Reading for each image; one that cannot be read has an `error`.
+        """
+        from lmim_kedro.models.reader import read_crops
+
+        return list(read_crops(self, images, batch_size, beam))
+
     @torch.no_grad()
-    def read(self, images: Tensor) -> list[Reading]:
-        """Greedy readings of (B, 3, H, W) crops in [-1, 1]."""
+    def read_batch(self, images: Tensor, beam: int = 1, length_power: float = 0.0) -> list[Reading]:
+        """Readings of (B, 3, H, W) crops in [-1, 1].
+
+        Args:
+            images: on the recogniser's device.
+            beam: hypotheses of beam search; 1: greedy.
+            length_power: by which beam search normalises a word's length; 0: not at all.
+        """
         if self.decoder_name == "autoregressive":
-            best, symbols = self.decoder.greedy(self.memory(images), self.charset.end).max(-1)
-            return [self._until_end(*row) for row in zip(symbols.tolist(), best.tolist(), strict=True)]
+            memory, end = self.memory(images), self.charset.end
+            if beam == 1:
+                return self._spell(greedy(self.decoder, memory, end))
+            return self._spell(beam_search(self.decoder, memory, end, beam, length_power))
+        if beam != 1:
+            raise InputError(f"beam = {beam} was asked of a CTC recogniser, which reads greedily: leave beam at 1")
         best, symbols = self.column_logits(images).float().softmax(-1).max(-1)
         return [self._collapse(*row) for row in zip(symbols.tolist(), best.tolist(), strict=True)]
 
-    def _until_end(self, symbols: list[int], probabilities: list[float]) -> Reading:
-        steps = symbols.index(self.charset.end) + 1 if self.charset.end in symbols else len(symbols)
-        return Reading(self.charset.text(symbols[:steps]), float(np.prod(probabilities[:steps])))
+    def _spell(self, written: Written) -> list[Reading]:
+        """Padding and unknown symbols count for the word's confidence and write no character."""
+        readings = []
+        words = zip(written.symbols.tolist(), written.log_probabilities.tolist(), written.lengths.tolist(), strict=True)
+        for symbols, logs, length in words:
+            text = self.charset.text(symbols[:length])
+            characters = [
+                math.exp(log) for symbol, log in zip(symbols, logs, strict=True) if symbol < len(self.charset)
+            ]
+            readings.append(Reading(text, math.exp(sum(logs[:length])), tuple(characters)))
+        return readings
 
     def _collapse(self, symbols: list[int], probabilities: list[float]) -> Reading:
-        blank = len(self.charset)
-        kept = [s for i, s in enumerate(symbols) if s != blank and (i == 0 or symbols[i - 1] != s)]
-        return Reading(self.charset.text(kept), float(np.prod(probabilities)))
-
-
-def _sinusoids(positions: int, width: int) -> Tensor:
-    """(1, positions, width): sine on even, cosine on odd features."""
-    feature = np.arange(width)
-    angle = np.arange(positions)[:, None] / 10000 ** (2 * (feature // 2) / width)
-    table = np.where(feature % 2 == 0, np.sin(angle), np.cos(angle))
-    return torch.from_numpy(table).float()[None]
+        """A character is as sure as the surest of the columns that show it."""
+        blank, before = len(self.charset), len(self.charset)
+        kept: list[int] = []
+        confidences: list[float] = []
+        for symbol, probability in zip(symbols, probabilities, strict=True):
+            if symbol != blank and symbol == before:
+                confidences[-1] = max(confidences[-1], probability)
+            elif symbol != blank:
+                kept.append(symbol)
+                confidences.append(probability)
+            before = symbol
+        return Reading(self.charset.text(kept), math.prod(probabilities), tuple(confidences))

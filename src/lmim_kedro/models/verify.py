@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.decoding import beam_search, step_probabilities
 from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import split
@@ -144,9 +145,12 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
         yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
         yield _compare("recogniser loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
         yield _compare("recogniser loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
-        probabilities = recognizer.decoder.greedy(memory, end=None)
+        probabilities = step_probabilities(recognizer.decoder, memory)
         yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
         yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])
+        best = beam_search(recognizer.decoder, memory, charset.end, width=5, released=True)
+        written = torch.arange(best.symbols.shape[1]) < best.lengths[:, None]  # theirs go on after the end symbol
+        yield _compare("beam search symbols", best.symbols[written], values["beam5_ids"][written])
     for name, expected in (("english_94", 35_791_457), ("chinese_7934", 43_827_457)):
         full = Recognizer(ModelParams(), Charset.named(name))
         yield _compare(f"recogniser parameters, full size, {full.charset.classes} classes", _count(full), expected)

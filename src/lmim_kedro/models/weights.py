@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.charset import FROM_LABELS, Charset
 from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
@@ -76,6 +76,7 @@ def model_config(module: nn.Module) -> dict[str, Any]:
             "decoder": module.decoder_name,
             "max_length": module.max_length,
             "charset": {"characters": module.charset.characters, "fold_case": module.charset.fold_case},
+            "labels": module.labels,
         }
     raise TypeError(f"{type(module).__name__} is none of the project's models")
 
@@ -102,8 +103,29 @@ def load_recognizer(folder: Path) -> Recognizer:
     config, tensors = _read_folder(folder, "recognizer")
     charset = Charset(**config["charset"])
     recognizer = Recognizer(ModelParams(**config["model"]), charset, config["decoder"], config["max_length"])
+    recognizer.labels = config.get("labels", {})
     load_strictly(recognizer, tensors, str(folder))
     return recognizer
+
+
+def require_charset(folder: Path, name: str) -> None:
+    """Check that the recogniser in a folder was made with the charset of that name.
+
+    Args:
+        folder: that save_model wrote.
+        name: as in `finetuning.charset`; with from_labels any charset will do.
+
+    Errors: InputError with the difference.
+    """
+    if name == FROM_LABELS:
+        return
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    made, wanted = Charset(**config["charset"]), Charset.named(name)
+    if difference := made.difference(wanted):
+        raise InputError(
+            f"`finetuning.charset` is {name!r}, but the recogniser in {folder} was made with another charset "
+            f"({difference}, where here is the recogniser's): set finetuning.charset to its charset, or fine-tune again"
+        )
 
 
 def _read_folder(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

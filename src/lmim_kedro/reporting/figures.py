@@ -1,4 +1,4 @@
-"""Figures of the report, as vector graphics: losses over steps, accuracy over word length."""
+"""Figures of the report, as vector graphics: losses over steps, accuracy over length and shape, calibration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lmim_kedro.reporting.images import data_uri
-from lmim_kedro.scoring.metrics import METRICS, Score, bootstrap_interval, score
+from lmim_kedro.scoring.analysis import calibration_error
+from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,6 @@ _SIZE = (3.6, 2.35)
 _POINTS = 400
 _LOG_SPAN = 30
 """A positive quantity that spans more than this factor is drawn on a logarithmic axis."""
-_LENGTH_BINS = 16
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Figures:
-    """The drawn figures of a page; `by_length` is None where nothing can be scored."""
+    """The drawn figures of a page; those of accuracy are None where nothing can be scored."""
 
     training: list[Drawing]
     by_length: Drawing | None
+    by_aspect: Drawing | None = None
+    calibration: Drawing | None = None
 
 
 @dataclass(frozen=True)
@@ -109,33 +111,71 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
     return drawings
 
 
-def draw_accuracy_by_length(predictions: pd.DataFrame, metric: str) -> Drawing | None:
-    """Accuracy over the number of characters in the label, with bootstrap intervals; None if nothing can be scored.
+def draw_accuracy_by_length(table: pd.DataFrame, metric: str) -> Drawing | None:
+    """Bars of accuracy over the number of characters in the label, with bootstrap intervals.
 
-    Lengths beyond the first 15 share the last bar.
+    Args:
+        table: of scoring.analysis.accuracy_by_length; None is returned if it has no rows.
+        metric: that it was made with.
     """
-    labels = predictions["label"].tolist()
-    credit = score(predictions["prediction"].tolist(), labels, metric).credit
-    lengths = np.minimum([len(label) for label in labels], _LENGTH_BINS)
-    bins = [(length, Score(credit[lengths == length])) for length in np.unique(lengths[~np.isnan(credit)])]
-    if not bins:
+    return _draw_bars(table, "length", metric, "label length", "characters in the label; below: crops", (6.8, 2.9))
+
+
+def draw_accuracy_by_aspect(table: pd.DataFrame, metric: str) -> Drawing | None:
+    """Bars of accuracy over width / height of the crop; arguments as above, of scoring.analysis.accuracy_by_aspect."""
+    return _draw_bars(table, "aspect", metric, "width / height", "width / height of the crop; below: crops", (4.6, 2.9))
+
+
+def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
+    """Reliability curve: accuracy over confidence, with bootstrap intervals and the share of crops.
+
+    Args:
+        table: of scoring.analysis.calibration; None is returned if it has no rows.
+        metric: that it was made with.
+    """
+    error = calibration_error(table)
+    if error is None:
         return None
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure((6.8, 2.9))
-        places = np.arange(len(bins))
-        heights = np.array([100 * each.accuracy for _, each in bins])
-        bounds = 100 * np.array([bootstrap_interval(each) for _, each in bins]).T
+        figure, axes = _figure((3.4, 2.9))
+        sure, right = table["confidence_percent"], table["accuracy_percent"]
+        shares = 100 * table["crops"] / table["crops"].sum()
+        axes.bar(50 * (table["low"] + table["high"]), shares, 9.4, color="#dfe5e8", label="share of crops")
+        axes.plot([0, 100], [0, 100], color=SLATE, linewidth=1, linestyle=(0, (3, 3)), label="as sure as right")
+        axes.plot(sure, right, color=TEAL, marker="o", markersize=3.5)
+        axes.errorbar(sure, right, _spread(table), fmt="none", ecolor=TEAL, elinewidth=1, capsize=2)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("confidence (%)")
+        axes.set_ylabel(f"{METRICS[metric].title} (%)")
+        axes.legend(loc="upper left")
+        alt = f"Accuracy over confidence in {len(table)} bins; expected calibration error {100 * error:.1f} points."
+        return _drawing(figure, alt)
+
+
+def _draw_bars(
+    table: pd.DataFrame, column: str, metric: str, what: str, under: str, size: tuple[float, float]
+) -> Drawing | None:
+    if table.empty:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(size)
+        places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
         axes.bar(places, heights, 0.74, color=TEAL, alpha=0.85)
-        # Percentile intervals hold the accuracy but for rounding, and matplotlib refuses negative lengths.
-        spread = np.clip([heights - bounds[0], bounds[1] - heights], 0, None)
-        axes.errorbar(places, heights, spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        names = [str(length) if length < _LENGTH_BINS else f"≥{length}" for length, _ in bins]
-        axes.set_xticks(places, [f"{name}\n{each.count:,}" for name, (_, each) in zip(names, bins, strict=True)])
+        axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
         axes.set_ylim(0, 100)
         axes.set_ylabel(f"{METRICS[metric].title} (%)")
-        axes.set_xlabel("characters in the label; below: crops")
+        axes.set_xlabel(under)
         best = names[int(heights.argmax())]
-        return _drawing(figure, f"Bars of accuracy by label length from {names[0]} to {names[-1]}; highest at {best}.")
+        return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
+
+
+def _spread(table: pd.DataFrame) -> np.ndarray:
+    """Lengths of error bars (2, N): intervals hold the accuracy but for rounding, and matplotlib refuses negatives."""
+    middle = table["accuracy_percent"].to_numpy()
+    bounds = middle - table["low_percent"].to_numpy(), table["high_percent"].to_numpy() - middle
+    return np.clip(np.stack(bounds), 0, None)
 
 
 def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[Curve]) -> Drawing:

@@ -35,6 +35,7 @@ PAPER_SIZES = {
     ),
     "chinese": "ViT-S, a recogniser of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.2 M",
 }
+SHOWN_CONFUSIONS = 12
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def render_page(
     summaries: Mapping[str, pd.DataFrame],
     figures: Figures,
     readings: Readings,
+    confusions: pd.DataFrame,
     pictures: Pictures,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
@@ -70,6 +72,7 @@ def render_page(
         facts: of reporting.facts.run_facts.
         stages: metrics tables by what to call the stage; empty ones are left out.
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
+        confusions: of scoring.analysis.confusions; the first of them are shown.
         figures, readings, pictures: what to show.
     """
     metric = scores["metric"]
@@ -92,6 +95,8 @@ def render_page(
             stages=training_table(stages),
             figures=figures,
             readings=readings,
+            confusions=[_plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
+            edits=int(confusions["count"].sum()),
             sheet=picture(pictures.sheet),
             attention=_attention(pictures.attention),
             reconstructions=_reconstructions(pictures.reconstructions),
@@ -123,7 +128,7 @@ def _headline(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
     for card in cards:
         card |= {key: None if card[key] is None else 100 * card[key] for key in ("value", "low", "high")}
-        found = published_accuracy(scores["variant"], card["name"])
+        found = published_accuracy(scores["variant"], card["name"], scores["labels"])
         card["paper"] = found and (found[0], f"Table {found[1].table}")
     return cards
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring.protocols import get_protocol
+from lmim_kedro.scoring.protocols import Labels, get_protocol, labels_known
 
 _FILES = {
     "tables_1_to_5.csv": "union14m",
@@ -101,10 +101,21 @@ def counterparts(variant: str) -> list[PublishedRow]:
     return main + ablation
 
 
-def published_accuracy(variant: str, benchmark: str) -> tuple[float, PublishedRow] | None:
-    """The paper's accuracy (percent, original labels) of a variant on a benchmark, and its row; None if it has none."""
+def has_labels(row: PublishedRow, labels: Labels) -> bool:
+    """Whether a row was scored by these labels, or by the only ones that its protocol has."""
+    return row.labels == (labels if labels in labels_known(row.protocol) else "original")
+
+
+def published_accuracy(variant: str, benchmark: str, labels: Labels = "original") -> tuple[float, PublishedRow] | None:
+    """The paper's accuracy (percent) of a variant on a benchmark, and its row; None if it has none.
+
+    Args:
+        variant: of this project.
+        benchmark: in this project's names.
+        labels: original, or corrected where the benchmark has such labels.
+    """
     for row in counterparts(variant):
-        if row.labels == "original" and benchmark in row.accuracies:
+        if has_labels(row, labels) and benchmark in row.accuracies:
             return row.accuracies[benchmark], row
     return None
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.analysis import calibration, calibration_error
 from lmim_kedro.scoring.metrics import GRADED_OF, Score, bootstrap_interval, score
-from lmim_kedro.scoring.protocols import NAMES, SIZES, get_protocol
+from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, labels_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,19 +24,23 @@ def accuracies_with(metric: str) -> tuple[str, ...]:
     return (metric, *(kind for kind in kinds if kind != metric))
 
 
-def build_scores(predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: str = "waics") -> dict[str, Any]:
+def build_scores(
+    predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: str = "waics", labels: Labels = "original"
+) -> dict[str, Any]:
     """Score the readings of every benchmark.
 
     Args:
         predictions: a row per crop: benchmark, label, prediction.
         recipe: what made the recogniser: env, variant, seed, model_name.
         metric: the accuracy that tables show: waics, exact or chinese.
+        labels: of the six common benchmarks as they were ingested: original or corrected.
 
     Returns:
         plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
         one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
-        `interval_95`: bootstrap interval of `metric`. `averages`: of each evaluation protocol whose test sets are all
-        there, in full. `notes`: what to know about the test sets.
+        `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
+        all crops; null without confidences. `labels`: as given. `averages`: of each evaluation protocol whose test sets
+        are all there, in full, with its labels. `notes`: what to know about the test sets.
 
     Errors: InputError if there are no readings.
     """
@@ -54,19 +59,22 @@ def build_scores(predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: s
             **{kind: _fraction(result.accuracy) for kind, result in each.items()},
             "one_minus_ned": _fraction(score(*pairs, GRADED_OF[metric]).accuracy),
         }
-    averages, notes = _averages(main, metric)
+    averages, notes = _averages(main, metric, labels)
+    error = calibration_error(calibration(predictions, metric))
     return {
         **{key: recipe[key] for key in ("env", "variant", "seed")},
         "model": recipe["model_name"],
         "metric": metric,
+        "labels": labels,
         "accuracy": accuracy,
         "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},
+        "calibration_error": None if error is None else round(error, 6),
         "averages": averages,
         "notes": notes,
     }
 
 
-def _averages(main: Mapping[str, Score], metric: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _averages(main: Mapping[str, Score], metric: str, labels: Labels) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Averages of the protocols that can be given, and notes on test sets that are not as published."""
     notes = [
         f"{name} has {each.count + each.unscorable:,} crops here; the published test set has {SIZES[name]:,}."
@@ -74,7 +82,8 @@ def _averages(main: Mapping[str, Score], metric: str) -> tuple[dict[str, dict[st
         if each.count + each.unscorable != SIZES.get(name, each.count + each.unscorable)
     ]
     averages = {}
-    for protocol in map(get_protocol, NAMES):
+    for name in NAMES:
+        protocol = get_protocol(name, labels if labels in labels_known(name) else "original")
         if protocol.metric != metric or not set(protocol.subsets) <= set(main):
             continue
         try:
@@ -85,7 +94,8 @@ def _averages(main: Mapping[str, Score], metric: str) -> tuple[dict[str, dict[st
         averages[protocol.name] = {
             "avg": _fraction(found.avg),
             "weighted_avg": _fraction(found.weighted_avg),
-            "n": sum(main[name].count for name in protocol.subsets),
+            "n": sum(main[subset].count for subset in protocol.subsets),
+            "labels": protocol.labels,
         }
     return averages, notes
 

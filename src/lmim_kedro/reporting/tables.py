@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lmim_kedro.reporting.published import CAPTIONS, PublishedRow, counterparts, published_accuracy, published_rows
+from lmim_kedro.reporting.published import (
+    CAPTIONS,
+    PublishedRow,
+    counterparts,
+    has_labels,
+    published_accuracy,
+    published_rows,
+)
 from lmim_kedro.reporting.scores import accuracies_with
 from lmim_kedro.scoring.metrics import METRICS
 from lmim_kedro.scoring.protocols import get_protocol
@@ -51,7 +58,7 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for benchmark, accuracy in scores["accuracy"].items():
         low, high = scores["interval_95"][benchmark]
-        found = published_accuracy(variant, benchmark)
+        found = published_accuracy(variant, benchmark, scores["labels"])
         rows.append(
             {
                 "benchmark": benchmark,
@@ -67,7 +74,9 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
             }
         )
     for protocol, average in scores["averages"].items():
-        of_paper = [row for row in counterparts(variant) if row.protocol == protocol and row.labels == "original"]
+        of_paper = [
+            row for row in counterparts(variant) if row.protocol == protocol and row.labels == average["labels"]
+        ]
         for column, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
             paper = getattr(of_paper[0], column) if of_paper else None
             rows.append(
@@ -98,7 +107,7 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
         rows = [_our_row(scores, columns)]
         for row in published_rows():
             if row.table == number and row.authors:
-                kind = "counterpart" if row in beside else "other"
+                kind = "counterpart" if row in beside and has_labels(row, scores["labels"]) else "other"
                 cells = [row.accuracies.get(name) for name in columns]
                 rows.append(ComparedRow(row.name, row.detail, kind, [*cells, row.avg, row.weighted_avg]))
         titles = [*columns, "Avg", "W-Avg"]
@@ -114,7 +123,10 @@ def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
     average = scores["averages"].get(protocol, {})
     cells = [percent(accuracy[name][scores["metric"]]) if name in accuracy else None for name in columns]
     cells += [percent(average.get(key)) for key in ("avg", "weighted_avg")]
-    return ComparedRow("this run", f"{scores['variant']}, {scores['model']}, seed {scores['seed']}", "ours", cells)
+    detail = f"{scores['variant']}, {scores['model']}, seed {scores['seed']}"
+    if scores["labels"] != "original":
+        detail += f", {scores['labels']} labels"
+    return ComparedRow("this run", detail, "ours", cells)
 
 
 def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
@@ -150,7 +162,7 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
         f"`{scores['model']}`. In percent; low and high: {METRICS[scores['metric']].title}, 95 % bootstrap "
-        "interval over crops."
+        f"interval over crops; {scores['labels']} labels."
     )
     names = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]
     left = {"benchmark", "paper_row"}

@@ -126,6 +126,11 @@ class EvaluationProtocol:
                 )
 
 
+def labels_known(name: str) -> tuple[Labels, ...]:
+    """The label sets that a protocol has: only the six common benchmarks have been corrected."""
+    return ("original", "corrected") if name.startswith("common") else ("original",)
+
+
 def get_protocol(name: str, labels: Labels = "original") -> EvaluationProtocol:
     """A protocol by name, for original or corrected labels.
 
@@ -133,7 +138,7 @@ def get_protocol(name: str, labels: Labels = "original") -> EvaluationProtocol:
     """
     if name not in _SUBSETS:
         raise InputError(f"there is no protocol `{name}`: choose one of {', '.join(NAMES)}")
-    known = ("original", "corrected") if name.startswith("common") else ("original",)
+    known = labels_known(name)
     if labels not in known:
         raise InputError(f"protocol {name} has {' and '.join(known)} labels, not `{labels}`: choose one that exists")
     return EvaluationProtocol(name, "chinese" if name == "chinese" else "waics", _SUBSETS[name], labels)

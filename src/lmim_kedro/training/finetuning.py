@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
 
 from lmim_kedro.crops.store import PackedStore
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.charset import FROM_LABELS, Charset
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.recognizer import Recognizer, longest_label
 from lmim_kedro.params import Recipe, TrainingParams
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
+
+log = logging.getLogger(__name__)
 
 
 def finetune(
@@ -29,10 +32,21 @@ def finetune(
     """
     finetuning = recipe.finetuning
     seed_initial_weights(recipe, "fine-tuning")
-    charset = Charset.named(finetuning.charset)
+    charset = choose_charset(crops, recipe)
     recognizer = Recognizer(recipe.model, charset, finetuning.decoder, finetuning.max_length)
     recognizer.encoder.load_state_dict(encoder.state_dict())
     if finetuning.freeze_encoder:
         recognizer.encoder.requires_grad_(False)
     trained, metrics = train(Job("fine-tuning", crops, recipe, training, state), recognizer)
     return cast(Recognizer, trained), metrics
+
+
+def choose_charset(crops: PackedStore, recipe: Recipe) -> Charset:
+    """The charset that `finetuning.charset` names, or the one that the labels make."""
+    finetuning = recipe.finetuning
+    if finetuning.charset != FROM_LABELS:
+        return Charset.named(finetuning.charset)
+    longest = longest_label(recipe.model, finetuning.decoder, finetuning.max_length)
+    charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
+    log.info("charset from the labels: %s", charset.sentence())
+    return charset

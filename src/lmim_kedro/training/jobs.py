@@ -140,6 +140,7 @@ def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropL
     checked = check_labels(labels, module.charset, module.longest_label, spell_unknown)
     if ranks.first:
         log.info("fine-tuning: %s", checked.sentence())
+    module.labels = checked.facts()
     if len(checked.usable) == 0:
         raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
     augmentation = None

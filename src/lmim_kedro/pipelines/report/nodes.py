@@ -14,7 +14,7 @@ def score_predictions(predictions: Any, recipe: dict[str, Any], evaluation: Eval
     """Accuracies of every benchmark, with intervals, and averages of whole protocols."""
     from lmim_kedro.reporting.scores import build_scores
 
-    return build_scores(predictions, recipe, evaluation.metric)
+    return build_scores(predictions, recipe, evaluation.metric, evaluation.labels)
 
 
 def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
@@ -25,14 +25,36 @@ def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
     return table, to_markdown(table, scores)
 
 
-def draw_figures(
-    predictions: Any, teacher: Any, pretraining: Any, finetuning: Any, evaluation: EvaluationParams
-) -> Any:
-    """Loss curves of each stage, and accuracy over word length."""
-    from lmim_kedro.reporting.figures import Figures, draw_accuracy_by_length, draw_training
+def analyse(predictions: Any, evaluation: EvaluationParams) -> tuple[Any, Any, Any, Any, Any]:
+    """Accuracy by length, by shape of the crop and by character; confusions of characters; calibration."""
+    from lmim_kedro.scoring import analysis
 
-    return Figures(
-        draw_training(teacher, pretraining, finetuning), draw_accuracy_by_length(predictions, evaluation.metric)
+    return (
+        analysis.accuracy_by_length(predictions, evaluation.metric),
+        analysis.accuracy_by_aspect(predictions, evaluation.metric),
+        analysis.accuracy_by_character(predictions, evaluation.metric),
+        analysis.confusions(predictions, evaluation.metric),
+        analysis.calibration(predictions, evaluation.metric),
+    )
+
+
+def draw_figures(
+    by_length: Any,
+    by_aspect: Any,
+    calibration: Any,
+    teacher: Any,
+    pretraining: Any,
+    finetuning: Any,
+    evaluation: EvaluationParams,
+) -> Any:
+    """Loss curves of each stage, accuracy over word length and shape, and the reliability curve."""
+    from lmim_kedro.reporting import figures
+
+    return figures.Figures(
+        figures.draw_training(teacher, pretraining, finetuning),
+        figures.draw_accuracy_by_length(by_length, evaluation.metric),
+        figures.draw_accuracy_by_aspect(by_aspect, evaluation.metric),
+        figures.draw_calibration(calibration, evaluation.metric),
     )
 
 
@@ -49,6 +71,7 @@ def render_page(
     facts: dict[str, Any],
     figures: Any,
     readings: Any,
+    confusions: Any,
     sheet: Any,
     attention: Any,
     **tables: Any,
@@ -70,6 +93,7 @@ def render_page(
         summaries={title: tables[f"{name}_summary"] for name, title in uses.items()},
         figures=figures,
         readings=readings,
+        confusions=confusions,
         pictures=page.Pictures(sheet, attention),
     )
     for line in page.headline(scores):

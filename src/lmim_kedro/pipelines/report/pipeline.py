@@ -2,7 +2,14 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lmim_kedro.pipelines.report.nodes import choose_readings, draw_figures, render_page, score_predictions, tabulate
+from lmim_kedro.pipelines.report.nodes import (
+    analyse,
+    choose_readings,
+    draw_figures,
+    render_page,
+    score_predictions,
+    tabulate,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -12,8 +19,22 @@ def create_pipeline() -> Pipeline:
             node(score_predictions, ["predictions", "recipe", "params:evaluation"], "scores", name="score_predictions"),
             node(tabulate, "scores", ["accuracy_table", "accuracy_markdown"], name="tabulate"),
             node(
+                analyse,
+                ["predictions", "params:evaluation"],
+                ["accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration"],
+                name="analyse",
+            ),
+            node(
                 draw_figures,
-                ["predictions", "teacher_metrics", "pretraining_metrics", "finetuning_metrics", "params:evaluation"],
+                [
+                    "accuracy_by_length",
+                    "accuracy_by_aspect",
+                    "calibration",
+                    "teacher_metrics",
+                    "pretraining_metrics",
+                    "finetuning_metrics",
+                    "params:evaluation",
+                ],
                 "figures",
                 name="draw_figures",
             ),
@@ -31,6 +52,7 @@ def create_pipeline() -> Pipeline:
                     "facts": "run_facts",
                     "figures": "figures",
                     "readings": "shown_readings",
+                    "confusions": "confusions",
                     "sheet": "views.sheet",
                     "attention": "attention",
                     "teacher": "teacher_metrics",

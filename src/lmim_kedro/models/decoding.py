@@ -1,0 +1,183 @@
+"""Decoding: the words that an autoregressive decoder finds most probable, greedily or by beam search.
+
+Keys and values of what is written are kept between steps, a crop is done at its end symbol, and the batch shrinks as
+crops get done. Symbols are those of the plain loop that decodes everything anew at every step (tests compare them).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmim_kedro.models.decoder import AutoregressiveDecoder
+
+SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
+GROWTH = 8  # places by which the kept keys and values grow: most words need no more
+
+
+class Written(NamedTuple):
+    """What was written about B crops.
+
+    Attributes:
+        symbols: (B, L) int64; the end symbol wherever nothing is written.
+        log_probabilities: (B, L) of each symbol given those before it; 0 wherever nothing is written.
+        lengths: (B,) int64, symbols written, the end symbol included.
+    """
+
+    symbols: Tensor
+    log_probabilities: Tensor
+    lengths: Tensor
+
+
+class Writing:
+    """B crops being written about, K hypotheses each, symbol by symbol.
+
+    Args:
+        decoder: the model.
+        memory: (B, S, W), features of the crops.
+        hypotheses: K.
+    """
+
+    def __init__(self, decoder: AutoregressiveDecoder, memory: Tensor, hypotheses: int = 1) -> None:
+        self.decoder, self.memory, self.hypotheses, self.place = decoder, memory, hypotheses, 0
+        heads = decoder.layers[0].self_attn.heads
+        shape = (len(decoder.layers), 2, len(memory) * hypotheses, heads, 0, memory.shape[2] // heads)
+        self.past = memory.new_empty(shape)
+
+    def write(self, symbols: Tensor) -> Tensor:
+        """Put a symbol (B * K,) after each hypothesis; returns logits (B * K, C) of the next one."""
+        if self.place == self.past.shape[4]:
+            self.past = F.pad(self.past, (0, 0, 0, GROWTH))
+        token = self.decoder.embed(symbols[:, None], self.place)
+        for layer, past in zip(self.decoder.layers, self.past, strict=True):
+            token = layer.write(token, past, self.place, self.memory)
+        self.place += 1
+        return self.decoder.classifier(self.decoder.layer_norm(token[:, 0])).float()
+
+    def keep(self, crops: Tensor) -> None:
+        """Go on with these crops alone, given by their rows."""
+        self.memory = self.memory[crops]
+        rows = crops[:, None] * self.hypotheses + torch.arange(self.hypotheses, device=crops.device)
+        self.follow(rows.flatten())
+
+    def follow(self, rows: Tensor) -> None:
+        """Let each hypothesis go on from what another one has written, given by its row."""
+        self.past = self.past.index_select(2, rows)
+
+
+@torch.no_grad()
+def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int) -> Written:
+    """The most probable symbol at each step, up to the end symbol or decoder.max_length steps.
+
+    Args:
+        decoder: in evaluation mode.
+        memory: (B, S, W), features of the crops.
+        end: the end symbol.
+    """
+    device = memory.device
+    symbols = torch.full((len(memory), decoder.max_length), end, device=device)
+    log_probabilities = torch.zeros(symbols.shape, device=device)
+    crops = torch.arange(len(memory), device=device)
+    live = torch.ones(len(memory), dtype=torch.bool, device=device)
+    writing = Writing(decoder, memory)
+    symbol = torch.full_like(crops, decoder.start)
+    for place in range(decoder.max_length):
+        logits = writing.write(symbol)
+        best, symbol = logits.max(-1)
+        symbols[crops, place] = torch.where(live, symbol, end)
+        log_probabilities[crops, place] = torch.where(live, best - logits.logsumexp(-1), 0.0)
+        live &= symbol != end
+        count = int(live.sum())
+        if count == 0:
+            break
+        if count <= SHRINK_AT * len(crops):
+            kept = live.nonzero()[:, 0]
+            writing.keep(kept)
+            crops, symbol, live = crops[kept], symbol[kept], live[kept]
+    return _measured(symbols, log_probabilities, end)
+
+
+@torch.no_grad()
+def beam_search(
+    decoder: AutoregressiveDecoder,
+    memory: Tensor,
+    end: int,
+    width: int,
+    length_power: float = 0.0,
+    released: bool = False,
+) -> Written:
+    """The best hypothesis among those that a beam of `width` finds.
+
+    A hypothesis is ranked by the sum of its log-probabilities divided by length ** length_power; 0, the released
+    code's way, favours short words. One that ends leaves the beam. A crop is done when no hypothesis that is still
+    being written can become better than the best one that has ended.
+
+    Args:
+        decoder: in evaluation mode.
+        memory: (B, S, W), features of the crops.
+        end: the end symbol.
+        width: hypotheses kept at each step.
+        length_power: 0 to 1.
+        released: as the released code does it, for comparison with it: there a hypothesis that moves to another place
+            of the beam goes on from the keys and values of what stood there before, so its next symbol is not its own.
+    """
+    device, longest = memory.device, decoder.max_length
+    batch, never = len(memory), float("-inf")
+    best_rank = torch.full((batch,), never, device=device)
+    best_symbols = torch.full((batch, longest), end, device=device)
+    best_logs = torch.zeros(best_symbols.shape, device=device)
+    crops = torch.arange(batch, device=device)
+    symbols = torch.full((batch, width, longest), end, device=device)
+    logs = torch.zeros(symbols.shape, device=device)
+    scores = torch.full((batch, width), never, device=device)
+    scores[:, 0] = 0.0  # at first all hypotheses are the same: one counts
+    writing = Writing(decoder, memory, width)
+    symbol = torch.full((batch, width), decoder.start, device=device)
+    for place in range(longest):
+        step = writing.write(symbol.flatten()).log_softmax(-1).unflatten(0, (-1, width))
+        classes = step.shape[2]
+        scores, chosen = (scores[..., None] + step).flatten(1).topk(width)
+        origin, symbol = chosen // classes, chosen % classes
+        symbols = symbols.gather(1, origin[..., None].expand_as(symbols))
+        logs = logs.gather(1, origin[..., None].expand_as(logs))
+        symbols[:, :, place], logs[:, :, place] = symbol, step.flatten(1).gather(1, chosen)
+
+        ended = (symbol == end) if place < longest - 1 else torch.ones_like(symbol, dtype=torch.bool)
+        rank, which = (scores / (place + 1) ** length_power).masked_fill(~ended, never).max(1)
+        better = (rank > best_rank[crops]).nonzero()[:, 0]
+        best_rank[crops[better]] = rank[better]
+        best_symbols[crops[better]] = symbols[better, which[better]]
+        best_logs[crops[better]] = logs[better, which[better]]
+        scores = scores.masked_fill(ended, never)
+
+        live = scores.amax(1) / longest**length_power > best_rank[crops]
+        count = int(live.sum())
+        if count == 0:
+            break
+        if not released:
+            writing.follow((origin + width * torch.arange(len(crops), device=device)[:, None]).flatten())
+        if count <= SHRINK_AT * len(crops):
+            kept = live.nonzero()[:, 0]
+            writing.keep(kept)
+            crops, scores, symbol, symbols, logs = (each[kept] for each in (crops, scores, symbol, symbols, logs))
+    return _measured(best_symbols, best_logs, end)
+
+
+@torch.no_grad()
+def step_probabilities(decoder: AutoregressiveDecoder, memory: Tensor) -> Tensor:
+    """Probabilities (B, L, C) of all symbols at each greedy step, L = max_length: never stopped at the end symbol."""
+    writing, steps = Writing(decoder, memory), []
+    symbol = torch.full((len(memory),), decoder.start, device=memory.device)
+    for _ in range(decoder.max_length):
+        steps.append(writing.write(symbol).softmax(-1))
+        symbol = steps[-1].argmax(-1)
+    return torch.stack(steps, 1)
+
+
+def _measured(symbols: Tensor, log_probabilities: Tensor, end: int) -> Written:
+    longest = symbols.shape[1]
+    lengths = ((symbols != end).cumprod(1).sum(1) + 1).clamp(max=longest)
+    return Written(symbols, log_probabilities, lengths)

@@ -1,0 +1,17 @@
+"""Nodes of the predict pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmim_kedro.params import PredictParams, TrainingParams
+
+
+def read_crops(recognizer: Any, sources: list[Any], predict: PredictParams, training: TrainingParams) -> Any:
+    """What the recogniser reads in every crop, as a stream: crops are read where the catalog saves it."""
+    from lmim_kedro.models.reader import read_sources
+    from lmim_kedro.training.device import pick_device, use_threads
+
+    use_threads(training.threads)
+    recognizer = recognizer.to(pick_device(training.device))
+    return iter(read_sources(recognizer, sources, predict.batch_size, predict.beam, training.loader_threads))

@@ -1,0 +1,19 @@
+"""The predict pipeline: a recogniser and crops without labels -> readings."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lmim_kedro.pipelines.predict.nodes import read_crops
+
+
+def create_pipeline() -> Pipeline:
+    """A recogniser and crops in, a table of readings out."""
+    return pipeline(
+        [
+            node(
+                read_crops,
+                ["predict.recognizer", "predict.sources", "params:predict", "params:training"],
+                "predict.readings",
+                name="read_crops",
+            )
+        ]
+    )

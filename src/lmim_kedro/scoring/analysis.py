@@ -1,0 +1,212 @@
+"""Where a recogniser goes wrong: accuracy by length, shape and character, confusions, calibration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.metrics import METRICS, Score, bootstrap_interval, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST = 16
+"""Labels of this many characters or more are counted together."""
+ASPECTS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+"""Width / height at which crops are parted; a crop of 2.0 belongs to 2 to 3."""
+CONFIDENCES = 10
+"""Bins of confidence, equally wide."""
+
+
+def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Accuracy over the number of characters in the label; LONGEST and more share a row.
+
+    Args:
+        predictions: a row per crop: label, prediction.
+        metric: one of right and wrong.
+
+    Returns: length (such as `3` and `≥16`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
+    """
+    import pandas as pd
+
+    lengths = predictions["label"].str.len().to_numpy(dtype=float)
+    bins = np.minimum(lengths, LONGEST).astype(int)
+    rows = _accuracies(predictions, metric, bins, lambda n: f"≥{LONGEST}" if n == LONGEST else str(n))
+    return pd.DataFrame(rows, columns=["length", *_ACCURACY])
+
+
+def accuracy_by_aspect(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Accuracy over the shape of crops, width / height as they came, parted at ASPECTS.
+
+    Args:
+        predictions: a row per crop: label, prediction, aspect; a table without aspect gives one without rows.
+        metric: one of right and wrong.
+
+    Returns: aspect (such as `2 to 3`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
+    """
+    import pandas as pd
+
+    names = [f"<{ASPECTS[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(ASPECTS, ASPECTS[1:], strict=False))]
+    names.append(f"≥{ASPECTS[-1]:g}")
+    rows: list[list[Any]] = []
+    if "aspect" in predictions:
+        bins = np.searchsorted(ASPECTS, predictions["aspect"].to_numpy(dtype=float), side="right")
+        rows = _accuracies(predictions, metric, bins, lambda n: names[n])
+    return pd.DataFrame(rows, columns=["aspect", *_ACCURACY])
+
+
+def accuracy_by_character(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """How often each character is read where it stands, by an alignment with the fewest edits.
+
+    Texts are aligned in the form in which the metric compares them.
+
+    Returns:
+        character; in_labels and read (how often it stands in labels, and how often it is read there); written (how
+        often it stands in predictions); recall_percent = read / in_labels; precision_percent = read / written, missing
+        where it is never written. The most frequent in labels first; characters that are only written come last.
+    """
+    import pandas as pd
+
+    pairs = _texts(predictions, metric)
+    in_labels, written, wrong = Counter[str](), Counter[str](), Counter[str]()
+    for prediction, label in pairs:
+        in_labels.update(label)
+        written.update(prediction)
+    for _, there, _ in _edits(pairs):
+        wrong[there] += 1
+    rows = []
+    for character in in_labels | written:
+        count, times = in_labels[character], written[character]
+        right = count - wrong[character]
+        rows.append([character, count, right, times, _percent(right, count), _percent(right, times)])
+    columns = ["character", "in_labels", "read", "written", "recall_percent", "precision_percent"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["in_labels", "character"], ascending=[False, True], ignore_index=True)
+
+
+def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Which characters are read as which others, left out or added, by an alignment with the fewest edits.
+
+    Texts are aligned in the form in which the metric compares them. Where several alignments have as few edits, one of
+    them is taken, always the same.
+
+    Returns:
+        kind (substitution, deletion: in the label alone, insertion: in the prediction alone), label and prediction (a
+        character each, or nothing), count, share_percent (of the label's character in all labels; missing for
+        insertions), example (a label: its prediction). The most frequent first.
+    """
+    import pandas as pd
+
+    pairs = _texts(predictions, metric)
+    in_labels = Counter(character for _, label in pairs for character in label)
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    for place, there, read in _edits(pairs):
+        counts[there, read] += 1
+        if (there, read) not in examples:
+            prediction, label = pairs[place]
+            examples[there, read] = f"{label}: {prediction}"
+    rows = [
+        {
+            "kind": "insertion" if not there else "deletion" if not read else "substitution",
+            "label": there,
+            "prediction": read,
+            "count": count,
+            "share_percent": _percent(count, in_labels[there]) if there else None,
+            "example": examples[there, read],
+        }
+        for (there, read), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "label", "prediction", "count", "share_percent", "example"])
+    return table.astype({"count": "int64", "share_percent": "float64"})
+
+
+def calibration(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """How sure the recogniser is, and how often it is right then: the reliability curve.
+
+    Args:
+        predictions: a row per crop: label, prediction, confidence (0 to 1); without confidence there are no rows.
+        metric: one of right and wrong.
+
+    Returns: low and high (bounds of the bin), crops (scored), confidence_percent (mean), accuracy_percent, low_percent,
+        high_percent (95 %); a row for each of CONFIDENCES bins that holds crops. Errors: InputError for a confidence
+        that is not between 0 and 1.
+    """
+    import pandas as pd
+
+    rows: list[list[Any]] = []
+    columns = ["low", "high", "crops", "confidence_percent", *_ACCURACY[1:]]
+    if "confidence" not in predictions:
+        return pd.DataFrame(rows, columns=columns)
+    sure = predictions["confidence"].to_numpy(dtype=float)
+    credit = _credit(predictions, metric)
+    if len(bad := sure[~((sure >= 0) & (sure <= 1))]):
+        raise InputError(f"{len(bad):,} confidences are not between 0 and 1 (the first is {bad[0]:g}): read again")
+    bins = np.minimum((sure * CONFIDENCES).astype(int), CONFIDENCES - 1)
+    for number in range(CONFIDENCES):
+        inside = (bins == number) & ~np.isnan(credit)
+        if inside.any():
+            crops, *accuracy = _accuracy(credit[inside])
+            bounds = [number / CONFIDENCES, (number + 1) / CONFIDENCES]
+            rows.append([*bounds, crops, round(100 * float(sure[inside].mean()), 2), *accuracy])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def calibration_error(table: pd.DataFrame) -> float | None:
+    """Expected calibration error, 0 to 1: mean distance of accuracy and confidence over bins, by their crops.
+
+    Args:
+        table: of `calibration`. None where it has no rows (Guo et al., 2017, On calibration of modern neural networks).
+    """
+    if table.empty:
+        return None
+    gaps = (table["accuracy_percent"] - table["confidence_percent"]).abs()
+    return float((gaps * table["crops"]).sum() / table["crops"].sum() / 100)
+
+
+_ACCURACY = ["crops", "accuracy_percent", "low_percent", "high_percent"]
+
+
+def _accuracies(
+    predictions: pd.DataFrame, metric: str, bins: np.ndarray, name: Callable[[int], str]
+) -> list[list[Any]]:
+    """One row for each bin in which something can be scored."""
+    credit = _credit(predictions, metric)
+    return [[name(n), *_accuracy(credit[bins == n])] for n in np.unique(bins[~np.isnan(credit)]).tolist()]
+
+
+def _accuracy(credit: np.ndarray) -> list[Any]:
+    result = Score(credit)
+    bounds = (result.accuracy, *bootstrap_interval(result))
+    return [result.count, *(round(100 * bound, 2) for bound in bounds)]
+
+
+def _credit(predictions: pd.DataFrame, metric: str) -> np.ndarray:
+    return score(predictions["prediction"].tolist(), predictions["label"].tolist(), metric).credit
+
+
+def _texts(predictions: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
+    """Predictions and labels in the metric's form, without labels that cannot be scored."""
+    normalise = METRICS[metric].normalise
+    sides = (map(normalise, predictions[name].tolist()) for name in ("prediction", "label"))
+    return [(prediction, label) for prediction, label in zip(*sides, strict=True) if label]
+
+
+def _edits(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, str, str]]:
+    """Place of the pair, character of the label, character of the prediction; one of them is empty if it has none."""
+    for place, (prediction, label) in enumerate(pairs):
+        if prediction == label:
+            continue
+        for edit in Levenshtein.editops(label, prediction):
+            there = "" if edit.tag == "insert" else label[edit.src_pos]
+            read = "" if edit.tag == "delete" else prediction[edit.dest_pos]
+            yield place, there, read
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return round(100 * part / whole, 2) if whole else None

@@ -1,0 +1,208 @@
+"""Two recognisers on the same crops: `python -m lmim_kedro.scoring.compare A.parquet B.parquet [--metric waics]`.
+
+Files are the evaluate stage's predictions (Parquet), or any file that `python -m lmim_kedro.scoring` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.files import read_pairs
+from lmim_kedro.scoring.metrics import METRICS, VERDICTS, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CROP = ("benchmark", "key")
+"""What names a crop in a file of predictions."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two recognisers A and B do on the same crops, by right and wrong.
+
+    Attributes:
+        both, only_a, only_b, neither: crops read right by whom.
+        unscorable: crops whose label the metric cannot score, left out.
+    """
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    unscorable: int = 0
+
+    @property
+    def count(self) -> int:
+        """Crops compared."""
+        return self.both + self.only_a + self.only_b + self.neither
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of B minus that of A, -1 to 1; NaN if nothing was compared."""
+        return (self.only_b - self.only_a) / self.count if self.count else math.nan
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's exact test, two-sided: how likely a difference as large is where A and B are equally good.
+
+        Of the crops that one of them alone reads right, each falls to either with probability 1/2.
+        """
+        fewer, differ = min(self.only_a, self.only_b), self.only_a + self.only_b
+        terms = [math.lgamma(differ + 1) - math.lgamma(k + 1) - math.lgamma(differ - k + 1) for k in range(fewer + 1)]
+        tail = np.exp(np.array(terms) - differ * math.log(2)).sum()
+        return min(1.0, 2 * float(tail))
+
+    def interval(self, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+        """Paired percentile bootstrap interval of the difference, over crops; NaN if nothing was compared.
+
+        Crops drawn with replacement fall to A alone, to B alone or to the rest as a multinomial does: the draws are
+        taken from that distribution, which is the bootstrap's own, at no cost in the number of crops.
+        """
+        if not self.count:
+            return math.nan, math.nan
+        shares = np.array([self.only_a, self.only_b, self.both + self.neither]) / self.count
+        drawn = np.random.default_rng(seed).multinomial(self.count, shares, draws)
+        low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / self.count, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def table(self, metric: str) -> str:
+        """The comparison in a few lines."""
+        low, high = self.interval()
+        accuracies = [(self.both + only) / self.count for only in (self.only_a, self.only_b)]
+        rows = [
+            ("crops", f"{self.count:,}" + (f" ({self.unscorable:,} more cannot be scored)" if self.unscorable else "")),
+            ("both right", f"{self.both:,}"),
+            ("only A right", f"{self.only_a:,}"),
+            ("only B right", f"{self.only_b:,}"),
+            ("both wrong", f"{self.neither:,}"),
+            (f"{METRICS[metric].title} of A", f"{100 * accuracies[0]:.2f} %"),
+            (f"{METRICS[metric].title} of B", f"{100 * accuracies[1]:.2f} %"),
+            ("B - A", f"{100 * self.difference:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f})"),
+            ("p (McNemar, exact)", f"{self.p_value:.2g}"),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+
+
+def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: str = "waics") -> Comparison:
+    """Compare what A and B read in crops with these labels.
+
+    Errors: InputError for a metric that is not one of right and wrong, or lists of different lengths.
+    """
+    if metric not in VERDICTS:
+        raise InputError(f"`{metric}` does not say right or wrong: compare by one of {', '.join(VERDICTS)}")
+    one, other = (score(each, labels, metric).credit for each in (a, b))
+    scored = ~np.isnan(one)
+    right_a, right_b = one[scored] == 1, other[scored] == 1
+    return Comparison(
+        both=int((right_a & right_b).sum()),
+        only_a=int((right_a & ~right_b).sum()),
+        only_b=int((~right_a & right_b).sum()),
+        neither=int((~right_a & ~right_b).sum()),
+        unscorable=int((~scored).sum()),
+    )
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """Predictions of a file: benchmark, key, label, prediction, confidence where the file has them.
+
+    The key of a file without keys is the number of the line, from 1. Errors: InputError for a file that cannot be used.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if path.suffix != ".parquet":
+        pairs = read_pairs(path)
+        rows = {"label": pairs.labels, "prediction": pairs.predictions}
+        return pd.DataFrame({"benchmark": "", "key": [str(n + 1) for n in range(len(pairs.labels))], **rows})
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read ({reason}): give the predictions of an evaluate run") from error
+    if missing := [name for name in (*CROP, "label", "prediction") if name not in table]:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)} (it has {', '.join(table.columns)}): give the predictions of "
+            "an evaluate run"
+        )
+    return table
+
+
+def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> pd.DataFrame:
+    """A row per crop, in the order of A: benchmark, key, label, prediction_a, prediction_b, confidences if known.
+
+    Errors: InputError if the crops are not the same, or a crop has another label.
+    """
+    columns = [*CROP, "label", "prediction"]
+    sides = [table[[*columns, *(name for name in ("confidence",) if name in table)]] for table in (a, b)]
+    for name, side in zip(names, sides, strict=True):
+        if twice := int(side.duplicated(list(CROP)).sum()):
+            raise InputError(f"{name} holds {twice:,} crops more than once: give a file with one row for each crop")
+    both = sides[0].merge(sides[1], on=list(CROP), how="outer", suffixes=("_a", "_b"), indicator=True)
+    for side, name in zip(("left_only", "right_only"), names, strict=True):
+        if len(only := both[both["_merge"] == side]):
+            first = " ".join(str(part) for part in only.iloc[0][list(CROP)]).strip()
+            raise InputError(
+                f"the crops are not the same: {len(only):,} are in {name} alone (the first is {first}): read the same "
+                "benchmarks with both recognisers"
+            )
+    both = sides[0][list(CROP)].merge(both.drop(columns="_merge"), on=list(CROP), how="left")
+    if len(other := both[both["label_a"] != both["label_b"]]):
+        row = other.iloc[0]
+        raise InputError(
+            f"{len(other):,} crops have another label in {names[1]} (the first is {row['key']}: {row['label_a']!r} and "
+            f"{row['label_b']!r}): compare by the same label set, original or corrected"
+        )
+    return both.drop(columns="label_b").rename(columns={"label_a": "label"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the comparison. Returns 1 where the files cannot be compared."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lmim_kedro.scoring.compare", description="Compare two recognisers on the same crops."
+    )
+    parser.add_argument("a", metavar="A", help="predictions.parquet, or a file that `lmim_kedro.scoring` reads")
+    parser.add_argument("b", metavar="B")
+    parser.add_argument("--metric", choices=VERDICTS, default="waics", help="default: %(default)s")
+    parser.add_argument("--differences", metavar="FILE", type=Path, help="write crops that one alone reads right, CSV")
+    options = parser.parse_args(arguments)
+    try:
+        pairs = pair_up(read_predictions(options.a), read_predictions(options.b), (options.a, options.b))
+        sides = pairs["label"].tolist(), pairs["prediction_a"].tolist(), pairs["prediction_b"].tolist()
+        result = compare(*sides, options.metric)
+        if not result.count:
+            raise InputError(
+                f"none of the {result.unscorable:,} labels can be scored by {options.metric}: choose another metric"
+            )
+        print(f"A: {options.a}\nB: {options.b}\n{result.table(options.metric)}")
+        if options.differences:
+            _write_differences(pairs, options.metric, options.differences)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _write_differences(pairs: pd.DataFrame, metric: str, path: Path) -> None:
+    labels = pairs["label"].tolist()
+    right = [score(pairs[f"prediction_{side}"].tolist(), labels, metric).credit == 1 for side in "ab"]
+    differing = pairs.assign(right=np.where(right[0], "A", "B"))[right[0] != right[1]]
+    try:
+        differing.to_csv(path, index=False)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}): give another --differences") from error
+    print(f"{len(differing):,} crops that one alone reads right: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The charset of a recogniser, from the labels to its folder."""
+
+import logging
+
+import pytest
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.models import weights
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.params import FinetuningParams, Recipe, ViewPreset
+from lmim_kedro.training.finetuning import finetune
+
+
+def recipe_of(size, pretraining, optimisation, **finetuning) -> Recipe:
+    return Recipe(
+        variant="scratch",
+        env="test",
+        seed=0,
+        model_name="tiny",
+        model=size,
+        views=ViewPreset(),
+        views_name="none",
+        pretraining=pretraining,
+        finetuning=FinetuningParams(optimisation=optimisation, max_length=6, augmentation="none", **finetuning),
+    )
+
+
+def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(
+    store, size, pretraining, optimisation, training, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    store._labels[:3] = ["Ünder", "", "banana"]
+    recipe = recipe_of(size, pretraining, optimisation, charset="from_labels")
+    recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
+    weights.save_model(tmp_path / "recognizer", recognizer)
+    back = weights.load_recognizer(tmp_path / "recognizer")
+    assert back.charset.characters == "".join(sorted("Ünderab"))
+    assert back.labels == {"usable": 38, "empty": 1, "too_long": 1, "unknown": {}}
+    assert any("charset from the labels: 7 characters: a b d e n r Ü" in line for line in caplog.messages)
+
+
+def test_unknown_characters_are_in_the_log_and_with_the_recogniser(
+    store, size, pretraining, optimisation, training, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    store._labels[:2] = ["aé", "éb"]
+    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
+    assert recognizer.labels["unknown"] == {"é": 2}
+    assert any("2 characters outside the charset: é" in line for line in caplog.messages)
+
+
+def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimisation, training, tmp_path):
+    store._labels[:] = [""] * len(store)
+    recipe = recipe_of(size, pretraining, optimisation, charset="from_labels")
+    with pytest.raises(InputError, match="no label can be learnt from"):
+        finetune(store, Encoder(size), recipe, training, tmp_path / "state")
+
+
+def test_another_charset_than_the_recognisers_is_refused_with_the_difference(
+    store, size, pretraining, optimisation, training, tmp_path
+):
+    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
+    weights.save_model(tmp_path / "recognizer", recognizer)
+    weights.require_charset(tmp_path / "recognizer", "english_36")
+    weights.require_charset(tmp_path / "recognizer", "from_labels")
+    with pytest.raises(InputError, match=r"36 characters here, 94 there; only there: ! "):
+        weights.require_charset(tmp_path / "recognizer", "english_94")
