@@ -77,7 +77,7 @@ def render_page(
     """
     metric = scores["metric"]
     return (
-        _templates()
+        templates()
         .get_template("page.html.jinja")
         .render(
             scores=scores,
@@ -85,17 +85,17 @@ def render_page(
             meaning=MEANINGS[metric],
             headline=_headline(scores),
             accuracies={kind: METRICS[kind].title for kind in accuracies_with(metric)},
-            table=[_plain(row) for row in accuracy_table(scores).to_dict("records")],
+            table=[plain(row) for row in accuracy_table(scores).to_dict("records")],
             compared=compared_tables(scores),
             size_note=_size_note(scores, recipe, facts, summaries),
             recipe=recipe_in_words(recipe, facts),
             full={"recipe": _json(recipe), "scores": _json(scores)},
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
-            summaries={use: [_plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            summaries={use: [plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
             stages=training_table(stages),
             figures=figures,
             readings=readings,
-            confusions=[_plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
+            confusions=[plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
             edits=int(confusions["count"].sum()),
             sheet=picture(pictures.sheet),
             attention=_attention(pictures.attention),
@@ -180,7 +180,7 @@ def _reconstructions(arrays: Mapping[str, np.ndarray] | None) -> list[dict[str, 
     return [{kind: picture(crop_picture(crop)) for kind, crop in zip(kinds, row, strict=True)} for row in rows]
 
 
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a table with None for whatever is missing."""
     import pandas as pd
 
@@ -192,7 +192,8 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pages, with their filters."""
     environment = Environment(
         loader=PackageLoader("lmim_kedro.reporting"),
         autoescape=True,
