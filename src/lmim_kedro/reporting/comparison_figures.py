@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from lmim_kedro.reporting.figures import _STYLE, INK, SLATE, _choose_scale, _thin
@@ -33,6 +34,7 @@ _COLOURS = (
     "#c2a300",
     "#d16ba5",
 )
+_LINES = ("-", "--", ":", "-.")
 _ROW, _COLUMN = 0.42, 1.55
 """Height and width of a crop in a grid, inches."""
 
@@ -47,21 +49,21 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
     panels = {title: tables for title, tables in panels.items() if tables}
     if not panels:
         return nothing("nothing was trained here")
-    colours = _colours([name for tables in panels.values() for name in tables])
+    styles = _styles([name for tables in panels.values() for name in tables])
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
         for axes, (title, tables) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
             values = []
             for name, table in tables.items():
                 steps, losses = _thin(table["step"].to_numpy(float), table["loss"].to_numpy(float))
-                axes.plot(steps, losses, color=colours[name], marker="o" if len(steps) < 3 else None)
+                axes.plot(steps, losses, **styles[name], marker="o" if len(steps) < 3 else None)
                 values.append(losses[np.isfinite(losses)])
             axes.set_title(title)
             axes.set_xlabel("optimiser step")
             axes.set_ylabel("loss")
             _choose_scale(axes, np.concatenate(values))
-        handles = [matplotlib.lines.Line2D([], [], color=colour) for colour in colours.values()]
-        figure.legend(handles, list(colours), loc="outside lower center", ncols=min(len(colours), 6))
+        handles = [Line2D([], [], **style) for style in styles.values()]
+        figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 6))
         return _pixels(figure)
 
 
@@ -223,8 +225,11 @@ def _panels(figure: Figure, count: int) -> list[Axes]:
     return list(figure.subplots(1, count, squeeze=False)[0])
 
 
-def _colours(names: Sequence[str]) -> dict[str, str]:
-    return {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(dict.fromkeys(names))}
+def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Name -> colour, and a line style of its own where there are more names than colours."""
+    turns = [divmod(place, len(_COLOURS)) for place in range(len(names))]
+    styles = [{"color": _COLOURS[place], "linestyle": _LINES[turn % len(_LINES)]} for turn, place in turns]
+    return dict(zip(dict.fromkeys(names), styles, strict=False))
 
 
 def _pixels(figure: Figure) -> np.ndarray:

@@ -33,7 +33,7 @@ def picture(image: Image.Image | np.ndarray) -> str:
 def png(image: np.ndarray) -> str:
     """A data URI of a drawing (H, W, 3) uint8, without loss."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", optimize=True)
+    Image.fromarray(image).save(file, "PNG")
     return data_uri(file.getvalue(), "png")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lmim_kedro.reporting.paper_tables import Cell, PaperTable, TableRow
+from lmim_kedro.reporting.paper_tables import MEAN, Cell, PaperTable, TableRow
+from lmim_kedro.reporting.results import Results
+from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,38 +63,40 @@ def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(percents)
 
 
-def summary(env: str, metric: str) -> str:
+def summary(results: Results) -> str:
     """How to read the tables, in a paragraph."""
+    of = ", ".join(f"{name} ({len(places):,} crops)" for name, places in results.benchmarks.items())
     return (
-        f"{metric} in percent. In a cell, the paper's value, then ours: mean over seeds ± standard deviation. Ours "
-        f"were run at the size of environment {env}. Cells that were never run are empty. Where the columns are not "
-        "the paper's benchmarks, values are of other crops than the paper's: only the order of rows can be compared."
+        f"{METRICS[results.metric].title} in percent. In a cell, the paper's value, then ours: mean over seeds ± "
+        f"standard deviation. Ours were run at the size of environment {results.env}, and read {of}. Cells never run "
+        f"are empty. Where the columns are not the paper's benchmarks, `{MEAN}` is over all of ours: other crops than "
+        "the paper's, so that only the order of rows can be compared."
     )
 
 
-def to_markdown(tables: Sequence[PaperTable], env: str, metric: str) -> str:
+def to_markdown(tables: Sequence[PaperTable], results: Results) -> str:
     """All tables, each under its caption."""
-    parts = [summary(env, metric), ""]
+    parts = [summary(results), ""]
     for table in tables:
         titles = ["row", "source", "variant", *table.columns, "seeds", "crops", "env"]
         parts += [f"## {table.caption}", "", _line(titles)]
         parts.append(_line(["---"] * 3 + ["---:"] * (len(table.columns) + 2) + ["---"]))
         for row in table.rows:
             cells = [cell_text(cell) for cell in row.cells]
-            parts.append(_line([_name(row), row.source, row.variant or "", *cells, *_run(row, env)]))
+            parts.append(_line([_name(row), row.source, row.variant or "", *cells, *_run(row, results.env)]))
         parts.append("")
     return "\n".join(parts)
 
 
-def to_latex(tables: Sequence[PaperTable], env: str, metric: str) -> str:
+def to_latex(tables: Sequence[PaperTable], results: Results) -> str:
     r"""All tables as `table*` environments for a document with booktabs: \input{tables.tex}."""
-    parts = [f"% {summary(env, metric)}", r"% \usepackage{booktabs}"]
+    parts = [f"% {summary(results)}", r"% \usepackage{booktabs}"]
     for table in tables:
         titles = ["row", *table.columns, "seeds", "crops"]
         parts += [
             r"\begin{table*}",
             r"\centering\small",
-            rf"\caption{{{_escape(table.caption)} ({_escape(env)})}}",
+            rf"\caption{{{_escape(table.caption)} ({_escape(results.env)})}}",
             rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
             r"\toprule",
             _latex_line([_escape(title) for title in titles]),
@@ -101,7 +105,7 @@ def to_latex(tables: Sequence[PaperTable], env: str, metric: str) -> str:
         for row in table.rows:
             cells = [cell_text(cell, " $\\pm$ ", " / ") for cell in row.cells]
             name = _escape(_name(row)) + (r" \emph{(cited)}" if row.source == "cited" else "")
-            parts.append(_latex_line([name, *cells, *_run(row, env)[:2]]))
+            parts.append(_latex_line([name, *cells, *_run(row, results.env)[:2]]))
         parts += [r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""]
     return "\n".join(parts)
 

@@ -16,7 +16,7 @@ AVG, WEIGHTED, MEAN = "Avg", "W-Avg", "our mean"
 BEYOND = 9
 """Number of the table of variants that are in none of the paper's."""
 _SHOWN_STAND_INS = 4
-"""Of benchmarks that a table of the paper has not, no more than so many are shown beside their mean."""
+"""Where our benchmarks are not the paper's, no more than so many are shown beside their mean."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ def _table(number: int, results: Results) -> PaperTable:
         weighted = [WEIGHTED] if any(row.weighted_avg is not None for row in published) else []
         columns = [*protocol.subsets, AVG, *weighted]
     else:
-        others = [name for name in results.benchmarks if name not in shared]
-        columns = [*shared, AVG, *(others if len(others) <= _SHOWN_STAND_INS else []), MEAN]
+        columns = [*shared, AVG, *(name for name in _stand_ins(results) if name not in shared), MEAN]
     table = PaperTable(number, CAPTIONS[number], columns, matched=matched)
     for row in published:
         key = (row.table, row.name, row.detail)
@@ -136,6 +135,11 @@ def _table(number: int, results: Results) -> PaperTable:
             )
         )
     return table
+
+
+def _stand_ins(results: Results) -> list[str]:
+    """Our benchmarks that have a column beside their mean: not a single one, which is its own mean, nor too many."""
+    return list(results.benchmarks) if 1 < len(results.benchmarks) <= _SHOWN_STAND_INS else []
 
 
 def _is_whole(protocol: EvaluationProtocol, results: Results) -> bool:
@@ -163,8 +167,8 @@ def _ours(column: str, variant: str | None, table: PaperTable, results: Results)
 
 
 def _beyond(results: Results, outside: Sequence[str]) -> PaperTable:
-    names = list(results.benchmarks) if len(results.benchmarks) <= _SHOWN_STAND_INS else []
-    table = PaperTable(BEYOND, "Beyond the paper: variants of this project", [*names, MEAN])
+    columns = [*_stand_ins(results), MEAN]
+    table = PaperTable(BEYOND, "Beyond the paper: variants of this project", columns)
     beside = [name for name in METHODS if name in results.seeds]
     for name in [*beside, *outside]:
         cells = [Cell(None, _ours(column, name, table, results)) for column in table.columns]

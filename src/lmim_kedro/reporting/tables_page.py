@@ -74,7 +74,7 @@ def render_tables(
         .render(
             env=results.env,
             metric=METRICS[results.metric].title,
-            summary=summary(results.env, METRICS[results.metric].title),
+            summary=summary(results),
             benchmarks={name: len(places) for name, places in results.benchmarks.items()},
             runs=sum(len(seeds) for seeds in results.seeds.values()),
             variants=list(results.seeds),

@@ -22,13 +22,11 @@ def build_tables(runs: dict[Any, Any], env: str, evaluation: EvaluationParams) -
     return results, paper_tables.build_tables(results)
 
 
-def format_tables(tables: Any, env: str, evaluation: EvaluationParams) -> tuple[Any, str, str]:
+def format_tables(tables: Any, results: Any) -> tuple[Any, str, str]:
     """The tables as one long table, as Markdown and as LaTeX."""
     from lmim_kedro.reporting.paper_formats import long_table, to_latex, to_markdown
-    from lmim_kedro.scoring.metrics import METRICS
 
-    title = METRICS[evaluation.metric].title
-    return long_table(tables, env), to_markdown(tables, env, title), to_latex(tables, env, title)
+    return long_table(tables, results.env), to_markdown(tables, results), to_latex(tables, results)
 
 
 def compare_order(tables: Any, results: Any) -> Any:
@@ -85,23 +83,23 @@ def draw_reconstructions(runs: dict[Any, Any]) -> Any:
 
 
 def draw_neighbours(runs: dict[Any, Any]) -> Any:
-    """The nearest crops by [cls]: of the teacher of the last method, then of each method."""
+    """The nearest crops by [cls], before alignment (the teacher) and after it: of the best method that was run."""
     from lmim_kedro.reporting import comparison_figures
 
-    methods = _arrays(runs)
-    sides = [(f"{title} teacher", own, "teacher") for title, own in list(methods.items())[-1:] if "teacher" in own] + [
-        (title, own, "encoder") for title, own in methods.items()
-    ]
+    last = list(_arrays(runs).items())[-1:]
+    sides = {"teacher": "{} teacher", "encoder": "{}"}
     return comparison_figures.draw_neighbours(
         {
-            name: {
+            name.format(title): {
                 "queries": own["queries"],
                 "query_labels": own["query_labels"],
                 "neighbours": own[side],
                 "labels": own[f"{side}_labels"],
                 "cosines": own[f"{side}_cosines"],
             }
-            for name, own, side in sides
+            for title, own in last
+            for side, name in sides.items()
+            if side in own
         }
     )
 

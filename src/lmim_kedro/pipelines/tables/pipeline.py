@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 format_tables,
-                ["paper_tables", "params:env", "params:evaluation"],
+                ["paper_tables", "run_results"],
                 ["tables_long", "tables_markdown", "tables_latex"],
                 name="format_tables",
             ),
