@@ -63,6 +63,7 @@ def render_page(
     readings: Readings,
     confusions: pd.DataFrame,
     pictures: Pictures,
+    cls_statistics: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
 
@@ -74,6 +75,7 @@ def render_page(
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
         confusions: of scoring.analysis.confusions; the first of them are shown.
         figures, readings, pictures: what to show.
+        cls_statistics: of models.cls_statistics, of the encoder and of its teacher.
     """
     metric = scores["metric"]
     return (
@@ -93,6 +95,7 @@ def render_page(
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
             summaries={use: [plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
             stages=training_table(stages),
+            cls_line=_cls_line(cls_statistics or {}),
             figures=figures,
             readings=readings,
             confusions=[plain(row) for row in confusions.head(SHOWN_CONFUSIONS).to_dict("records")],
@@ -153,6 +156,17 @@ def _size_note(
         f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labelled crops, "
         f"seed {scores['seed']}. The paper's rows: {paper}. Read them side by side with these sizes in mind."
     )
+
+
+def _cls_line(statistics: Mapping[str, Any]) -> str:
+    """What [cls] carries over benchmark crops, in a sentence; empty where nothing is known."""
+    known = {name: found for name, found in statistics.items() if found}
+    parts = [
+        f"{name} {found['cls']['std']:.3g} in {found['cls']['effective_rank']:.1f} of {found['width']} directions"
+        for name, found in known.items()
+    ]
+    crops = next((found["crops"] for found in known.values()), 0)
+    return f"Spread and effective rank of [cls] over {crops:,} benchmark crops: {'; '.join(parts)}." if parts else ""
 
 
 def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -74,6 +74,7 @@ def render_page(
     confusions: Any,
     sheet: Any,
     attention: Any,
+    cls_statistics: dict[str, Any],
     **tables: Any,
 ) -> str:
     """The page; the accuracies are logged.
@@ -95,6 +96,7 @@ def render_page(
         readings=readings,
         confusions=confusions,
         pictures=page.Pictures(sheet, attention),
+        cls_statistics=cls_statistics,
     )
     for line in page.headline(scores):
         log.info(line)
