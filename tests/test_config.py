@@ -147,7 +147,8 @@ def test_unknown_preset_is_refused_with_the_names_there_are(conf: Path, given: d
     [
         (
             {"pretraining": {"masking": "blok"}},
-            "`pretraining.masking` is 'blok' (did you mean `block`?), but it must be 'random' or 'block'",
+            "`pretraining.masking` is 'blok' (did you mean `block`?), but it must be 'random', 'block', 'span' "
+            "or 'density'",
         ),
         (
             {"pretraining": {"mask_ratio": 1.5}},
@@ -237,3 +238,27 @@ def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -
         InputError, match="`model` is 'vit_tiny', but the encoder was pre-trained as 'vit_small'.*width"
     ):
         resolve_finetuning(loader(conf, model="vit_tiny")["parameters"], before)
+
+
+@pytest.mark.parametrize(
+    ("variant", "owner"),
+    [
+        ("lmim", "teacher"),
+        ("mask_block_60", "teacher"),
+        ("mim", "mim"),
+        ("target_pixel", "target_pixel"),
+        ("target_random", "target_random"),
+        ("scratch", "scratch"),
+    ],
+)
+def test_variants_that_do_not_change_the_teacher_share_one(project: Path, variant: str, owner: str) -> None:
+    merge = {"parameters": "soft"}
+    loader = ConfigLoader(
+        str(project / "conf"),
+        "mini",
+        {"variant": variant, "seed": 3},
+        base_env="base",
+        default_run_env="sample",
+        merge_strategy=merge,
+    )
+    assert loader["catalog"]["teacher"]["filepath"] == f"data/06_models/{owner}/mini/seed3/teacher"

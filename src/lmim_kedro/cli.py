@@ -1,4 +1,4 @@
-"""The project's own `kedro run`: Kedro's, except that a user's mistake ends in one sentence."""
+"""The project's own commands: Kedro's `run`, except that a user's mistake ends in one sentence; `read`; `serve`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
+from lmim_kedro.cli_reading import read, serve
 from lmim_kedro.errors import InputError
 
 # These log a failure (its text, nodes to resume from) before the exception arrives here.
@@ -24,9 +25,20 @@ _NOT_OURS = " It needs to be generated and returned by the 'register_pipelines' 
 _KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
 
-@click.group(context_settings=CONTEXT_SETTINGS, name="lmim-kedro")
+class RunByDefault(click.Group):
+    """Without the name of a command, what is given are options of `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before arguments that begin with an option other than --help."""
+        first = args[0] if args else ""
+        if not first or (first.startswith("-") and first not in ctx.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=RunByDefault, context_settings=CONTEXT_SETTINGS, name="lmim-kedro")
 def cli() -> None:
-    """Commands of this project."""
+    """Commands of this project; `run` if none is named."""
 
 
 def input_error(error: BaseException | None) -> InputError | None:
@@ -74,3 +86,5 @@ def _run(**options: Any) -> Any:
 run = copy.copy(kedro_run)
 run.callback = _run
 cli.add_command(run)
+cli.add_command(read)
+cli.add_command(serve)

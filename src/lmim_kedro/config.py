@@ -14,19 +14,20 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters, did_you_mean, pick
+from lmim_kedro.params import Parameters, did_you_mean, pick, teacher_of
 
 FILES = "conf/<env>/parameters*.yml"
 Place = tuple[int | str, ...]  # of a parameter: ("pretraining", "mask_ratio")
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """Kedro's loader, with variants, checked parameters and two resolvers for the catalog.
+    """Kedro's loader, with variants, checked parameters and three resolvers for the catalog.
 
     `["parameters"]` is conf/base, then the environment, then the chosen variant's changes, then what the command line
     gave; `env`, the name of the environment, is added. All is checked once against `params.Parameters`, and so is every
     other variant. In the catalog, `${env:}` is that name and `${parameter:a.b}` the value of a parameter
-    (`${parameter:a.b,c}`: c where it is null).
+    (`${parameter:a.b,c}`: c where it is null); `${teacher_of:}` is `teacher` where the variant has the teacher that all
+    variants share, else the variant's name.
 
     Errors: InputError for an environment, variant, preset, name or value that does not exist or is not allowed.
     """
@@ -52,6 +53,7 @@ class ConfigLoader(OmegaConfigLoader):
         # OmegaConf keeps one resolver of a name per process: the loader that is being read takes the names.
         OmegaConf.register_new_resolver("env", lambda: self.run_env, replace=True)
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
+        OmegaConf.register_new_resolver("teacher_of", self._teacher_of, replace=True)
         try:
             if key == "parameters" and key not in self:
                 return deepcopy(self._parameters())
@@ -76,6 +78,9 @@ class ConfigLoader(OmegaConfigLoader):
                 raise InputError(f"the catalog asks for ${{parameter:{name}}}, but {FILES} have no such parameter")
             value = value[part]
         return otherwise if value is None else value
+
+    def _teacher_of(self) -> str:
+        return teacher_of(Parameters.model_validate(self._parameters()))
 
 
 def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models.charset import Charset
 
 KIND = "onnx_recognizer"
+SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
 INSTALL = "install the extra with `pip install lmim-kedro[onnx]`"
 
 
@@ -29,13 +33,13 @@ class OnnxReading(NamedTuple):
 
     Attributes:
         text: the characters written.
-        confidence: product over all symbols, the end symbol's or CTC's blanks included, 0 to 1; as the recogniser's.
-        characters: probability of each character of the text.
+        confidence: of the whole word, 0 to 1: the product over all symbols, the end symbol or CTC's blanks included.
+        confidences: of each character of `text`, 0 to 1.
     """
 
     text: str
     confidence: float
-    characters: tuple[float, ...]
+    confidences: tuple[float, ...]
 
 
 class OnnxRecognizer:
@@ -77,8 +81,10 @@ class OnnxRecognizer:
         scaled = images.astype(np.float32) / 127.5 - 1
         if self.config["decoder"] == "ctc":
             (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
-            return [self._collapse(*row) for row in _best(probabilities)]
-        return [self._until_end(*row) for row in _best(self._greedy(scaled))]
+            best, sure = probabilities.argmax(-1), probabilities.max(-1)
+            return [self._collapse(*row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
+        symbols, sure = self._greedy(scaled)
+        return [self._spell(*row) for row in zip(symbols.tolist(), sure.tolist(), strict=True)]
 
     def read_encoded(self, blobs: Sequence[bytes], batch_size: int = 32) -> Iterator[OnnxReading]:
         """Readings of encoded images (JPEG, PNG, ...), in order.
@@ -94,55 +100,56 @@ class OnnxRecognizer:
                 raise
             yield from self.read(images)
 
-    def _greedy(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (B, L, C) of each step; it stops when every crop has written the end symbol.
+    def _greedy(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols and their probabilities, (B, L) each; the end symbol of probability 1 wherever nothing is written.
 
-        Keys and values pass from one run to the next as onnxruntime's own values, without a copy.
+        The cache passes from one run to the next as onnxruntime's own values, without a copy; the batch shrinks as
+        crops get done.
         """
         from onnxruntime import OrtValue
 
-        value, cache, batch = OrtValue.ortvalue_from_numpy, self.config["cache"], len(images)
-        memory, past, new = (cache_names(kind, cache["layers"]) for kind in ("memory", "past", "new"))
-        encoded = self._sessions["encoder"].run_with_ort_values(memory, {"images": value(images)})
-        feeds = dict(zip(memory, encoded, strict=True))
-        nothing = np.zeros((batch, cache["heads"], 0, cache["features"]), np.float32)
-        kept = [value(nothing)] * len(past)
-        symbols = np.full(batch, self.charset.classes)
-        ended = np.zeros(batch, bool)
-        steps = []
-        for step in range(self.config["max_length"]):
-            feeds |= dict(zip(past, kept, strict=True))
-            feeds |= {"symbol": value(symbols), "position": value(np.array(step))}
-            probabilities, *kept = self._sessions["step"].run_with_ort_values(["probabilities", *new], feeds)
-            steps.append(probabilities.numpy())
-            symbols = steps[-1].argmax(-1)
-            ended |= symbols == self.charset.end
-            if ended.all():
+        value, size, batch = OrtValue.ortvalue_from_numpy, self.config["cache"], len(images)
+        end, longest = self.charset.end, self.config["max_length"]
+        past, new = (cache_names(kind, size["layers"]) for kind in ("past", "new"))
+        (memory,) = self._sessions["encoder"].run_with_ort_values(["memory"], {"images": value(images)})
+        cache = [value(np.zeros((batch, size["heads"], 0, size["features"]), np.float32))] * len(past)
+        symbols, sure = np.full((batch, longest), end), np.ones((batch, longest), np.float32)
+        crops, live = np.arange(batch), np.ones(batch, bool)
+        symbol = np.full(batch, self.charset.classes)  # the start symbol
+        for place in range(longest):
+            feeds = {"symbol": value(symbol), "position": value(np.array(place)), "memory": memory}
+            feeds |= dict(zip(past, cache, strict=True))
+            found, *cache = self._sessions["step"].run_with_ort_values(["probabilities", *new], feeds)
+            probabilities = found.numpy()
+            symbol = probabilities.argmax(-1)
+            symbols[crops[live], place] = symbol[live]
+            sure[crops[live], place] = probabilities.max(-1)[live]
+            live &= symbol != end
+            if not live.any():
                 break
-        return np.stack(steps, 1)
+            if live.sum() <= SHRINK_AT * len(live):
+                memory, *cache = (value(each.numpy()[live]) for each in (memory, *cache))
+                crops, symbol, live = crops[live], symbol[live], live[live]
+        return symbols, sure
 
-    def _until_end(self, symbols: list[int], probabilities: list[float]) -> OnnxReading:
-        steps = symbols.index(self.charset.end) + 1 if self.charset.end in symbols else len(symbols)
-        return self._reading(symbols[:steps], probabilities[:steps], float(np.prod(probabilities[:steps])))
+    def _spell(self, symbols: list[int], probabilities: list[float]) -> OnnxReading:
+        """Padding and unknown symbols count for the word's confidence and write no character."""
+        pairs = zip(symbols, probabilities, strict=True)
+        characters = [probability for symbol, probability in pairs if symbol < len(self.charset)]
+        return OnnxReading(self.charset.text(symbols), math.prod(probabilities), tuple(characters))
 
     def _collapse(self, symbols: list[int], probabilities: list[float]) -> OnnxReading:
-        places = [i for i, symbol in enumerate(symbols) if i == 0 or symbols[i - 1] != symbol]
-        kept = [(symbols[i], probabilities[i]) for i in places if symbols[i] < len(self.charset)]
-        return self._reading([s for s, _ in kept], [p for _, p in kept], float(np.prod(probabilities)))
-
-    def _reading(self, symbols: list[int], probabilities: list[float], confidence: float) -> OnnxReading:
-        written = [p for s, p in zip(symbols, probabilities, strict=True) if s < len(self.charset)]
-        return OnnxReading(self.charset.text(symbols), confidence, tuple(written))
+        """A character is as sure as the surest of the columns that show it."""
+        columns = zip(symbols, probabilities, strict=True)
+        runs = [(symbol, max(sure for _, sure in run)) for symbol, run in groupby(columns, itemgetter(0))]
+        kept = [(symbol, probability) for symbol, probability in runs if symbol < len(self.charset)]
+        text = self.charset.text(symbol for symbol, _ in kept)
+        return OnnxReading(text, math.prod(probabilities), tuple(probability for _, probability in kept))
 
 
 def cache_names(kind: str, layers: int) -> list[str]:
-    """Names of the keys and values of every decoder layer: of the crop (memory), of symbols so far (past, new)."""
+    """Names of the keys and values of every decoder layer: before a step (past), after it (new)."""
     return [f"{kind}_{part}_{layer}" for layer in range(layers) for part in ("keys", "values")]
-
-
-def _best(probabilities: np.ndarray) -> Iterator[tuple[list[int], list[float]]]:
-    """Symbols and their probabilities, crop by crop, of (B, L, C)."""
-    yield from zip(probabilities.argmax(-1).tolist(), probabilities.max(-1).tolist(), strict=True)
 
 
 def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:

@@ -193,16 +193,36 @@ class TeacherParams(Params):
 class PretrainingParams(Params):
     """LMIM and its ablations (paper, section 3 and Tables 1-5)."""
 
-    method: Literal["lmim", "mim", "none"] = Field(
-        "lmim", description="mim: MAE on per-patch normalised pixels; none: no pre-training (scratch)"
+    method: Literal["lmim", "mim", "seqclr", "none"] = Field(
+        "lmim",
+        description="mim: MAE on per-patch normalised pixels; seqclr: sequence contrastive; none: no pre-training",
+    )
+    budget: Literal["own", "crops", "compute"] = Field(
+        "own",
+        description="own: as long as optimisation says; crops: as many crops more as the teacher saw; compute: as many "
+        "operations as teacher and LMIM together took",
     )
     weights: str | None = Field(
         None, description="encoder to start from: a checkpoint or folder; with method none it is fine-tuned as it is"
     )
-    masking: Literal["random", "block"] = Field("random", description="Table 5")
+    length: float = Field(
+        1.0, gt=0, description="factor on the epochs or steps of optimisation: 2 gives the 20 epochs rows"
+    )
+    masking: Literal["random", "block", "span", "density"] = Field(
+        "random",
+        description="random, block: Table 5; span: whole columns; density: each character, guessed from stroke "
+        "energy, loses its share",
+    )
     mask_ratio: float = Field(0.8, gt=0, lt=1, description="share of patches removed, Table 5")
     guidance: bool = Field(True, description="cross-attention to the guidance view, Table 1")
     alignment_weight: float = Field(1.0, ge=0, description="weight of the alignment loss, Table 1; 0: off")
+    alignment_stop_gradient: bool = Field(False, description="the guidance [cls] is a fixed target; false in the paper")
+    alignment_projector: int | None = Field(
+        None, gt=0, description="hidden width of an MLP between each [cls] and the alignment; null in the paper"
+    )
+    alignment_variance: float = Field(
+        0.0, ge=0, description="weight of a hinge that keeps the deviation of [cls] over the batch at 1; 0 in the paper"
+    )
     decoder_order: Literal["sa_ca_ffn", "ca_sa_ffn"] = Field("sa_ca_ffn", description="Table 3")
     target: Literal["mae_features", "pixel", "random_features"] = Field("mae_features", description="Table 4")
     teacher: TeacherParams
@@ -239,6 +259,26 @@ class IngestParams(Params):
     max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
+    rotate_tall: float | None = Field(
+        None, ge=1, description="height / width above which a crop is stored turned counter-clockwise; null: none is"
+    )
+    leaks: Literal["exclude", "report"] = Field(
+        "exclude", description="crops of the benchmarks, or nearly, in the sets to train on: left out, or only listed"
+    )
+    near_distance: int = Field(10, ge=0, le=15, description="bits by which perceptual hashes of a near copy may differ")
+    near_correlation: float = Field(0.9, gt=0, le=1, description="least correlation of the pixels of a near copy")
+    clusters: Literal["report", "exclude"] = Field(
+        "report", description="near copies of one crop within a set, many of them: only listed, or all but one left out"
+    )
+    cluster_crops: int = Field(100, ge=2, description="fewest near copies that are listed as a cluster")
+    engine: Literal["processes", "dask"] = Field("processes", description="dask: Dask distributed, the extra `cluster`")
+    scheduler: str | None = Field(None, description="address of a Dask scheduler, tcp://host:8786; null: one made here")
+
+    @model_validator(mode="after")
+    def _scheduler_needs_dask(self) -> IngestParams:
+        if self.scheduler is not None and self.engine != "dask":
+            raise ValueError(f"scheduler = {self.scheduler} needs engine = dask: set it, or set scheduler to null")
+        return self
 
 
 class EvaluationParams(Params):
@@ -331,6 +371,23 @@ def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
         f"`{parameter}` is {name!r}, which is not defined{did_you_mean(name, presets)}: choose one of "
         f"{', '.join(sorted(presets))}, or define it in conf/base/parameters*.yml"
     )
+
+
+def needs_teacher(pretraining: PretrainingParams) -> bool:
+    """Whether what is predicted are features of an encoder."""
+    return pretraining.method == "lmim" and pretraining.target != "pixel"
+
+
+def teacher_of(parameters: Parameters) -> str:
+    """Whose teacher a variant learns from: `teacher`, which all share, or its own, under the variant's name.
+
+    A variant has its own if it changes the model or the teacher's training, or if its teacher is an untrained encoder.
+    """
+    pretraining = parameters.pretraining
+    changes = parameters.variants.get(parameters.variant, {})
+    trained = needs_teacher(pretraining) and pretraining.target == "mae_features"
+    own = changes.keys() & {"model", "models", "seed"} or "teacher" in changes.get("pretraining", {})
+    return "teacher" if trained and not own else parameters.variant
 
 
 def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:

@@ -198,6 +198,25 @@ def test_summary_counts_each_source_and_all(tmp_path):
     pd.testing.assert_frame_equal(summarise(manifest(store)), summary.reset_index())
 
 
+def test_summary_of_many_tables_is_that_of_one(tmp_path):
+    heights = [8, 9, 11, 30, 30, 31]
+    crops = [RawCrop(f"{place}", png(place, height), "w") for place, height in enumerate(heights)]
+    store = run([named("a", [*crops[:4], FAULTY[1], *crops[4:]]), named("b", FAULTY)], tmp_path, shard_crops=2)
+    summary = summarise(manifest_tables(store)).set_index("source")
+    good = manifest(store).query("status == 'ok'").groupby("source", observed=True)["height"].median()
+    assert summary.loc["a", "median_height"] == good["a"] == 20.5
+    assert summary.loc["b", "reasons"].split(", ")[0].startswith("1 ")
+    pd.testing.assert_frame_equal(summarise(manifest(store)), summary.reset_index())
+
+
+def test_summary_lists_the_most_frequent_reason_first_and_no_median_of_nothing(tmp_path):
+    broken = [RawCrop("gone", None, "w", "missing file"), RawCrop("cut", png(1)[:-40], "w"), RawCrop("c", b"GIF", "w")]
+    store = run([named("a", [*broken[:2], broken[1]]), named("b", good(1))], tmp_path)
+    summary = summarise(manifest_tables(store)).set_index("source")
+    assert summary.loc["a", "reasons"] == "2 truncated, 1 missing file"
+    assert pd.isna(summary.loc["a", "median_width"])
+
+
 def test_manifest_file_holds_the_rows_of_all_shards_and_appears_when_whole(tmp_path):
     store = run([named("a", FAULTY + good(9))], tmp_path, shard_crops=4)
     write_manifest(manifest_tables(store), tmp_path / "manifest.parquet")

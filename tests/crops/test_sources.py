@@ -1,6 +1,7 @@
 """Every public layout, as a small replica that the test writes, is read as it is; a fault stays with its crop."""
 
 import json
+import os
 import pickle
 import shutil
 import sys
@@ -98,6 +99,14 @@ def test_file_that_is_no_lmdb_is_refused(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"<html>quota exceeded</html>" * 500)
     with pytest.raises(InputError, match="cannot be opened .* download it again"):
         open_at(tmp_path)
+
+
+def test_lmdb_whose_download_was_cut_is_refused_before_reading_it_kills_the_process(tmp_path):
+    folder = write_lmdb(tmp_path / "x", {"num-samples": b"9"} | {f"image-{n:09d}": bytes(90_000) for n in range(1, 10)})
+    whole = (folder / "data.mdb").stat().st_size
+    os.truncate(folder / "data.mdb", whole * 6 // 10)
+    with pytest.raises(InputError, match=rf"x is cut off: its data.mdb has .* bytes and {whole:,} were expected"):
+        open_at(folder)
 
 
 def test_union14m_annotation_finds_full_images_two_folders_up(tmp_path):

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.lmim import LMIM, spread_loss
 from lmim_kedro.models.masking import split
+from lmim_kedro.params import ModelParams, PretrainingParams
 
 
 def build(size, recipe, **changes):
@@ -101,3 +102,32 @@ def test_cls_std_is_zero_when_all_crops_share_one_cls(released_size, recipe, cro
     same = crops[:1].expand(3, -1, -1, -1)
     assert lmim(same, same, priority[:1].expand(3, -1))["cls_std"] < 1e-6
     assert lmim(crops, crops, priority)["cls_std"] > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "reaches_guidance"),
+    [({}, True), ({"alignment_stop_gradient": True}, False), ({"alignment_projector": 8}, True)],
+)
+def test_variants_of_the_alignment_decide_whether_the_guidance_cls_is_pulled(changes, reaches_guidance):
+    torch.manual_seed(0)
+    size = ModelParams(width=16, depth=1, heads=2, decoder_width=16, decoder_heads=2, decoder_ffn=16)
+    optimisation = {"steps": 1, "batch_size": 2, "warmup_steps": 0, "base_learning_rate": 1e-3}
+    pretraining = PretrainingParams.model_validate(
+        {"teacher": {"optimisation": optimisation}, "optimisation": optimisation, **changes}
+    )
+    lmim = LMIM(size, pretraining, Encoder(size))
+    masked, guide = torch.randn(4, 16, requires_grad=True), torch.randn(4, 16, requires_grad=True)
+    lmim._alignment(masked, guide).backward()
+    assert masked.grad is not None and masked.grad.abs().sum() > 0
+    assert (guide.grad is not None) == reaches_guidance
+
+
+def test_the_variance_term_is_zero_for_spread_features_and_pushes_equal_ones_apart():
+    spread, equal = torch.randn(500, 8) * 2, torch.randn(1, 8).repeat(4, 1) + torch.randn(4, 8) * 1e-3
+    assert spread_loss(spread) == 0
+    equal.requires_grad_()
+    loss = spread_loss(equal)
+    assert loss > 0.9
+    loss.backward()
+    apart = (equal - equal.grad).var(0, correction=0).mean()
+    assert apart > equal.var(0, correction=0).mean()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.models.masking import draw_priority, split
+from lmim_kedro.models.masking import CHARACTERS, characters, draw_priority, split
 
 
 def draw(strategy: str, index: list[int], epoch: int = 0) -> torch.Tensor:
@@ -46,3 +46,51 @@ def test_block_masks_are_more_connected_than_random_ones():
 def test_block_masks_spare_no_part_of_the_crop():
     share = split(draw("block", list(range(600))), 0.6).mask().mean(0)
     assert share.min() > 0.25 and share.max() < 0.8
+
+
+def striped_crops() -> torch.Tensor:
+    """Two crops: strokes crowded into the left quarter, and strokes everywhere."""
+    images = torch.full((2, 3, 32, 128), 200, dtype=torch.uint8)
+    images[0, :, :, :32:4] = 0
+    images[1, :, :, ::8] = 0
+    return images
+
+
+def test_characters_are_narrow_where_strokes_are_dense():
+    parts = characters(striped_crops(), columns=32)
+    assert parts.shape == (2, 32)
+    assert (parts.diff(dim=1) >= 0).all() and parts.min() >= 0 and parts.max() < CHARACTERS
+    widths = [torch.bincount(row, minlength=CHARACTERS) for row in parts]
+    assert (parts[0, :8].unique().numel()) >= CHARACTERS - 1  # nearly all of the guessed characters lie where ink is
+    assert widths[1].max() <= 5  # evenly spread: about 4 columns each
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 32), (8, 32)])
+@pytest.mark.parametrize("ratio", [0.6, 0.8])
+def test_density_masking_takes_the_same_share_of_every_character(rows, columns, ratio):
+    images = striped_crops()
+    index = np.arange(2)
+    priority = draw_priority("density", rows, columns, seed=0, epoch=0, index=index, images=images)
+    mask = split(priority, ratio).mask().view(2, rows, columns)
+    parts = characters(images, columns)
+    for crop in range(2):
+        for part in parts[crop].unique():
+            inside = mask[crop][:, parts[crop] == part]
+            assert abs(inside.sum() - ratio * inside.numel()) <= 1.5, (crop, int(part))
+
+
+def test_density_masking_depends_on_seed_epoch_and_crop_alone():
+    images = striped_crops()[:1].expand(6, -1, -1, -1)
+    whole = draw_priority("density", 8, 32, seed=3, epoch=1, index=np.arange(6), images=images)
+    one = draw_priority("density", 8, 32, seed=3, epoch=1, index=np.array([4]), images=images[:1])
+    assert torch.equal(whole[4], one[0])
+    assert not torch.equal(whole[3], whole[4])
+
+
+def test_span_masking_takes_whole_columns_but_for_one():
+    mask = split(draw_priority("span", 8, 32, seed=0, epoch=0, index=np.arange(50)), 0.8).mask().view(50, 8, 32)
+    share = mask.mean(dim=1)
+    assert (((share > 0) & (share < 1)).sum(dim=1) <= 1).all()
+    runs = (share.round().diff(dim=1).abs().sum(dim=1) + 1).mean()
+    assert runs < 8  # random columns would change between seen and removed 11 times
+    assert (mask.mean(dim=(0, 1)) - 0.8).abs().max() < 0.2  # no place is spared

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
+from kedro_datasets.pandas import CSVDataset
 
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.manifest import ManifestDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
-from lmim_kedro.params import IngestParams
+from lmim_kedro.params import FinetuningParams, IngestParams
 from lmim_kedro.pipelines.ingest import create_pipeline
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -25,18 +27,30 @@ STAGES = ("pretraining", "finetuning", "benchmarks")
 def crops(tmp_path):
     folder = tmp_path / "raw"
     folder.mkdir()
-    for number in range(3):
-        image = np.full((10, 30, 3), 80 * number, np.uint8)
-        (folder / f"{number}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(drawn(number))
     (folder / "gt.txt").write_text("0.png\tzero\n1.png\tone\n2.png\ttwo\n9.png\tgone\n")
+    (folder / "scored.txt").write_text("3.png\tthree\n4.png\tfour\n2.png\ttwo!\n8.png\tgone\n")
     return str(folder)
 
 
-def catalog(tmp_path, specs):
-    entries = {"params:ingest": MemoryDataset(IngestParams(workers=1))}
+def drawn(number):
+    noise = np.random.default_rng(number).integers(0, 256, (5, 15, 3), np.uint8)
+    return cv2.imencode(".png", cv2.resize(noise, (60, 20)))[1].tobytes()
+
+
+def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
+    """The catalog's dataset types, in a folder of the test."""
+    words = FinetuningParams(charset="english_36", max_length=4, optimisation={"base_learning_rate": 1, "epochs": 1,
+                                                                             "warmup_epochs": 0})  # fmt: skip
+    entries = {"params:ingest": MemoryDataset(ingest), "params:finetuning": MemoryDataset(words)}
+    entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
     for stage, spec in specs.items():
         entries[f"{stage}.sources"] = CropSources(sources={"words": spec})
-        entries[f"{stage}.crops"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"))
+        trained = stage != "benchmarks"
+        entries[f"{stage}.leaks"] = CSVDataset(filepath=str(tmp_path / stage / "leaks.csv"), save_args={"index": False})
+        entries[f"{stage}.packed"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"), whole=True)
+        entries[f"{stage}.crops"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"), checked=trained)
         entries[f"{stage}.manifest"] = ManifestDataset(filepath=str(tmp_path / stage / "manifest.parquet"))
         entries[f"{stage}.summary"] = MemoryDataset()
     return DataCatalog(entries)
@@ -44,34 +58,96 @@ def catalog(tmp_path, specs):
 
 def test_stage_takes_sources_and_gives_crops_manifest_and_summary_three_times():
     pipeline = create_pipeline()
-    assert pipeline.inputs() == {"params:ingest", *(f"{stage}.sources" for stage in STAGES)}
-    made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary")}
-    assert pipeline.all_outputs() == made
+    assert pipeline.inputs() == {"params:ingest", "params:finetuning", *(f"{stage}.sources" for stage in STAGES)}
+    made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary", "duplicates")}
+    checked = {f"{stage}.{name}" for stage in STAGES[:2] for name in ("packed", "leaks", "leak_sheet", "clusters")}
+    assert pipeline.all_outputs() == made | checked | {"data_card", "data_card_figure"}
 
 
 def test_parameters_of_the_nodes_are_typed_for_kedros_check():
-    packing = [node for node in create_pipeline().nodes if "params:ingest" in node.inputs]
-    assert len(packing) == 3
-    assert all(typing.get_type_hints(node.func)["ingest"] is IngestParams for node in packing)
+    for parameter, hint, count in (("ingest", IngestParams, 12), ("finetuning", FinetuningParams, 1)):
+        nodes = [node for node in create_pipeline().nodes if f"params:{parameter}" in node.inputs]
+        assert len(nodes) == count
+        assert all(typing.get_type_hints(node.func)[parameter] is hint for node in nodes)
 
 
 def test_run_makes_stores_manifests_and_a_summary_in_the_log(tmp_path, crops, caplog):
-    data = catalog(
-        tmp_path, {"pretraining": {"path": crops, "use_labels": False}} | dict.fromkeys(STAGES[1:], {"path": crops})
-    )
+    data = catalog(tmp_path, every_use(crops))
     with caplog.at_level(logging.INFO):
         SequentialRunner().run(create_pipeline(), data)
     assert not data["pretraining.crops"].load().labelled
-    for stage in STAGES[1:]:
-        assert data[f"{stage}.crops"].load().labels(range(3)) == ["zero", "one", "two"]
+    assert data["finetuning.packed"].load().labels(range(3)) == ["zero", "one", "two"]
+    assert data["finetuning.crops"].load().labels(range(2)) == ["zero", "one"]
+    assert data["benchmarks.crops"].load().labels(range(3)) == ["three", "four", "two!"]
+    for stage, reasons in zip(
+        STAGES, ("1 leak, 1 missing file", "1 leak, 1 missing file", "1 missing file"), strict=True
+    ):
         assert len(data[f"{stage}.manifest"].load()) == 4
-        assert data[f"{stage}.summary"].load()["reasons"].tolist() == ["1 missing file"]
+        assert sorted(data[f"{stage}.summary"].load()["reasons"].item().split(", ")) == reasons.split(", ")
     assert "words: tab-separated list of 4 crops with labels" in caplog.text
     assert "1 missing file" in caplog.text
 
 
+def every_use(crops):
+    """One crop, number 2, is both trained on and scored on."""
+    trained = {"path": crops + "/gt.txt"}
+    scored = {"path": crops + "/scored.txt"}
+    return {"pretraining": trained | {"use_labels": False}, "finetuning": trained, "benchmarks": scored}
+
+
+def test_run_leaves_crops_of_the_benchmark_out_of_training_and_says_so(tmp_path, crops, caplog):
+    data = catalog(tmp_path, every_use(crops))
+    with caplog.at_level(logging.INFO):
+        SequentialRunner().run(create_pipeline(), data)
+    for stage in STAGES[:2]:
+        assert data[f"{stage}.leaks"].load()[["key", "benchmark_key", "match"]].to_numpy().tolist() == [
+            ["2.png", "2.png", "exact"]
+        ]
+        rows = data[f"{stage}.manifest"].load().set_index("key")
+        assert rows.loc["2.png", ["status", "reason"]].tolist() == ["excluded", "leak: exact copy of words 2.png"]
+    card = data["data_card"].load()
+    assert card["use"].tolist() == list(STAGES)
+    assert card["leaks_exact"].tolist() == [1, 1, 1]
+    assert card[["labels_too_long", "labels_outside"]].to_numpy().tolist() == [[0, 0], [1, 0], [3, 1]]
+    assert "a benchmark's: 1 exact copies and 0 near ones, left out of training" in caplog.text
+
+
+def test_run_without_exclusion_gives_all_crops_to_training(tmp_path, crops):
+    data = catalog(tmp_path, every_use(crops), IngestParams(workers=1, leaks="report"))
+    SequentialRunner().run(create_pipeline(), data)
+    assert len(data["pretraining.crops"].load()) == 3
+    assert len(data["pretraining.leaks"].load()) == 1
+    assert set(data["pretraining.manifest"].load()["status"]) == {"ok", "set aside"}
+
+
+def test_tables_of_the_checks_come_back_from_their_files_as_they_were(tmp_path, crops):
+    """Keys may look like numbers, and sources like missing values."""
+    entries = yaml.safe_load((CONF / "base" / "catalog_ingest.yml").read_text("utf-8"))
+    table = pd.DataFrame(
+        {"source": ["NA"], "key": ["007"], "benchmark": ["nan"], "benchmark_key": ["1"], "distance": [3]}
+    )
+    for name in ("leaks", "clusters"):
+        entry = entries[f"pretraining.{name}"]
+        dataset = CSVDataset(
+            filepath=str(tmp_path / "t.csv"), load_args=entry["load_args"], save_args=entry["save_args"]
+        )
+        written = table if name == "leaks" else table[["source", "key", "distance"]]
+        dataset.save(written)
+        pd.testing.assert_frame_equal(dataset.load(), written)
+        assert entries[f"finetuning.{name}"]["load_args"] == entry["load_args"]
+
+
+def test_store_that_was_not_checked_is_refused_by_the_stages_that_train(tmp_path, crops):
+    specs = {"finetuning": {"path": crops + "/gt.txt"}}
+    data = catalog(tmp_path, specs)
+    SequentialRunner().run(create_pipeline().only_nodes("finetuning.pack_crops"), data)
+    assert not data["finetuning.crops"].exists()
+    with pytest.raises(DatasetError, match="was not checked .*kedro run --pipelines=ingest"):
+        data["finetuning.crops"].load()
+
+
 def test_benchmark_without_labels_is_refused(tmp_path, crops):
-    data = catalog(tmp_path, {"benchmarks": {"path": crops, "use_labels": False}})
+    data = catalog(tmp_path, {"benchmarks": {"path": crops + "/gt.txt", "use_labels": False}})
     with pytest.raises(DatasetError, match="labels are needed here, but words has none"):
         SequentialRunner().run(create_pipeline().only_nodes_with_namespaces(["benchmarks"]), data)
 

@@ -23,6 +23,14 @@ from lmim_kedro.pipelines.report import create_pipeline, nodes
 
 ANALYSES = ("accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration")
 
+CARD = {"use": "pretraining", "source": "words", "outside": "", "most_frequent": ""} | dict.fromkeys(
+    (
+        *("excluded", "turned", "aspect_5", "aspect_50", "aspect_95", "labels_empty", "labels_too_long"),
+        *("labels_outside", "duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"),
+    ),
+    1,
+)
+
 
 class BlankCrops:
     def fetch(self, indices: list[int]) -> list[bytes]:
@@ -82,6 +90,9 @@ def left_behind(project: Path) -> dict[str, Any]:
         "pretraining.summary": summary,
         "finetuning.summary": summary,
         "benchmarks.summary": summary,
+        "data_card": pd.DataFrame(
+            [CARD | {"use": "pretraining", "source": "words", "outside": "", "most_frequent": ""}]
+        ),
         "run_facts": {"python": "3.11", "parameters": 1000},
         "params:evaluation": EvaluationParams(),
     }

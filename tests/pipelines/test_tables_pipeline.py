@@ -133,7 +133,7 @@ def test_page_holds_all_tables_and_figures_and_nothing_from_elsewhere(made: tupl
     assert page.count("data:image/png;base64,") == 5
     assert "<script" not in page and 'src="http' not in page
     assert "85.00 ± 7.07" in page
-    assert "fine-tuned on ARD" in page
+    assert "of environment ard" in page
     assert page.count("<td>teacher</td>") == 2, "both seeds of lmim have a teacher"
 
 

@@ -143,3 +143,23 @@ def pictures() -> dict[str, Any]:
         "attention": {"crops": crops, "maps": maps, "queries": queries},
         "reconstructions": {"crops": crops, "masked": crops // 2, "predicted": 255 - crops},
     }
+
+
+@pytest.fixture
+def card() -> pd.DataFrame:
+    """Two sources, one of them of no use, as the table comes back from its file."""
+    counts = dict.fromkeys(
+        ("turned", "labels_empty", "labels_too_long", "labels_outside", "duplicates_exact", "leaks_exact"), 0
+    )
+    sizes = {f"{name}_{part}": part + 1.0 for name in ("width", "height", "aspect") for part in (5, 50, 95)}
+    rows: list[dict[str, Any]] = [
+        {"use": "pretraining", "source": "street", "crops": 1200, "ok": 1100, "set_aside": 80, "excluded": 20}
+        | counts
+        | {"outside": "é 4, <b> 2", "most_frequent": "e 9", "duplicates_near": 7, "leaks_near": 3}
+        | sizes,
+        {"use": "benchmarks", "source": "gone", "crops": 5, "ok": 0, "set_aside": 5, "excluded": 0}
+        | counts
+        | {"outside": None, "most_frequent": None, "duplicates_near": 0, "leaks_near": 0}
+        | dict.fromkeys(sizes),
+    ]
+    return pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))

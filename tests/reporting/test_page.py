@@ -129,6 +129,15 @@ def test_page_without_confidence_shape_or_mistakes_does_without_their_figures(
     assert "Confused" not in text and "By shape" not in text and "calibration error" not in text
 
 
+def test_data_card_is_a_section_where_there_is_one(inputs: dict[str, Any], card: pd.DataFrame) -> None:
+    assert "Data card" not in Page(render_page(**inputs)).text
+    page = Page(render_page(**inputs, data_card=card))
+    assert {"id": "card"} in page.all("section") and {"href": "#card"} in page.all("a")
+    text = " ".join(page.text.split())
+    assert "street20051.0 (6.0 to 96.0)0 + 70 + 3000é 4, <b> 2" in text
+    assert "gone000 + 00 + 0000" in text
+
+
 def test_labels_are_text_not_markup(inputs: dict[str, Any]) -> None:
     html = render_page(**inputs)
     assert "<b>&amp;</b>" not in html and "&lt;" in html

@@ -68,8 +68,13 @@ def test_rows_never_run_are_empty_and_cited_rows_have_the_papers_values_only() -
     assert (cited.source, cited.variant, cited.note) == ("cited", None, "")
     assert cited.cells[0].paper == 76.9
     other = row(table(tables, 7), "LMIM", "10 epochs, ARD")
-    assert (other.source, other.crops) == ("authors", 0)
-    assert "ARD" in other.note
+    assert (other.source, other.crops, other.note) == ("authors", 0, "of environment ard")
+
+
+def test_environment_ard_fills_the_rows_fine_tuned_on_ard_and_no_others() -> None:
+    runs = {("lmim", 0): lambda: predictions({"svt": 647}, 0.5)}
+    seventh = table(build_tables(read_results(runs, "ard", "waics", "original")), 7)
+    assert [each.detail for each in seventh.rows if each.crops] == ["10 epochs, ARD"]
 
 
 def test_whole_benchmarks_of_the_paper_match_column_by_column() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from lmim_kedro.bench import path, steps
+from lmim_kedro.bench import decoding, path, steps
 from lmim_kedro.bench.measure import Measurement
 from lmim_kedro.params import ModelParams
 
@@ -24,7 +24,7 @@ def all_measurements(batch: int | None) -> dict[str, Callable[[], Measurement]]:
     """Every measurement of this machine, by name."""
     written = yaml.safe_load(PRESETS.read_text("utf-8"))["models"] if PRESETS.is_file() else {steps.MAIN: {}}
     models = {name: ModelParams.model_validate(size) for name, size in written.items()}
-    return {**path.measurements(), **steps.measurements(models, batch)}
+    return {**path.measurements(), **decoding.measurements(), **steps.measurements(models, batch)}
 
 
 def main(arguments: list[str] | None = None) -> int:

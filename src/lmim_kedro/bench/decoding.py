@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from lmim_kedro.bench.measure import Measurement, compare
 from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import greedy
 from lmim_kedro.params import ModelParams
 
 WORD = 7  # characters
-REPEATS, SECONDS = 3, 1.0  # at least; the fastest counts: the others waited for something else on the machine
 
 
-def measurements() -> dict[str, Callable[[], dict[str, Any]]]:
+def measurements() -> dict[str, Callable[[], Measurement]]:
     """The entries of this module by name."""
     return {"greedy_b1": greedy_b1, "greedy_b32": greedy_b32}
 
 
-def greedy_b1() -> dict[str, Any]:
+def greedy_b1() -> Measurement:
     """Greedy decoding of one crop at a time, words of 7 characters; decoder of the paper's size."""
     return measure("greedy_b1", 1)
 
 
-def greedy_b32() -> dict[str, Any]:
+def greedy_b32() -> Measurement:
     """Greedy decoding of 32 crops at a time, words of 7 characters; decoder of the paper's size."""
     return measure("greedy_b32", 32)
 
 
-def measure(name: str, batch: int, model: ModelParams | None = None) -> dict[str, Any]:
+def measure(name: str, batch: int, model: ModelParams | None = None) -> Measurement:
     """Crops a second of greedy decoding and of the uncached loop, features of the crops given.
 
-    The loop's steps all cost the same, so a few are timed, and their time is scaled to all of them.
+    The loop's steps all cost the same, so one is timed: it counts as 1 / max_length of the crops.
 
     Args:
         name: of the entry.
@@ -51,15 +49,8 @@ def measure(name: str, batch: int, model: ModelParams | None = None) -> dict[str
     read = partial(greedy, decoder, memory, charset.end)
     if read().lengths.tolist() != [WORD + 1] * batch:
         raise AssertionError(f"the decoder was made to write {WORD} characters")
-    seconds = _fastest(read)
-    plain = _fastest(partial(_uncached_step, decoder, memory)) * decoder.max_length
-    return {
-        "name": name,
-        "value": batch / seconds,
-        "unit": "crops/s",
-        "reference": batch / plain,
-        "ratio": plain / seconds,
-    }
+    step = partial(_uncached_step, decoder, memory)
+    return compare(name, read, step, batch, reference_crops=batch / decoder.max_length, turns=3)
 
 
 def decoder_of_words(
@@ -87,12 +78,3 @@ def decoder_of_words(
 def _uncached_step(decoder: AutoregressiveDecoder, memory: Tensor) -> Tensor:
     written = torch.zeros(len(memory), decoder.max_length, dtype=torch.int64)
     return decoder(memory, written)[:, WORD].softmax(-1).argmax(-1)
-
-
-def _fastest(work: Callable[[], Any]) -> float:
-    seconds: list[float] = []
-    while len(seconds) < REPEATS or sum(seconds) < SECONDS:
-        start = perf_counter()
-        work()
-        seconds.append(perf_counter() - start)
-    return min(seconds)

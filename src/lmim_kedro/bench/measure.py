@@ -13,7 +13,7 @@ Measurement = dict[str, Any]
 """name, value, unit, reference, ratio (value / reference); where it applies memory_mib and waiting (share of time)."""
 
 
-def rate(work: Callable[[], object], crops: int, seconds: float = 1.0) -> float:
+def rate(work: Callable[[], object], crops: float, seconds: float = 1.0) -> float:
     """Crops a second of `work`, which does `crops` of them, repeated for at least that many seconds."""
     start, rounds = time.perf_counter(), 0
     while True:
@@ -32,7 +32,7 @@ def compare(
     reference: Callable[[], object],
     crops: int,
     *,
-    reference_crops: int | None = None,
+    reference_crops: float | None = None,
     turns: int = 5,
     seconds: float = 0.6,
 ) -> Measurement:

@@ -14,6 +14,8 @@ import lmdb
 
 from lmim_kedro.errors import InputError
 
+_UNWRITTEN_PAGES = 64
+
 _lock = threading.Lock()
 _open: dict[tuple[int, int], lmdb.Environment] = {}
 
@@ -34,13 +36,27 @@ def environment(folder: Path) -> lmdb.Environment:
         key = (found.st_dev, found.st_ino)
         if key not in _open:
             try:
-                _open[key] = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+                opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+                _refuse_cut(opened, folder, found.st_size)
+                _open[key] = opened
             except lmdb.Error as error:
                 raise InputError(
                     f"the LMDB {folder} cannot be opened ({error}): its data.mdb ({found.st_size:,} bytes) is damaged "
                     "or not an LMDB; copy or download it again"
                 ) from error
         return _open[key]
+
+
+def _refuse_cut(opened: lmdb.Environment, folder: Path, size: int) -> None:
+    """Stop at a file that ends too soon: reading behind its end would kill the process, without a word (SIGBUS)."""
+    expected = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    # Pages that were freed before they were ever written may lack at the end of a file that is whole.
+    if size < expected - _UNWRITTEN_PAGES * opened.stat()["psize"]:
+        opened.close()
+        raise InputError(
+            f"the LMDB {folder} is cut off: its data.mdb has {size:,} bytes and {expected:,} were expected; copy or "
+            "download it again"
+        )
 
 
 def _start_anew_after_fork() -> None:

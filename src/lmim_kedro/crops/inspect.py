@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lmim_kedro.crops.perceptual import perceptual_hash
+
 Pixels = np.ndarray
 """uint8, height x width x 3, BGR as OpenCV has it."""
 
@@ -37,6 +39,7 @@ class CropFacts:
 
     `status` is "ok" or "set aside". `reason` starts with one of a few fixed phrases, a detail may follow after a colon.
     Width and height are pixels, `format` and `mode` Pillow's names; all are None where the header cannot be read.
+    `perceptual_hash` is None where the crop is not ok.
     """
 
     status: Literal["ok", "set aside"]
@@ -47,6 +50,7 @@ class CropFacts:
     format: str | None
     mode: str | None
     hash: str
+    perceptual_hash: str | None = None
 
 
 class Decoded(NamedTuple):
@@ -84,25 +88,32 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         except Exception as error:  # as above
             reason = _fault(error, data)
     size_and_kind = header.width, header.height, len(data), header.format, header.mode
-    if reason is not None:
+    if reason is not None or pixels is None:
         return Decoded(CropFacts("set aside", reason, *size_and_kind, digest))
-    return Decoded(CropFacts("ok", None, *size_and_kind, digest), pixels, plain)
+    return Decoded(CropFacts("ok", None, *size_and_kind, digest, perceptual_hash(pixels)), pixels, plain)
 
 
-def stored_bytes(data: bytes, decoded: Decoded, store_height: int | None) -> bytes:
+def is_tall(facts: CropFacts, rotate_tall: float | None) -> bool:
+    """Tell whether a crop's height / width is above the ratio from which crops are turned; None: none is."""
+    return rotate_tall is not None and bool(facts.width) and (facts.height or 0) > rotate_tall * (facts.width or 0)
+
+
+def stored_bytes(data: bytes, decoded: Decoded, store_height: int | None, turn: bool = False) -> bytes:
     """Return what the packed store keeps of an ok crop: its own bytes wherever they will do.
 
-    Encoded anew are crops taller than `store_height` pixels (JPEG of quality 95 without chroma subsampling; PNG if they
-    came without loss), and those that OpenCV alone would show otherwise: partly transparent ones, and ones that only
-    Pillow can decode (PNG).
+    Encoded anew are crops to `turn` by 90 degrees counter-clockwise, and crops that are taller than `store_height`
+    pixels (JPEG of quality 95 without chroma subsampling; PNG if they came without loss), and those that OpenCV alone
+    would show otherwise: partly transparent ones, and ones that only Pillow can decode (PNG).
     """
     facts, pixels, plain = decoded
     if pixels is None:
         raise ValueError(f"a crop that was set aside ({facts.reason}) is not stored")
-    if store_height is not None and pixels.shape[0] > store_height:
-        width = max(1, round(pixels.shape[1] * store_height / pixels.shape[0]))
-        scaled = cv2.resize(pixels, (width, store_height), interpolation=cv2.INTER_AREA)
-        return _encode(scaled, ".png" if _is_lossless(data, facts) else ".jpg")
+    kept = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE) if turn else pixels
+    if store_height is not None and kept.shape[0] > store_height:
+        width = max(1, round(kept.shape[1] * store_height / kept.shape[0]))
+        kept = cv2.resize(kept, (width, store_height), interpolation=cv2.INTER_AREA)
+    if kept is not pixels:
+        return _encode(kept, ".png" if _is_lossless(data, facts) else ".jpg")
     return data if plain else _encode(pixels, ".png")
 
 

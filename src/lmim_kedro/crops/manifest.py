@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lmim_kedro.crops.store import ROWS_FILE, PackedStore
+from lmim_kedro.crops.exclusions import exclusion_reasons
+from lmim_kedro.crops.store import ROWS_FILE, PackedStore, Shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,27 +30,48 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("label_length", pa.int32(), metadata={"what": "characters (code points)"}),
         pa.field("hash", pa.string(), metadata={"what": "BLAKE2b, 128 bits, of the bytes as they came"}),
-        pa.field("status", NAMES, metadata={"what": "ok or set aside"}),
-        pa.field("reason", pa.string(), metadata={"what": "why it was set aside: a phrase, after a colon its detail"}),
+        pa.field("perceptual_hash", pa.string(), metadata={"what": "64 bits of how it looks; null if set aside"}),
+        pa.field("turned", pa.bool_(), metadata={"what": "stored turned by 90 degrees counter-clockwise"}),
+        pa.field("status", NAMES, metadata={"what": "ok, set aside, or excluded: stored, and left out of training"}),
+        pa.field("reason", pa.string(), metadata={"what": "why it is not ok: a phrase, after a colon its detail"}),
         pa.field("store_index", pa.int64(), metadata={"what": "index in the packed store; null if set aside"}),
     ]
 )
-SUMMARY_COLUMNS = ("crops", "ok", "set_aside", "reasons", "labelled", "median_width", "median_height", "bytes")
+_COUNTS = ("crops", "ok", "set_aside", "excluded", "reasons", "labelled")
+SUMMARY_COLUMNS = (*_COUNTS, "median_width", "median_height", "bytes")
 
 
 def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """Yield the manifest of a packed store, one table of at most 100,000 rows or so for each shard.
 
     Args:
-        store: a whole store.
+        store: crops that are left out of it have the status excluded, and a reason.
         columns: names of SCHEMA; None: all.
     """
+    excluded, reasons = exclusion_reasons(store)
     for shard in store.shards:
         table = pq.read_table(shard.folder / ROWS_FILE, columns=columns, schema=SCHEMA)
         if "store_index" in table.column_names:
             place = table.column_names.index("store_index")
             table = table.set_column(place, SCHEMA.field("store_index"), pc.add(table["store_index"], shard.start))
+        first, last = bisect_left(excluded, shard.start), bisect_left(excluded, shard.start + shard.crops)
+        if first < last:
+            table = _mark(table, shard, [index - shard.start for index in excluded[first:last]], reasons[first:last])
         yield table
+
+
+def _mark(table: pa.Table, shard: Shard, excluded: list[int], reasons: list[str]) -> pa.Table:
+    """Give the crops at `excluded` of a shard, in order, the status excluded and their reasons."""
+    stored = pq.read_table(shard.folder / ROWS_FILE, columns=["store_index"])["store_index"]
+    out = pc.is_in(stored, value_set=pa.array(excluded, pa.int64()))
+    changed = {"status": ["excluded"] * len(excluded), "reason": reasons}
+    for name in set(changed) & set(table.column_names):
+        plain = table[name].cast(pa.string()).combine_chunks()
+        column = pc.replace_with_mask(plain, out.combine_chunks(), pa.array(changed[name], pa.string()))
+        field = SCHEMA.field(name)
+        coded = column.dictionary_encode() if field.type == NAMES else column
+        table = table.set_column(table.column_names.index(name), field, coded)
+    return table
 
 
 def write_manifest(tables: Iterable[pa.Table], path: Path) -> None:
@@ -71,13 +94,16 @@ def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
         manifest: the manifest as a frame, or its tables one by one, which takes little memory however long it is.
 
     Returns:
-        `source` and SUMMARY_COLUMNS: crops listed; those ok and set aside, with `reasons` such as "2 truncated,
-        1 missing file"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
+        `source` and SUMMARY_COLUMNS: crops listed; those ok, set aside and excluded, with `reasons` such as
+        "2 truncated, 1 leak"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
     """
     import pandas as pd
 
     tables = [pa.Table.from_pandas(manifest, preserve_index=False)] if isinstance(manifest, pd.DataFrame) else manifest
-    crops = pa.concat_tables([_narrow(table) for table in tables]).unify_dictionaries().to_pandas()
+    kinds: pa.Table | None = None
+    for table in tables:
+        kinds = _count([_narrow(table)] if kinds is None else [kinds, _narrow(table)])
+    crops = _narrow(SCHEMA.empty_table()).to_pandas() if kinds is None else kinds.to_pandas()
     rows = [_card(str(name), rows) for name, rows in crops.groupby("source", sort=False, observed=True)]
     if len(rows) > 1:
         rows.append(_card("all", crops))
@@ -85,28 +111,50 @@ def summarise(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
 
 
 def _narrow(table: pa.Table) -> pa.Table:
-    """Keep what a summary needs: a few bytes a row, however long the labels are."""
+    """Keep what a summary tells crops apart by."""
     columns = {
-        "source": table["source"].cast(NAMES),
+        "source": table["source"].cast(pa.string()),
         "ok": pc.equal(table["status"].cast(pa.string()), "ok"),
-        "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", "").dictionary_encode(),
+        "excluded": pc.equal(table["status"].cast(pa.string()), "excluded"),
+        "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", ""),
         "labelled": pc.is_valid(table["label_length"]),
-        **{name: table[name].cast(pa.int32()) for name in ("width", "height", "bytes")},
+        **{name: table[name].cast(pa.int32()) for name in ("width", "height")},
+        "bytes": table["bytes"].cast(pa.int64()),
+        "crops": pa.repeat(pa.scalar(1, pa.int64()), table.num_rows),
     }
     return pa.table(columns)
 
 
+def _count(tables: list[pa.Table]) -> pa.Table:
+    """Count crops that are alike, so that a summary takes the memory of the sizes that occur, not of the crops."""
+    rows = pa.concat_tables(tables)
+    alike = [name for name in rows.column_names if name not in ("bytes", "crops")]
+    counted = rows.group_by(alike, use_threads=False).aggregate([("bytes", "sum"), ("crops", "sum")])
+    return counted.rename_columns([name.removesuffix("_sum") for name in counted.column_names])
+
+
 def _card(name: str, crops: pd.DataFrame) -> dict[str, object]:
-    ok = crops[crops["ok"]]
-    reasons = crops["reason"].value_counts()
+    ok, excluded = crops[crops["ok"]], crops[crops["excluded"]]
+    reasons = crops.groupby("reason", sort=False)["crops"].sum().sort_values(ascending=False, kind="stable")
     return {
         "source": name,
-        "crops": len(crops),
-        "ok": len(ok),
-        "set_aside": len(crops) - len(ok),
-        "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count),
-        "labelled": int(ok["labelled"].sum()),
-        "median_width": ok["width"].median(),
-        "median_height": ok["height"].median(),
+        "crops": int(crops["crops"].sum()),
+        "ok": int(ok["crops"].sum()),
+        "set_aside": int(crops["crops"].sum() - ok["crops"].sum() - excluded["crops"].sum()),
+        "excluded": int(excluded["crops"].sum()),
+        "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items()),
+        "labelled": int(ok.loc[ok["labelled"], "crops"].sum()),
+        "median_width": _median(ok["width"], ok["crops"]),
+        "median_height": _median(ok["height"], ok["crops"]),
         "bytes": int(ok["bytes"].sum()),
     }
+
+
+def _median(values: pd.Series, counts: pd.Series) -> float:
+    """Return the median of values that each occur `counts` times; nan of none."""
+    total = counts.groupby(values).sum().cumsum()
+    if total.empty:
+        return float("nan")
+    last = int(total.iloc[-1])
+    lower, upper = (total.index[total.searchsorted(rank, side="right")] for rank in ((last - 1) // 2, last // 2))
+    return (float(lower) + float(upper)) / 2

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lmim_kedro.crops.raw import Source
+from lmim_kedro.crops.shard_writer import clear_parts, disk_is_full
 from lmim_kedro.crops.shards import ShardTask, digest, read_json
 from lmim_kedro.crops.store import ROWS_FILE, STORE_FILE, PackedStore, shard_folder, write_card
 from lmim_kedro.crops.workers import run_shards
@@ -51,13 +52,22 @@ class IngestPlan:
         fingerprint = digest([task.fingerprint for task in tasks])
         if read_json(store / STORE_FILE).get("fingerprint") != fingerprint:
             (store / STORE_FILE).unlink(missing_ok=True)
+        clear_parts(store / "shards")
         waiting = [task for task in tasks if not task.is_done()]
         if waiting:
-            run_shards(waiting, self.params.workers, sum(len(task) for task in tasks))
+            run_shards(waiting, self.params, sum(len(task) for task in tasks))
         shards = [(task.folder, task.source.name, task.stored()) for task in tasks]
         if not any(crops for _, _, crops in shards):
             raise InputError(self._nothing_usable(tasks))
-        return write_card(store, fingerprint, all(source.labelled for source in self.sources), shards)
+        try:
+            return write_card(store, fingerprint, all(source.labelled for source in self.sources), shards)
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+            raise InputError(
+                f"the disk of {store} became full when all shards were there: make room, then run the same command "
+                "again; what is whole is kept"
+            ) from error
 
     def _check(self) -> None:
         if not self.sources:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import uuid
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +16,7 @@ from lmim_kedro.errors import InputError
 
 _FIRST_MAP = 16 * 2**20
 _BATCH = 1000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ShardWriter:
@@ -26,15 +29,19 @@ class ShardWriter:
     def __init__(self, folder: Path, first_map: int = _FIRST_MAP) -> None:
         """Begin the shard `folder`; `first_map` is the bytes of the map that it starts with."""
         self.folder = folder
-        self.part = folder.with_name(folder.name + ".part")
+        # A name of its own: a worker that was taken for lost may still be writing the same shard.
+        self.part = _part_of(folder)
         self.crops = 0
         self._batch: list[tuple[bytes, bytes]] = []
         self._first_map = first_map
 
     def __enter__(self) -> ShardWriter:
-        shutil.rmtree(self.part, ignore_errors=True)
-        self.part.mkdir(parents=True)
-        self._environment = lmdb.open(str(self.part), map_size=self._first_map, lock=False, sync=False)
+        try:
+            self.part.mkdir(parents=True)
+            self._environment = lmdb.open(str(self.part), map_size=self._first_map, lock=False, sync=False)
+        except BaseException as error:
+            self._clean_up(error)
+            raise
         return self
 
     def add(self, image: bytes, label: str | None) -> int:
@@ -68,7 +75,7 @@ class ShardWriter:
         if full:
             raise InputError(
                 f"the disk of {self.folder.parent} became full after {self.crops:,} crops of {self.folder.name}: make "
-                "room or choose another disk, then run the same command again; whole shards are kept"
+                "room or choose another disk, then run the same command again; what is whole is kept"
             ) from error
 
     def _finish(self) -> None:
@@ -79,9 +86,23 @@ class ShardWriter:
         for file in self.part.iterdir():
             with file.open("rb+") as written:
                 os.fsync(written.fileno())
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        os.replace(self.part, self.folder)
+        self._move_into_place()
+
+    def _move_into_place(self) -> None:
+        """Put the whole shard at its place; what was there goes aside first, so that no half of it is ever there."""
+        old = _part_of(self.folder)
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.folder, old)
+            try:
+                os.replace(self.part, self.folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                break
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _commit(self) -> None:
         """Write the batch in one transaction; a full map is doubled and the batch written again."""
@@ -96,7 +117,24 @@ class ShardWriter:
 
     def _disk_is_full(self, error: BaseException) -> bool:
         """Tell whether the disk is why writing failed: LMDB calls a commit cut short an input/output error."""
-        if isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) == errno.ENOSPC:
+        if disk_is_full(error):
             return True
+        if not self.part.is_dir():
+            return False
         batch = sum(len(value) for _, value in self._batch)
         return isinstance(error, lmdb.Error) and shutil.disk_usage(self.part).free < 2 * batch
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether an error says that there is no room, or none left of the user's quota."""
+    return isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in _FULL
+
+
+def clear_parts(folder: Path, name: str = "*") -> None:
+    """Remove the half shards that a killed run left below `folder`; `name` is that of one shard, "*" all of them."""
+    for part in folder.glob(f"{name}.{'[0-9a-f]' * 8}.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _part_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmim_kedro.crops.inspect import CropFacts, decode_checked, quiet_decoders, stored_bytes
+from lmim_kedro.crops.inspect import CropFacts, decode_checked, is_tall, quiet_decoders, stored_bytes
 from lmim_kedro.crops.manifest import SCHEMA
 from lmim_kedro.crops.raw import RawCrop, Source
 from lmim_kedro.crops.shard_writer import ShardWriter
@@ -41,12 +41,14 @@ class ShardTask:
         asked = {
             "layout": LAYOUT,
             "source": [self.source.name, self.source.identity, self.source.labelled, self.start, self.stop],
-            "params": self.params.model_dump(include={"store_height", "max_pixels"}),
+            "params": self.params.model_dump(include={"store_height", "max_pixels", "rotate_tall"}),
         }
         return digest(asked)
 
     def is_done(self) -> bool:
         """Tell whether the shard is there, whole, and made from the same crops in the same way."""
+        if not all((self.folder / name).is_file() for name in ("data.mdb", ROWS_FILE)):
+            return False
         return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
 
     def stored(self) -> int:
@@ -73,7 +75,7 @@ def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
 
 def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, object]:
     """Validate one crop, store it if it is good, and return its row of the manifest."""
-    facts, reason, index = None, crop.reason, None
+    facts, reason, index, turned = None, crop.reason, None, False
     if crop.data is None:
         reason = reason or "missing image"
     else:
@@ -81,7 +83,8 @@ def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, obje
         facts = decoded.facts
         reason = facts.reason or reason or _label_fault(crop, task.source.labelled)
         if reason is None:
-            index = writer.add(stored_bytes(crop.data, decoded, task.params.store_height), crop.label)
+            turned = is_tall(facts, task.params.rotate_tall)
+            index = writer.add(stored_bytes(crop.data, decoded, task.params.store_height, turned), crop.label)
     return {
         "source": task.source.name,
         "key": crop.key,
@@ -90,12 +93,14 @@ def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, obje
         "status": "ok" if index is not None else "set aside",
         "reason": reason,
         "store_index": index,
+        "turned": turned,
         **_facts_row(facts),
     }
 
 
 def _facts_row(facts: CropFacts | None) -> dict[str, object]:
-    return {name: getattr(facts, name, None) for name in ("width", "height", "bytes", "format", "mode", "hash")}
+    names = ("width", "height", "bytes", "format", "mode", "hash", "perceptual_hash")
+    return {name: getattr(facts, name, None) for name in names}
 
 
 def _label_fault(crop: RawCrop, labelled: bool) -> str | None:

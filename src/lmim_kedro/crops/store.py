@@ -3,12 +3,15 @@
     <store>/store.json                   what the shards hold; written last, so a store with it is whole
     <store>/shards/00000.lmdb/data.mdb   num-samples, image-%09d, label-%09d: any tool of the field reads it
     <store>/shards/00000.lmdb/rows.parquet, shard.json     the manifest's rows of the shard; what was asked
+    <store>/excluded.parquet             crops that are left out of training (lmim_kedro.crops.exclusions)
 
-Crops are numbered from 0 through all shards, sources in the order in which they were given.
+Crops are numbered from 0 through all shards, sources in the order in which they were given; those left out have no
+number in the store that training sees, and the ones after them move up.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from bisect import bisect_right
@@ -16,17 +19,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
 
 from lmim_kedro.crops.environments import environment
 from lmim_kedro.errors import InputError
 
-if TYPE_CHECKING:
-    import numpy as np
-
 STORE_FILE = "store.json"
 ROWS_FILE = "rows.parquet"
-LAYOUT = 1
+EXCLUDED_FILE = "excluded.parquet"
+LAYOUT = 2
 """Version of the layout; a store of another version is made anew."""
 
 
@@ -41,7 +44,7 @@ class SourceRange:
 
 @dataclass(frozen=True)
 class Shard:
-    """One LMDB of the store; `start` is the store index of its first crop."""
+    """One LMDB of the store; `start` is the index of its first crop in the whole store."""
 
     folder: Path
     source: str
@@ -50,13 +53,25 @@ class Shard:
 
 
 class PackedStore:
-    """Read access to a packed store, by index from 0. Picklable; opens its LMDBs on first use, once per process."""
+    """Read access to a packed store, by index from 0. Picklable; opens its LMDBs on first use, once per process.
 
-    def __init__(self, path: str | Path) -> None:
+    Attributes:
+        shards: of the whole store.
+        sources: ranges of the crops that are not left out.
+        excluded: (E,) int64, sorted: crops left out, as indices of the whole store.
+        fingerprint: changes with the crops, and with what is left out of them.
+        whole_fingerprint: changes with the crops alone.
+    """
+
+    def __init__(self, path: str | Path, whole: bool = False) -> None:
         """Read what the store holds.
 
+        Args:
+            path: its folder.
+            whole: also show the crops that are left out of training.
+
         Raises:
-            InputError: if there is no whole store at `path`.
+            InputError: if there is no whole store at `path`, or its list of crops left out is of another version of it.
         """
         self.path = Path(path)
         try:
@@ -72,22 +87,45 @@ class PackedStore:
                 f"{LAYOUT}: make it anew with `kedro run --pipelines=ingest`"
             )
         self.labelled: bool = card["labelled"]
-        self.fingerprint: str = card["fingerprint"]
+        self.whole_fingerprint: str = card["fingerprint"]
         self.shards: list[Shard] = []
+        crops = 0
         for shard in card["shards"]:
-            folder = self.path / "shards" / shard["name"]
-            self.shards.append(Shard(folder, shard["source"], len(self), shard["crops"]))
+            self.shards.append(Shard(self.path / "shards" / shard["name"], shard["source"], crops, shard["crops"]))
+            crops += shard["crops"]
+        self.excluded = np.empty(0, np.int64) if whole else _read_excluded(self.path, self.whole_fingerprint)
+        self.fingerprint = self.whole_fingerprint
+        if len(self.excluded):
+            self.fingerprint = hashlib.blake2b(
+                self.whole_fingerprint.encode() + self.excluded.tobytes(), digest_size=16
+            ).hexdigest()
         self.sources: list[SourceRange] = []
         for name, group in groupby(self.shards, key=lambda shard: shard.source):
             shards = list(group)
-            self.sources.append(SourceRange(name, shards[0].start, shards[-1].start + shards[-1].crops))
+            ends = np.array([shards[0].start, shards[-1].start + shards[-1].crops])
+            start, stop = (ends - np.searchsorted(self.excluded, ends)).tolist()
+            self.sources.append(SourceRange(name, start, stop))
 
     def __len__(self) -> int:
-        return self.shards[-1].start + self.shards[-1].crops if self.shards else 0
+        return self.shards[-1].start + self.shards[-1].crops - len(self.excluded) if self.shards else 0
 
     def __repr__(self) -> str:
         labels = "with" if self.labelled else "without"
-        return f"PackedStore({len(self):,} crops {labels} labels in {len(self.shards)} shards, {self.path})"
+        out = f", {len(self.excluded):,} left out" if len(self.excluded) else ""
+        return f"PackedStore({len(self):,} crops {labels} labels in {len(self.shards)} shards{out}, {self.path})"
+
+    def whole_indices(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the indices in the whole store, `store_index` of the manifest, of crops at `indices` of this one.
+
+        Raises:
+            IndexError: if an index is not in 0 ... len - 1.
+        """
+        asked = np.asarray(indices, np.int64)
+        outside = asked[(asked < 0) | (asked >= len(self))]
+        if len(outside):
+            raise IndexError(f"crop {outside[0]} is not in 0 ... {len(self) - 1} of {self!r}")
+        before = self.excluded - np.arange(len(self.excluded))
+        return asked + np.searchsorted(before, asked, side="right")
 
     def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
         """Return the encoded images at `indices` (any order, repeats allowed), in that order.
@@ -113,11 +151,9 @@ class PackedStore:
         """Look up one key per index, with one transaction per shard."""
         starts = [shard.start for shard in self.shards]
         by_shard: dict[int, list[tuple[int, int]]] = {}
-        for place, index in enumerate(indices):
-            if not 0 <= index < len(self):
-                raise IndexError(f"crop {index} is not in 0 ... {len(self) - 1} of {self!r}")
+        for place, index in enumerate(self.whole_indices(indices).tolist()):
             number = bisect_right(starts, index) - 1
-            by_shard.setdefault(number, []).append((int(index) - starts[number], place))
+            by_shard.setdefault(number, []).append((index - starts[number], place))
         values: list[bytes] = [b""] * len(indices)
         for number, wanted in by_shard.items():
             folder = self.shards[number].folder
@@ -131,6 +167,20 @@ class PackedStore:
                         )
                     values[place] = value
         return values
+
+
+def _read_excluded(folder: Path, fingerprint: str) -> np.ndarray:
+    if not (folder / EXCLUDED_FILE).is_file():
+        return np.empty(0, np.int64)
+    import pyarrow.parquet as pq
+
+    table: Any = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
+    if (table.schema.metadata or {}).get(b"store", b"").decode() != fingerprint:
+        raise InputError(
+            f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check "
+            "the crops anew with `kedro run --pipelines=ingest`, with the --env of this run"
+        )
+    return table["store_index"].to_numpy().astype(np.int64)
 
 
 def shard_folder(store: Path, number: int) -> Path:
@@ -153,11 +203,14 @@ def write_card(store: Path, fingerprint: str, labelled: bool, shards: Iterable[t
         "shards": [{"name": folder.name, "source": source, "crops": crops} for folder, source, crops in shards],
     }
     write_json(store / STORE_FILE, card)
-    return PackedStore(store)
+    return PackedStore(store, whole=True)
 
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file that is either the old one or the new one, never half."""
     half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    half.replace(path)
+    try:
+        half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)

@@ -88,7 +88,7 @@ def crops_of(images: Image | Iterable[Image]) -> Iterator[NamedCrop]:
 
     Errors: InputError if the one path is a folder, list or LMDB without crops.
     """
-    if isinstance(images, str | PathLike) and _is_set(Path(images)):
+    if isinstance(images, str | PathLike) and is_set(Path(images)):
         return crops_of_source(open_source(str(images), {"path": str(images)}))
     if isinstance(images, str | PathLike | PIL.Image | np.ndarray):
         images = [images]
@@ -154,7 +154,7 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
         thread.join()
 
 
-def _is_set(path: Path) -> bool:
+def is_set(path: Path) -> bool:
     """Whether a path is a folder, a list or an LMDB, and no image."""
     return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
 

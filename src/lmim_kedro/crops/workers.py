@@ -1,9 +1,10 @@
-"""Runs the shards of an ingest, here or in a pool of processes, under one progress bar."""
+"""Runs the shards of an ingest, here, in a pool of processes or on a cluster, under one progress bar."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from lmim_kedro.crops.shards import ShardTask, write_shard
 from lmim_kedro.errors import InputError
+from lmim_kedro.params import IngestParams
 from lmim_kedro.progress import progress_bar
 
 _SMALL = 2000
@@ -22,18 +24,25 @@ _SMALL = 2000
 _counter: Any = None
 
 
-def run_shards(tasks: Sequence[ShardTask], workers: int, total: int) -> None:
+def run_shards(tasks: Sequence[ShardTask], params: IngestParams, total: int) -> None:
     """Make the shards.
 
     Args:
         tasks: the shards to be made.
-        workers: processes; 0: one per core that this process may use.
+        params: `workers`, `engine` and `scheduler` say who makes them.
         total: crops of all shards, those included that were there already: the length of the progress bar.
+
+    Raises:
+        InputError: if workers die, if the disk is full, if there is no cluster where one is asked for.
     """
     crops = sum(len(task) for task in tasks)
-    workers = min(workers or _cores(), len(tasks))
+    workers = min(params.workers or _cores(), len(tasks))
     with progress_bar(total, initial=total - crops, unit="crop", desc="ingest") as bar:
-        if workers == 1 or crops < _SMALL:
+        if params.engine == "dask":
+            from lmim_kedro.crops.cluster import run_on_cluster
+
+            run_on_cluster(tasks, params.scheduler, workers, bar)
+        elif workers == 1 or crops < _SMALL:
             for task in tasks:
                 write_shard(task, bar.update)
         else:
@@ -66,6 +75,15 @@ def _start_worker(counter: Any) -> None:
     global _counter
     _counter = counter
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes do not notice that whoever started them was killed: they would write on, and then wait."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(task: ShardTask) -> None:

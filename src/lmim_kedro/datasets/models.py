@@ -18,15 +18,20 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
 
     Args:
         filepath: the folder.
-        kind: what it holds: "encoder", "lmim" (encoder, guided decoder and teacher) or "recognizer" (with its charset).
+        kind: what it holds: "encoder", "pretraining" (all that pre-training trained, and its teacher) or "recognizer"
+            (with its charset).
         metadata: for plugins such as Kedro-Viz.
     """
 
     def __init__(
-        self, *, filepath: str, kind: Literal["encoder", "lmim", "recognizer"], metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str,
+        kind: Literal["encoder", "pretraining", "recognizer"],
+        metadata: dict[str, Any] | None = None,
     ) -> None:
-        if kind not in ("encoder", "lmim", "recognizer"):
-            raise DatasetError(f"kind = {kind!r} is no kind of model: choose encoder, lmim or recognizer")
+        if kind not in ("encoder", "pretraining", "recognizer"):
+            raise DatasetError(f"kind = {kind!r} is no kind of model: choose encoder, pretraining or recognizer")
         self._folder, self._kind, self.metadata = Path(filepath), kind, metadata
 
     def load(self) -> nn.Module:

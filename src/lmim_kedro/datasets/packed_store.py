@@ -11,11 +11,12 @@ from kedro_datasets._typing import ImagePreview
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
+    from lmim_kedro.crops.exclusions import ExclusionPlan
     from lmim_kedro.crops.prepare import IngestPlan
     from lmim_kedro.crops.store import PackedStore
 
 
-class PackedStoreDataset(AbstractDataset["IngestPlan", "PackedStore"]):
+class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedStore"]):
     """A folder of shards with crops already validated.
 
     What is saved is a plan; saving carries it out, into this dataset's folder. So crops stream from the sources to the
@@ -23,22 +24,32 @@ class PackedStoreDataset(AbstractDataset["IngestPlan", "PackedStore"]):
 
     Args:
         filepath: the folder.
+        whole: show the crops that are left out of training too.
+        checked: there must be a list of crops that are left out, though it may be empty.
         metadata: for plugins such as Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder, self.metadata = Path(filepath), metadata
+    def __init__(
+        self, *, filepath: str, whole: bool = False, checked: bool = False, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._folder, self._whole, self._checked, self.metadata = Path(filepath), whole, checked, metadata
 
     def load(self) -> PackedStore:
         """Open the store; no crop is read yet."""
-        from lmim_kedro.crops.store import PackedStore
+        from lmim_kedro.crops.store import EXCLUDED_FILE, PackedStore
 
         try:
-            return PackedStore(self._folder)
+            store = PackedStore(self._folder, self._whole)
+            if self._checked and not (self._folder / EXCLUDED_FILE).is_file():
+                raise InputError(
+                    f"the packed store {self._folder} was not checked for crops of the benchmarks ({EXCLUDED_FILE} is "
+                    "missing): run `kedro run --pipelines=ingest`, with the --env of this run"
+                )
+            return store
         except InputError as error:
             raise DatasetError(str(error)) from error
 
-    def save(self, data: IngestPlan) -> None:
+    def save(self, data: IngestPlan | ExclusionPlan) -> None:
         """Carry out the plan: make the shards that are not there yet."""
         try:
             data.write(self._folder)
@@ -46,9 +57,10 @@ class PackedStoreDataset(AbstractDataset["IngestPlan", "PackedStore"]):
             raise DatasetError(str(error)) from error
 
     def _exists(self) -> bool:
-        from lmim_kedro.crops.store import STORE_FILE
+        from lmim_kedro.crops.store import EXCLUDED_FILE, STORE_FILE
 
-        return (self._folder / STORE_FILE).is_file()
+        checked = not self._checked or (self._folder / EXCLUDED_FILE).is_file()
+        return checked and (self._folder / STORE_FILE).is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}

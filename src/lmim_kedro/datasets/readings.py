@@ -43,7 +43,7 @@ class ReadingsDataset(AbstractDataset["Iterator[Reading]", "pd.DataFrame"]):
         if self._format == "parquet":
             return pd.read_parquet(self._path)
         if self._format == "jsonl":
-            return pd.read_json(self._path, lines=True, dtype={"text": str, "key": str})
+            return pd.read_json(self._path, lines=True, dtype={"text": str, "key": str}, precise_float=True)
         table = pd.read_csv(self._path, dtype={"key": str, "text": str, "error": str}, keep_default_na=False)
         return table.assign(confidences=table["confidences"].map(json.loads))
 

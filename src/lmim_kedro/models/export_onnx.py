@@ -1,7 +1,7 @@
 """A recogniser as ONNX: `python -m lmim_kedro.models.export_onnx RECOGNIZER_FOLDER TARGET_FOLDER [--int8]`.
 
-An autoregressive recogniser becomes two graphs: the encoder, with the keys and values that the decoder looks up in the
-crop, and one decoding step with a cache. A CTC recogniser is one graph. The number of crops is free in all of them.
+An autoregressive recogniser becomes two graphs: the encoder, up to the features that the decoder looks at, and one
+decoding step with a cache. A CTC recogniser is one graph. The number of crops is free in all of them.
 `lmim_kedro.onnx_runner` reads with what is written here; docs/export.md describes inputs and outputs.
 """
 
@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.models.recognizer import Attention, DecoderLayer, Recognizer
+from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.onnx_runner import INSTALL, KIND, OnnxRecognizer, cache_names
 
@@ -31,16 +30,15 @@ TOLERANCE = 1e-4
 
 
 class CropEncoder(nn.Module):
-    """Crops -> keys and values of every decoder layer's attention to them."""
+    """Crops -> the features that the decoder looks at."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         self.recognizer = recognizer
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) in [-1, 1] -> keys, values, keys, ... of the layers, each (B, heads, 1 + N, features)."""
-        memory = self.recognizer.memory(images)
-        return tuple(tensor for layer in self.recognizer.decoder.layers for tensor in _look_up(layer.enc_attn, memory))
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (B, 1 + N, W')."""
+        return self.recognizer.memory(images)
 
 
 class DecodingStep(nn.Module):
@@ -50,15 +48,21 @@ class DecodingStep(nn.Module):
         super().__init__()
         self.decoder = recognizer.decoder
 
-    def forward(self, symbol: Tensor, position: Tensor, past: list[Tensor], memory: list[Tensor]) -> tuple[Tensor, ...]:
-        """Symbols (B,), their place (), keys and values of what is written (B, heads, T, features) and of the crop.
+    def forward(self, symbol: Tensor, position: Tensor, memory: Tensor, past: list[Tensor]) -> tuple[Tensor, ...]:
+        """Symbols (B,), their place (), features of the crops (B, S, W) and the cache.
 
-        Returns: probabilities (B, C); keys and values (B, heads, T + 1, features).
+        The cache is keys, values, keys, ... of the layers, each (B, heads, T, features of a head) for T earlier places.
+        Returns: probabilities (B, C) and the cache with T + 1 places.
         """
         decoder, new = self.decoder, []
         tokens = decoder.trg_word_emb(symbol).unsqueeze(1) + decoder.position_table[0][position]
-        for layer, written, crop in zip(decoder.layers, _pairs(past), _pairs(memory), strict=True):
-            tokens, cache = _decode(layer, tokens, written, crop)
+        for layer, keys, values in zip(decoder.layers, past[::2], past[1::2], strict=True):
+            normed = layer.norm1(tokens)
+            own_keys, own_values = layer.self_attn.keys_values(normed)
+            cache = [torch.cat([keys, own_keys], 2), torch.cat([values, own_values], 2)]
+            tokens = tokens + layer.self_attn(normed, *cache)
+            tokens = tokens + layer.enc_attn.look(layer.norm2(tokens), memory)
+            tokens = tokens + layer.mlp(layer.norm3(tokens))
             new += cache
         return decoder.classifier(decoder.layer_norm(tokens[:, 0])).softmax(-1), *new
 
@@ -73,33 +77,6 @@ class CtcReader(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B, columns, characters + 1)."""
         return self.recognizer.column_logits(images).softmax(-1)
-
-
-def _decode(
-    layer: DecoderLayer, tokens: Tensor, past: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor]
-) -> tuple[Tensor, list[Tensor]]:
-    normed = layer.norm1(tokens)
-    cache = [torch.cat(both, 2) for both in zip(past, _look_up(layer.self_attn, normed), strict=True)]
-    tokens = tokens + _attend(layer.self_attn, normed, *cache)
-    tokens = tokens + _attend(layer.enc_attn, layer.norm2(tokens), *memory)
-    return tokens + layer.mlp(layer.norm3(tokens)), cache
-
-
-def _look_up(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    return _heads(attention, attention.linear_k(tokens)), _heads(attention, attention.linear_v(tokens))
-
-
-def _attend(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    seen = F.scaled_dot_product_attention(_heads(attention, attention.linear_q(queries)), keys, values)
-    return attention.fc(seen.transpose(1, 2).flatten(2))
-
-
-def _heads(attention: Attention, tokens: Tensor) -> Tensor:
-    return tokens.unflatten(2, (attention.heads, -1)).transpose(1, 2)
-
-
-def _pairs(tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(tensors[::2], tensors[1::2], strict=True))
 
 
 @torch.no_grad()
@@ -153,23 +130,22 @@ def write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], i
 def _export_steps(recognizer: Recognizer, target: Path) -> dict[str, str]:
     batch, written = torch.export.Dim("batch"), torch.export.Dim("written")
     model, size = recognizer.model, recognizer.model.recognizer
-    memory, past, new = (cache_names(kind, size.depth) for kind in ("memory", "past", "new"))
+    past, new = (cache_names(kind, size.depth) for kind in ("past", "new"))
     images = torch.zeros(2, 3, model.image_height, model.image_width)
     encoder = CropEncoder(recognizer)
-    _export(encoder, (images,), target / "encoder.onnx", ["images"], memory, {"images": {0: batch}})
-    crop = list(encoder(images))
+    _export(encoder, (images,), target / "encoder.onnx", ["images"], ["memory"], {"images": {0: batch}})
     cache = [torch.zeros(2, size.heads, 3, size.width // size.heads) for _ in past]
     _export(
         DecodingStep(recognizer),
-        (torch.zeros(2, dtype=torch.int64), torch.tensor(3), cache, crop),
+        (torch.zeros(2, dtype=torch.int64), torch.tensor(3), encoder(images), cache),
         target / "step.onnx",
-        ["symbol", "position", *past, *memory],
+        ["symbol", "position", "memory", *past],
         ["probabilities", *new],
         {
             "symbol": {0: batch},
             "position": None,
+            "memory": {0: batch},
             "past": [{0: batch, 2: written}] * len(past),
-            "memory": [{0: batch}] * len(memory),
         },
     )
     return {"encoder": "encoder.onnx", "step": "step.onnx"}
@@ -228,7 +204,7 @@ def _check(recognizer: Recognizer, target: Path) -> None:
     model = recognizer.model
     images = np.random.default_rng(0).integers(0, 256, (3, 3, model.image_height, model.image_width), np.uint8)
     ours = OnnxRecognizer(target, threads=1).read(images)
-    theirs = recognizer.read(torch.from_numpy(images).float() / 127.5 - 1)
+    theirs = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
     for one, other in zip(ours, theirs, strict=True):
         if one.text != other.text or abs(one.confidence - other.confidence) > TOLERANCE:
             raise InputError(

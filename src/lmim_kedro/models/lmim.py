@@ -84,6 +84,7 @@ class LMIM(nn.Module):
         self.register_buffer("decoder_pos_embed", sincos_position(model, model.decoder_width), persistent=False)
         self.decoder_blocks = nn.ModuleList(DecoderBlock(model, order) for _ in range(model.decoder_depth))
         self.decoder_norm = nn.LayerNorm(model.decoder_width, eps=NORM_EPS)
+        self.projector = _projector(model.width, pretraining.alignment_projector) if self.guided else None
         self.pixel_target = pretraining.method == "mim" or pretraining.target == "pixel"
         patch_values = model.patch_height * model.patch_width * self.encoder.patch_embed.channels
         self.decoder_pred = nn.Linear(model.decoder_width, patch_values if self.pixel_target else model.width)
@@ -122,10 +123,21 @@ class LMIM(nn.Module):
         losses = {"reconstruction": (predicted.float() - target).square().mean()}
         losses["loss"] = losses["reconstruction"]
         if guide is not None:
-            losses["alignment"] = F.mse_loss(latent[:, 0].float(), guide[:, 0].float())
+            losses["alignment"] = self._alignment(latent[:, 0], guide[:, 0])
             losses["loss"] = losses["loss"] + self.pretraining.alignment_weight * losses["alignment"]
+            if self.pretraining.alignment_variance:
+                losses["variance"] = spread_loss(latent[:, 0]) + spread_loss(guide[:, 0])
+                losses["loss"] = losses["loss"] + self.pretraining.alignment_variance * losses["variance"]
         losses["cls_std"] = latent[:, 0].detach().float().std(0, correction=0).mean()
         return losses
+
+    def _alignment(self, masked: Tensor, guide: Tensor) -> Tensor:
+        """Mean squared difference of the two [cls] (section 3.2), with what the variants put in between."""
+        if self.projector is not None:
+            masked, guide = self.projector(masked), self.projector(guide)
+        if self.pretraining.alignment_stop_gradient:
+            guide = guide.detach()
+        return F.mse_loss(masked.float(), guide.float())
 
     def decode(self, latent: Tensor, guide: Tensor | None, parts: Split, everywhere: bool = False) -> Tensor:
         """Predictions (B, M, P) at the removed patches, in their order.
@@ -162,3 +174,16 @@ class LMIM(nn.Module):
         features = self.teacher(images)[:, 1:] if places is None else self.teacher.features_at(images, places)
         features = features.float()
         return F.layer_norm(features, features.shape[-1:])
+
+
+def spread_loss(features: Tensor) -> Tensor:
+    """Mean over dimensions of max(0, 1 - deviation over the batch), as in VICReg: 0 where they are spread enough."""
+    deviation = (features.float().var(0, correction=0) + 1e-4).sqrt()
+    return F.relu(1 - deviation).mean()
+
+
+def _projector(width: int, hidden: int | None) -> nn.Sequential | None:
+    if hidden is None:
+        return None
+    projector = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+    return projector.apply(initialise)

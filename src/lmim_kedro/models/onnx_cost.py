@@ -38,7 +38,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, me
         left_out += unreadable
         if not some:
             continue
-        before = recognizer.read(torch.from_numpy(images).float() / 127.5 - 1)
+        before = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
         after = exported.read(images)
         labels += some
         ours += [reading.text for reading in before]

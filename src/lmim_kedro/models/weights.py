@@ -25,6 +25,7 @@ from lmim_kedro.models.charset import FROM_LABELS, Charset
 from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
@@ -69,6 +70,8 @@ def model_config(module: nn.Module) -> dict[str, Any]:
             "pretraining": module.pretraining.model_dump(),
             "teacher": module.teacher is not None,
         }
+    if isinstance(module, SeqCLR):
+        return {"kind": "seqclr", "model": module.model.model_dump(), "pretraining": module.pretraining.model_dump()}
     if isinstance(module, Recognizer):
         return {
             "kind": "recognizer",
@@ -98,6 +101,16 @@ def load_lmim(folder: Path) -> LMIM:
     return lmim
 
 
+def load_pretraining(folder: Path) -> LMIM | SeqCLR:
+    """The whole pre-training model of a folder, of whatever method."""
+    if _kind(folder) == "lmim":
+        return load_lmim(folder)
+    config, tensors = _read_folder(folder, "seqclr")
+    seqclr = SeqCLR(ModelParams(**config["model"]), PretrainingParams(**config["pretraining"]))
+    load_strictly(seqclr, tensors, str(folder))
+    return seqclr
+
+
 def load_recognizer(folder: Path) -> Recognizer:
     """The recogniser of a folder that save_model wrote, with its charset."""
     config, tensors = _read_folder(folder, "recognizer")
@@ -106,6 +119,13 @@ def load_recognizer(folder: Path) -> Recognizer:
     recognizer.labels = config.get("labels", {})
     load_strictly(recognizer, tensors, str(folder))
     return recognizer
+
+
+def _kind(folder: Path) -> str:
+    try:
+        return json.loads((folder / "config.json").read_text("utf-8")).get("kind")
+    except FileNotFoundError:
+        return "lmim"  # whose loader says what is missing
 
 
 def require_charset(folder: Path, name: str) -> None:

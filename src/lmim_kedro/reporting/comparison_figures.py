@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from lmim_kedro.reporting.figures import _STYLE, INK, SLATE, _choose_scale, _thin
+from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
 from lmim_kedro.reporting.images import attention_picture, crop_picture
 from lmim_kedro.scoring.metrics import METRICS
 
@@ -50,7 +50,7 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
     if not panels:
         return nothing("nothing was trained here")
     styles = _styles([name for tables in panels.values() for name in tables])
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
         for axes, (title, tables) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
             values = []
@@ -76,7 +76,7 @@ def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> n
     """
     if not tables:
         return nothing("no method was read with")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.4), layout="constrained")
         axes = figure.add_subplot()
         lengths = max((list(each[0]["length"]) for each in tables.values()), key=len)
@@ -175,7 +175,7 @@ def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int 
 
 def nothing(why: str) -> np.ndarray:
     """A picture that says why there is none."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.5, 0.7))
         figure.text(0.5, 0.5, why, ha="center", va="center", color=SLATE)
         return _pixels(figure)
@@ -190,7 +190,7 @@ def _grid(
 ) -> np.ndarray:
     """Pictures in rows and columns, titles above, names at the left, a text under each, a scale below them all."""
     height = _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0)
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(
             figsize=(_COLUMN * len(columns) + (1.0 if names else 0), height),
             layout=ConstrainedLayoutEngine(h_pad=0.015, w_pad=0.02, hspace=0, wspace=0),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, TEAL, AMBER, SLATE = "#1f2a30", "#0f6b6b", "#b8621b", "#6c7a83"
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#b9c2c7",
@@ -136,7 +136,7 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     error = calibration_error(table)
     if error is None:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure((3.4, 2.9))
         sure, right = table["confidence_percent"], table["accuracy_percent"]
         shares = 100 * table["crops"] / table["crops"].sum()
@@ -158,7 +158,7 @@ def _draw_bars(
 ) -> Drawing | None:
     if table.empty:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure(size)
         places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
         axes.bar(places, heights, 0.74, color=TEAL, alpha=0.85)
@@ -179,7 +179,7 @@ def _spread(table: pd.DataFrame) -> np.ndarray:
 
 
 def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[Curve]) -> Drawing:
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure(_SIZE)
         values: list[np.ndarray] = []
         for curve in curves:

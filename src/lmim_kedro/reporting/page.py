@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, picture
 from lmim_kedro.reporting.published import published_accuracy
@@ -64,6 +65,7 @@ def render_page(
     confusions: pd.DataFrame,
     pictures: Pictures,
     cls_statistics: Mapping[str, Any] | None = None,
+    data_card: pd.DataFrame | None = None,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
 
@@ -76,6 +78,7 @@ def render_page(
         confusions: of scoring.analysis.confusions; the first of them are shown.
         figures, readings, pictures: what to show.
         cls_statistics: of models.cls_statistics, of the encoder and of its teacher.
+        data_card: of crops.card.describe_data; None: the page has no such section.
     """
     metric = scores["metric"]
     return (
@@ -94,6 +97,7 @@ def render_page(
             full={"recipe": _json(recipe), "scores": _json(scores)},
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
             summaries={use: [plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            data_card=None if data_card is None else card_rows(data_card),
             stages=training_table(stages),
             cls_line=_cls_line(cls_statistics or {}),
             figures=figures,

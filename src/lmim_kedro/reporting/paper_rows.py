@@ -29,23 +29,26 @@ VARIANTS: dict[PaperRow, str] = {
     (7, "SeqCLR", "10 epochs, Union14M-L"): "seqclr",
     (7, "MIM", "10 epochs, Union14M-L"): "mim",
     (7, "LMIM", "10 epochs, Union14M-L"): "lmim",
-    (7, "LMIM", "20 epochs, Union14M-L"): "epochs_20",
+    (7, "LMIM", "20 epochs, Union14M-L"): "double_length",
+    (7, "LMIM", "10 epochs, ARD"): "lmim",
+    (7, "LMIM", "20 epochs, ARD"): "double_length",
     (8, "LMIM", "Union14M-L, original labels"): "lmim",
+    (8, "LMIM", "ARD, original labels"): "lmim",
     (8, "SeqCLR", "Union14M-L, corrected labels"): "seqclr",
     (8, "MIM", "Union14M-L, corrected labels"): "mim",
     (8, "LMIM", "Union14M-L, corrected labels"): "lmim",
+    (8, "LMIM", "ARD, corrected labels"): "lmim",
 }
+"""Every row that the authors ran themselves."""
 
-NOT_REPEATED: dict[PaperRow, str] = {
-    row: "fine-tuned on ARD, which no environment of this project holds"
-    for row in (
-        (7, "LMIM", "10 epochs, ARD"),
-        (7, "LMIM", "20 epochs, ARD"),
-        (8, "LMIM", "ARD, original labels"),
-        (8, "LMIM", "ARD, corrected labels"),
-    )
-}
-"""Rows that the authors ran and no variant repeats, and why."""
+ARD = "ard"
+"""The environment of the rows that were fine-tuned on ARD; the other rows are of all other environments."""
+
+
+def is_of(row: PaperRow, env: str) -> bool:
+    """Whether a row was fine-tuned on the data of an environment, or on what stands in for them in a smaller one."""
+    return ("ARD" in row[2]) == (env == ARD)
+
 
 METHODS = {"scratch": "scratch", "mim": "MIM", "seqclr": "SeqCLR", "lmim": "LMIM"}
 """Variants that figures put side by side, weakest first by the paper, and what to call them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lmim_kedro.reporting.paper_rows import METHODS, NOT_REPEATED, VARIANTS
+from lmim_kedro.reporting.paper_rows import ARD, METHODS, VARIANTS, is_of
 from lmim_kedro.reporting.published import CAPTIONS, PublishedRow, has_labels, published_rows
 from lmim_kedro.reporting.results import Results
 from lmim_kedro.scoring.protocols import EvaluationProtocol, get_protocol
@@ -46,7 +46,7 @@ class TableRow:
         source: authors (they ran it), cited (by them), or beyond (not in the paper).
         labels: of the row: original or corrected.
         variant: that repeats it; None where none does.
-        note: why none does.
+        note: where it is run, if not in every environment.
         cells: one for each column of the table.
         seeds: that were run.
         crops: that are scored; 0 where it was not run.
@@ -119,7 +119,8 @@ def _table(number: int, results: Results) -> PaperTable:
     for row in published:
         key = (row.table, row.name, row.detail)
         variant = VARIANTS.get(key) if row.authors else None
-        given = variant in results.seeds and (not shared or has_labels(row, results.labels))
+        there = is_of(key, results.env)
+        given = there and variant in results.seeds and (not shared or has_labels(row, results.labels))
         cells = [_cell(row, name, variant if given else None, table, results) for name in columns]
         table.rows.append(
             TableRow(
@@ -128,7 +129,7 @@ def _table(number: int, results: Results) -> PaperTable:
                 "authors" if row.authors else "cited",
                 row.labels,
                 variant,
-                NOT_REPEATED.get(key, "") if row.authors else "",
+                f"of environment {ARD}" if row.authors and not is_of(key, "") else "",
                 cells,
                 results.seeds[variant] if given and variant else (),
                 _crops(results, protocol.subsets if matched else results.benchmarks) if given else 0,

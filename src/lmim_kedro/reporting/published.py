@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.paper_rows import VARIANTS
+from lmim_kedro.reporting.paper_rows import VARIANTS, is_of
 from lmim_kedro.scoring.protocols import Labels, get_protocol, labels_known
 
 _FILES = {
@@ -71,9 +71,10 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def counterparts(variant: str) -> list[PublishedRow]:
     """The rows that a variant repeats, the main results (Tables 6-8) first; empty for one that is not in the paper.
 
-    Which they are stands in reporting.paper_rows.
+    Which they are stands in reporting.paper_rows; those fine-tuned on ARD are left out.
     """
-    own = [row for row in published_rows() if VARIANTS.get((row.table, row.name, row.detail)) == variant]
+    keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, "")}
+    own = [row for row in published_rows() if (row.table, row.name, row.detail) in keys]
     ablation = [row for row in own if row.table < 6]  # one of them: Tables 2 to 5 print the row of Table 1 again
     return [row for row in own if row.table >= 6] + ablation[:1]
 

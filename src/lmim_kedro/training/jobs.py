@@ -20,11 +20,12 @@ from lmim_kedro.models.charset import check_labels
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import OptimisationParams, Recipe, TrainingParams
 from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
-from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask
+from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.reading import ReadingAugmentation
 
@@ -125,12 +126,13 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
 
 
 def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropLoader]:
-    assert isinstance(module, LMIM)
-    size = job.recipe.model
-    stored = job.views if module.guided else None
-    views = GuidanceViews(job.recipe.views, size.image_height, size.image_width) if module.guided else None
-    task = PretrainingTask(job.stage, module, views, derive_seed(job.recipe.seed, job.stage, 0))
-    return task, _loader(job, ranks, views=stored)
+    assert isinstance(module, LMIM | SeqCLR)
+    size, seed = job.recipe.model, derive_seed(job.recipe.seed, job.stage, 0)
+    views = GuidanceViews(job.recipe.views, size.image_height, size.image_width)
+    if isinstance(module, SeqCLR):
+        return SeqCLRTask(job.stage, module, views, seed), _loader(job, ranks)
+    task = PretrainingTask(job.stage, module, views if module.guided else None, seed)
+    return task, _loader(job, ranks, views=job.views if module.guided else None)
 
 
 def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropLoader]:

@@ -89,7 +89,7 @@ def work(job_file: str) -> None:
     use_threads(training.threads, of=training.devices)
     with joined(pick_device(training.device)) as ranks:
         logging.basicConfig(level=logging.INFO if ranks.first else logging.ERROR, format="%(message)s")
-        load = weights.load_recognizer if job.stage == "fine-tuning" else weights.load_lmim
+        load = weights.load_recognizer if job.stage == "fine-tuning" else weights.load_pretraining
         module = load(folder / "start")
         metrics = run(job, module, ranks)
         if ranks.first:

@@ -9,19 +9,17 @@ from typing import cast
 import pandas as pd
 
 from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.models.weights import import_encoder
-from lmim_kedro.params import PretrainingParams, Recipe, TrainingParams
+from lmim_kedro.params import Recipe, TrainingParams, needs_teacher
+from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
 
 log = logging.getLogger(__name__)
-
-
-def needs_teacher(pretraining: PretrainingParams) -> bool:
-    """Whether the target are features of an encoder."""
-    return pretraining.method == "lmim" and pretraining.target != "pixel"
 
 
 def make_teacher(
@@ -54,13 +52,22 @@ def pretrain(
     training: TrainingParams,
     state: Path,
     views: PackedStore | None = None,
-) -> tuple[LMIM, pd.DataFrame]:
+) -> tuple[LMIM | SeqCLR, pd.DataFrame]:
     """The pre-trained model of a recipe, and the metrics of its training; untrained for method `none`.
 
     `views`: materialised guidance views of the crops; None or empty: they are drawn while training.
     """
+    if needs_teacher(recipe.pretraining) and teacher.model != recipe.model:
+        raise InputError(
+            "the teacher on disk is an encoder of other sizes than the model that is to learn from it: make it anew "
+            "with `kedro run --pipelines=pretrain` and the same --env and --params"
+        )
+    recipe = with_budget(recipe, len(crops))
     seed_initial_weights(recipe, "pre-training")
-    model = LMIM(recipe.model, recipe.pretraining, teacher if needs_teacher(recipe.pretraining) else None)
+    if recipe.pretraining.method == "seqclr":
+        model: LMIM | SeqCLR = SeqCLR(recipe.model, recipe.pretraining)
+    else:
+        model = LMIM(recipe.model, recipe.pretraining, teacher if needs_teacher(recipe.pretraining) else None)
     if recipe.pretraining.weights is not None:
         model.encoder, imported = import_encoder(Path(recipe.pretraining.weights), recipe.model)
         log.info("encoder from %s", imported.sentence())
@@ -68,7 +75,7 @@ def pretrain(
         return model, no_metrics()
     job = Job("pre-training", crops, recipe, training, state, views if views is not None and len(views) else None)
     trained, metrics = train(job, model)
-    return cast(LMIM, trained), metrics
+    return cast("LMIM | SeqCLR", trained), metrics
 
 
 def no_metrics() -> pd.DataFrame:

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.crops.loader import CropBatch
+from lmim_kedro.crops.random import derive_seed
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.seqclr import SeqCLR
 
 Augmentation = Callable[..., Tensor]
 Forward = Callable[..., dict[str, Tensor]]
@@ -48,9 +50,41 @@ class PretrainingTask:
                 guidance = to_input(self.views(images, aspect, seed=self.seed, epoch=epoch, index=index))
         model = self.module.model
         priority = draw_priority(
-            self.module.pretraining.masking, model.rows, model.columns, seed=self.seed, epoch=epoch, index=index
+            self.module.pretraining.masking,
+            model.rows,
+            model.columns,
+            seed=self.seed,
+            epoch=epoch,
+            index=index,
+            images=images,
         )
         return forward(to_input(images), guidance, priority.to(device, non_blocking=True))
+
+
+class SeqCLRTask:
+    """SeqCLR on two views of each crop, drawn on the device.
+
+    Args:
+        name: of the progress bar, the log and the random stream.
+        seqclr: the model.
+        views: draws a view of each crop.
+        seed: of the views.
+    """
+
+    def __init__(self, name: str, seqclr: SeqCLR, views: Augmentation, seed: int) -> None:
+        self.name, self.module, self.views = name, seqclr, views
+        self.seeds = [derive_seed(seed, f"view {number}", 0) for number in range(2)]
+
+    def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
+        """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); `forward` is called for `module`."""
+        device = self.module.encoder.cls_token.device
+        images, aspect = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.aspect))
+        index = batch.index.numpy()
+        with torch.autocast(device.type, enabled=False):
+            first, second = (
+                to_input(self.views(images, aspect, seed=seed, epoch=epoch, index=index)) for seed in self.seeds
+            )
+        return forward(first, second)
 
 
 class FinetuningTask:

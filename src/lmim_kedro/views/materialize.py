@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lmim_kedro.crops.decode import decode_batch
-from lmim_kedro.crops.shard_writer import ShardWriter
+from lmim_kedro.crops.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.crops.shards import SHARD_FILE, digest, read_json
 from lmim_kedro.crops.store import STORE_FILE, PackedStore, shard_folder, write_card, write_json
 from lmim_kedro.params import ViewPreset
@@ -56,6 +56,7 @@ class ViewStorePlan:
         if read_json(store / STORE_FILE).get("fingerprint") != whole:
             (store / STORE_FILE).unlink(missing_ok=True)
         (store / "shards").mkdir(parents=True, exist_ok=True)
+        clear_parts(store / "shards")
         done = [(folder, f"view {view}", self._write_shard(folder, view, start)) for folder, view, start in shards]
         return write_card(store, whole, False, done)
 

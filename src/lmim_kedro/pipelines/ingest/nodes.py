@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from lmim_kedro.params import IngestParams
+from lmim_kedro.params import FinetuningParams, IngestParams
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,67 @@ def pack_crops(sources: list[Any], ingest: IngestParams) -> Any:
 def pack_labelled_crops(sources: list[Any], ingest: IngestParams) -> Any:
     """The plan of a packed store in which every crop has a label."""
     return _plan(sources, ingest, need_labels=True)
+
+
+def find_duplicates(crops: Any, ingest: IngestParams) -> Any:
+    """Crops that occur several times in a set, exactly or nearly."""
+    from lmim_kedro.crops import duplicates
+
+    return duplicates.find_duplicates(crops, ingest)
+
+
+def list_clusters(duplicates: Any, crops: Any, ingest: IngestParams) -> Any:
+    """The largest clusters of copies in a set, such as a watermark."""
+    from lmim_kedro.crops import duplicates as found
+
+    clusters = found.list_clusters(duplicates, crops, ingest)
+    if len(clusters):
+        log.info("clusters of copies in %r\n%s", crops, clusters.head(10).to_string(index=False))
+    return clusters
+
+
+def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
+    """Crops to train on that are crops of a benchmark, exactly or nearly."""
+    from lmim_kedro.crops import leaks
+
+    found = leaks.find_leaks(crops, benchmarks, ingest)
+    log.info(leaks.in_words(found, ingest))
+    return found
+
+
+def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
+    """A contact sheet of leaks, each beside the benchmark's crop."""
+    from lmim_kedro.crops import leak_sheet
+
+    return leak_sheet.draw_leaks(leaks, crops, benchmarks)
+
+
+def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
+    """The plan of a store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
+    from lmim_kedro.crops.exclusions import ExclusionPlan
+    from lmim_kedro.crops.leaks import choose_exclusions
+
+    return ExclusionPlan(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
+
+
+def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]:
+    """The data card of all sources, and a drawing of it.
+
+    Args:
+        finetuning: names the recogniser's characters and its longest word.
+        found: <use>_crops and <use>_duplicates of the three uses, <use>_leaks of pretraining and finetuning.
+    """
+    from lmim_kedro.crops.card import LabelRule, describe_data
+    from lmim_kedro.models.charset import Charset
+    from lmim_kedro.reporting.data_card import draw_data_card
+
+    charset = Charset.named(finetuning.charset)
+    known = frozenset(charset.characters + (charset.characters.upper() if charset.fold_case else ""))
+    card = describe_data(found, LabelRule(known, finetuning.max_length - 1))
+    shown = ["use", "source", "ok", "set_aside", "excluded", "labels_too_long", "labels_outside"]
+    copies = ["duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"]
+    log.info("data card\n%s", card[shown + copies].to_string(index=False))
+    return card, draw_data_card(card)
 
 
 def list_crops(crops: Any) -> tuple[Any, Any]:

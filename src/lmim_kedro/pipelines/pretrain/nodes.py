@@ -12,11 +12,11 @@ def resolve_pretraining(parameters: dict[str, Any]) -> dict[str, Any]:
     return resolve_recipe(parameters).model_dump(mode="json")
 
 
-def make_teacher(crops: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
+def make_teacher(crops: Any, parameters: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
     """The frozen encoder whose features are predicted, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
-    return pretraining.make_teacher(crops, Recipe(**recipe), training, state)
+    return pretraining.make_teacher(crops, resolve_recipe(parameters), training, state)
 
 
 def pretrain(

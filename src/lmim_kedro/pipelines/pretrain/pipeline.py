@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             node(resolve_pretraining, "parameters", "pretraining_recipe", name="resolve_pretraining"),
             node(
                 make_teacher,
-                ["pretraining.crops", "pretraining_recipe", "params:training", "training_state"],
+                ["pretraining.crops", "parameters", "params:training", "training_state"],
                 ["teacher", "teacher_metrics"],
                 name="make_teacher",
             ),

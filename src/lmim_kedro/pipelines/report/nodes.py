@@ -80,7 +80,8 @@ def render_page(
     """The page; the accuracies are logged.
 
     Args:
-        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
+        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...;
+            data_card.
     """
     from lmim_kedro.reporting import page
 
@@ -97,6 +98,7 @@ def render_page(
         confusions=confusions,
         pictures=page.Pictures(sheet, attention),
         cls_statistics=cls_statistics,
+        data_card=tables["data_card"],
     )
     for line in page.headline(scores):
         log.info(line)

@@ -62,6 +62,7 @@ def create_pipeline() -> Pipeline:
                     "pretraining_summary": "pretraining.summary",
                     "finetuning_summary": "finetuning.summary",
                     "benchmarks_summary": "benchmarks.summary",
+                    "data_card": "data_card",
                 },
                 "report",
                 name="render_page",

@@ -1,0 +1,123 @@
+"""`lmim-kedro read` and `lmim-kedro serve`: a recogniser at work, without a Kedro run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmim_kedro.errors import InputError
+
+if TYPE_CHECKING:
+    from lmim_kedro.models.recognizer import Reading, Recognizer
+
+MODELS = "data/06_models/*/*/*/recognizer"
+"""Where a run leaves recognisers: variant, environment, seed."""
+
+model_option = click.option(
+    "--model", type=click.Path(path_type=Path), help=f"A recogniser's folder.  [default: the newest of {MODELS}]"
+)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", type=click.Path(path_type=Path))
+@model_option
+@click.option("--format", "layout", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
+@click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
+def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: int, beam: int) -> None:
+    """Read the word in each image, or in all below a folder, or in an LMDB.
+
+    As text: path, word and confidence, separated by tabs. What cannot be read is told on stderr, and ends in status 1.
+    """
+
+    def work() -> int:
+        recognizer = _load(model)
+        readings = _Told(_readings(recognizer, images, batch_size, beam))
+        if layout == "text":
+            for reading in readings:
+                if reading.error is None:
+                    click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+        else:
+            from lmim_kedro.models.reading_files import write_text
+
+            write_text(readings, sys.stdout, layout)
+        return 1 if readings.failed else 0
+
+    _end(work)
+
+
+@click.command()
+@model_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: whoever reaches this machine.")
+@click.option("--port", default=8000, show_default=True, type=int)
+def serve(model: Path | None, host: str, port: int) -> None:
+    """A web page to drop crops on; needs `pip install 'lmim-kedro[web]'`."""
+
+    def work() -> int:
+        try:
+            import uvicorn
+
+            from lmim_kedro.web.app import create_app
+        except ImportError as error:
+            raise InputError(f"the page needs {error.name}: install it with `pip install 'lmim-kedro[web]'`") from error
+        app = create_app(_load(model))
+        click.echo(f"open http://{host}:{port} - Ctrl-C ends", err=True)
+        uvicorn.run(app, host=host, port=port, log_level="warning")
+        return 0
+
+    _end(work)
+
+
+def newest_recognizer() -> Path:
+    """The recogniser below the working folder that was written last. Errors: InputError if there is none."""
+    found = [path for path in Path().glob(MODELS) if (path / "config.json").is_file()]
+    if not found:
+        raise InputError(f"there is no recogniser at {MODELS}: name one with --model, or make one with `kedro run`")
+    return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
+
+
+class _Told:
+    """Readings that pass by; each error is told on stderr."""
+
+    def __init__(self, readings: Iterator[Reading]) -> None:
+        self.readings, self.failed = readings, 0
+
+    def __iter__(self) -> Iterator[Reading]:
+        for reading in self.readings:
+            if reading.error is not None:
+                self.failed += 1
+                click.echo(f"{reading.key}: {reading.error}", err=True)
+            yield reading
+
+
+def _load(model: Path | None) -> Recognizer:
+    from lmim_kedro.models.recognizer import Recognizer
+
+    if model is None:
+        model = newest_recognizer()
+        click.echo(f"reading with {model}", err=True)
+    return Recognizer.load(model)
+
+
+def _readings(recognizer: Recognizer, images: tuple[Path, ...], batch_size: int, beam: int) -> Iterator[Reading]:
+    """Keys below a folder begin with the folder, so that each names a file."""
+    from lmim_kedro.crops.stream import crops_of, is_set
+    from lmim_kedro.models.reader import read_named
+
+    crops = (
+        (str(image / key) if is_set(image) and key else key, crop) for image in images for key, crop in crops_of(image)
+    )
+    return read_named(recognizer, crops, batch_size, beam)
+
+
+def _end(work: Callable[[], Any]) -> None:
+    try:
+        status = work()
+    except InputError as error:
+        click.secho(str(error), fg="red", err=True)
+        status = 1
+    raise click.exceptions.Exit(status)

@@ -1,0 +1,64 @@
+"""SeqCLR, the contrastive baseline of Tables 6-8: instances along the word, pulled together across two views."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmim_kedro.models.encoder import Encoder, initialise
+from lmim_kedro.params import ModelParams, PretrainingParams
+
+INSTANCES = 5
+TEMPERATURE = 0.1
+PROJECTION = 256
+
+
+class SeqCLR(nn.Module):
+    """The encoder and a projection head; nothing is masked.
+
+    Each view becomes a sequence of patch features, adaptive average pooling cuts it into 5 instances from left to
+    right, and an instance must find its like in the other view among all instances of the batch (NT-Xent).
+
+    Args:
+        model: sizes.
+        pretraining: with method "seqclr".
+    """
+
+    guided = True  # its second view is drawn as LMIM's guidance view is
+    teacher = None
+
+    def __init__(self, model: ModelParams, pretraining: PretrainingParams) -> None:
+        super().__init__()
+        self.model, self.pretraining = model, pretraining
+        self.encoder = Encoder(model)
+        self.projector = nn.Sequential(
+            nn.Linear(model.width, model.width), nn.GELU(), nn.Linear(model.width, PROJECTION)
+        )
+        self.projector.apply(initialise)
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        """The loss of a batch, and how often an instance's nearest is its like.
+
+        Args:
+            first, second: (B, 3, H, W) views of the same crops, RGB in [-1, 1].
+
+        Returns:
+            scalars `loss`, `matched` (share, 0 to 1) and `cls_std`, as LMIM.forward.
+        """
+        features = self.encoder(torch.cat([first, second]))
+        instances = F.normalize(self.projector(self.instances(features[:, 1:])).float().flatten(0, 1), dim=-1)
+        likeness = instances @ instances.T / TEMPERATURE
+        likeness.fill_diagonal_(float("-inf"))
+        half = len(instances) // 2
+        like = torch.arange(2 * half, device=instances.device).roll(half)
+        return {
+            "loss": F.cross_entropy(likeness, like),
+            "matched": (likeness.detach().argmax(1) == like).float().mean(),
+            "cls_std": features[:, 0].detach().float().std(0, correction=0).mean(),
+        }
+
+    def instances(self, features: Tensor) -> Tensor:
+        """(B, rows * columns, D) -> (B, 5, D): the mean over rows, then over each fifth of the columns."""
+        columns = features.unflatten(1, (self.model.rows, self.model.columns)).mean(1)
+        return F.adaptive_avg_pool1d(columns.transpose(1, 2), INSTANCES).transpose(1, 2)

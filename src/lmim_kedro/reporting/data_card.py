@@ -1,0 +1,66 @@
+"""The data card as a drawing, and as rows for the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from lmim_kedro.reporting.figures import AMBER, INK, SLATE, STYLE, TEAL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_STATUSES = {"ok": ("used", TEAL), "excluded": ("left out", AMBER), "set_aside": ("set aside", SLATE)}
+_RANGES = {"width": "width, pixels", "height": "height, pixels", "aspect": "width / height"}
+_DECADE = (1, 2, 5)
+"""Ticks of a logarithmic axis."""
+
+
+def draw_data_card(card: pd.DataFrame) -> Figure:
+    """Draw how many crops each source has and what became of them, and the sizes of those used.
+
+    Args:
+        card: of crops.card.describe_data.
+    """
+    places = np.arange(len(card))[::-1]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 1.2 + 0.32 * len(card)), layout="constrained")
+        axes = figure.subplots(1, 1 + len(_RANGES), sharey=True)
+        _draw_statuses(axes[0], card, places)
+        for ax, (name, title) in zip(axes[1:], _RANGES.items(), strict=True):
+            low, middle, high = (card[f"{name}_{part}"].astype(float) for part in (5, 50, 95))
+            ax.hlines(places, low, high, color=TEAL, linewidth=3, alpha=0.5)
+            ax.plot(middle, places, "o", color=INK, markersize=4)
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(10, _DECADE))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.set_title(title)
+            ax.set_xlabel("median; line: 5 to 95 %")
+        figure.legend(loc="outside lower left", ncols=len(_STATUSES))
+        axes[0].set_yticks(places, [f"{row.source} ({row.use})" for row in card.itertuples()])
+    return figure
+
+
+def _draw_statuses(ax: Axes, card: pd.DataFrame, places: np.ndarray) -> None:
+    left = np.zeros(len(card))
+    for name, (title, colour) in _STATUSES.items():
+        share = (card[name] / card["crops"].clip(lower=1) * 100).to_numpy()
+        ax.barh(places, share, left=left, color=colour, label=title, height=0.6)
+        left += share
+    for place, crops in zip(places, card["crops"], strict=True):
+        ax.text(2, place, f"{crops:,}", va="center", color="white", fontsize=8)
+    ax.set_title("crops, %")
+    ax.set_xlim(0, 100)
+
+
+def card_rows(card: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the page's table by use, without missing values."""
+    titles = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
+    text = card.assign(**{name: card[name].fillna("").astype(str) for name in ("outside", "most_frequent")})
+    return {title: text[text["use"] == use].to_dict("records") for use, title in titles.items()}

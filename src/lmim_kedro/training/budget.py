@@ -1,0 +1,56 @@
+"""How long a baseline trains, so that it is compared with teacher and LMIM together and not with LMIM alone."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.masking import draw_priority
+from lmim_kedro.params import OptimisationParams, PretrainingParams, Recipe
+
+
+def with_budget(recipe: Recipe, crops: int) -> Recipe:
+    """The recipe with its pre-training as long as `pretraining.length` and `pretraining.budget` say.
+
+    Args:
+        recipe: budget `own` leaves it as it is; `crops` adds the crops that the teacher saw; `compute` counts the
+            operations of a training step of teacher, LMIM and this method, and gives this method as many as the
+            other two take together.
+        crops: in an epoch.
+    """
+    pretraining = recipe.pretraining
+    if pretraining.budget == "own" and pretraining.length == 1:
+        return recipe
+    teacher, own = (_seen(part, crops) for part in (pretraining.teacher.optimisation, pretraining.optimisation))
+    own *= pretraining.length
+    wanted = own if pretraining.budget == "own" else teacher + own
+    if pretraining.budget == "compute":
+        as_teacher = pretraining.model_copy(update={"method": "mim", "mask_ratio": pretraining.teacher.mask_ratio})
+        as_lmim = pretraining.model_copy(update={"method": "lmim", "mask_ratio": 0.8})
+        total = teacher * step_operations(recipe, as_teacher) + own * step_operations(recipe, as_lmim)
+        wanted = total / step_operations(recipe, pretraining)
+    steps = max(1, round(wanted / pretraining.optimisation.batch_size))
+    longer = pretraining.optimisation.model_copy(update={"steps": steps, "epochs": None})
+    return recipe.model_copy(update={"pretraining": pretraining.model_copy(update={"optimisation": longer})})
+
+
+def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
+    """Floating-point operations of matrix products, per crop, in a training step of a masked method."""
+    size = recipe.model
+    needs_teacher = pretraining.method == "lmim" and pretraining.target != "pixel"
+    model = LMIM(size, pretraining, Encoder(size) if needs_teacher else None).train()
+    images = torch.zeros(2, 3, size.image_height, size.image_width)
+    index = torch.arange(2).numpy()
+    priority = draw_priority("random", size.rows, size.columns, seed=0, epoch=0, index=index)
+    with FlopCounterMode(display=False) as counter:
+        model(images, images if model.guided else None, priority)["loss"].backward()
+    return counter.get_total_flops() / len(images)
+
+
+def _seen(optimisation: OptimisationParams, crops: int) -> float:
+    """Crops that a training of this length sees."""
+    if optimisation.steps is not None:
+        return optimisation.steps * optimisation.batch_size
+    return (optimisation.epochs or 0) * crops

@@ -1,0 +1,1 @@
+"""A web page to drop crops on."""

@@ -1,0 +1,195 @@
+"""Pipeline, Python and shell read the same folder the same way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from lmim_kedro.cli_reading import newest_recognizer, read
+from lmim_kedro.crops.render import RenderedWords
+from lmim_kedro.datasets.crop_sources import CropSources
+from lmim_kedro.datasets.models import ModelDataset
+from lmim_kedro.datasets.readings import ReadingsDataset
+from lmim_kedro.errors import InputError
+from lmim_kedro.hooks import require_named_files
+from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.weights import save_model
+from lmim_kedro.params import ModelParams, PredictParams, RecognizerParams, TrainingParams
+from lmim_kedro.pipelines.predict import create_pipeline
+
+SIZE = ModelParams(
+    patch_height=32,
+    input="grey",
+    position_grid="layout",
+    width=16,
+    depth=1,
+    heads=2,
+    recognizer=RecognizerParams(width=32, depth=1, heads=4, ffn=16),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered words, one of them in a subfolder, and a text file that says it is an image."""
+    folder = tmp_path_factory.mktemp("crops")
+    (folder / "more").mkdir()
+    for number in range(7):
+        place = folder / ("more" if number == 6 else ".") / f"word {number}.jpg"
+        place.write_bytes(RenderedWords(9).render(number)[1])
+    (folder / "bad.jpg").write_text("no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    recognizer = Recognizer(SIZE, Charset.named("english_36"), max_length=9)
+    for weight in (recognizer.decoder.classifier.weight, recognizer.linear_norm[0].weight):
+        torch.nn.init.normal_(weight, std=1.0)
+    path = tmp_path_factory.mktemp("model")
+    save_model(path, recognizer)
+    return path
+
+
+def predict(model: Path, source: Path, target: Path, format: Any) -> pd.DataFrame:
+    catalog = DataCatalog(
+        {
+            "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
+            "predict.sources": CropSources(sources={"crops": {"path": str(source)}}),
+            "predict.readings": ReadingsDataset(filepath=str(target), format=format),
+            "params:predict": MemoryDataset(PredictParams(batch_size=3)),
+            "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
+        }
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    return catalog.load("predict.readings")
+
+
+def shell(arguments: list[str]) -> Any:
+    return CliRunner().invoke(read, arguments)
+
+
+def test_three_ways_read_the_same(folder: Path, model: Path, tmp_path: Path) -> None:
+    table = predict(model, folder, tmp_path / "deep" / "readings.csv", "csv")
+    readings = Recognizer.load(model).read(folder)
+    done = shell(["--model", str(model), "--format", "csv", str(folder)])
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert table["key"].tolist() == [reading.key for reading in readings]
+    assert [row["key"] for row in rows] == [str(folder / key) for key in table["key"]]
+    assert table["text"].tolist() == [reading.text for reading in readings] == [row["text"] for row in rows]
+    assert len(set(table["text"])) > 3
+    for line, reading, row in zip(table.itertuples(), readings, rows, strict=True):
+        assert line.confidence == pytest.approx(reading.confidence, abs=1e-3)
+        assert float(row["confidence"]) == pytest.approx(reading.confidence, abs=1e-3)
+        assert line.confidences == pytest.approx(list(reading.confidences), abs=1e-3)
+        assert (line.error or None) == reading.error == (row["error"] or None)
+    assert table.set_index("key")["error"]["bad.jpg"] == "undecodable"
+    assert (done.exit_code, done.stderr) == (1, f"{folder / 'bad.jpg'}: undecodable\n")
+
+
+def test_every_format_holds_the_same(folder: Path, model: Path, tmp_path: Path) -> None:
+    csv_table = predict(model, folder, tmp_path / "r.csv", "csv")
+    for format in ("jsonl", "parquet"):
+        table = predict(model, folder, tmp_path / f"r.{format}", format)
+        assert table[["key", "text"]].equals(csv_table[["key", "text"]])
+        assert table["confidence"].tolist() == csv_table["confidence"].tolist()
+        assert [list(value) for value in table["confidences"]] == csv_table["confidences"].tolist()
+        assert table["error"].fillna("").tolist() == csv_table["error"].tolist()
+
+
+def test_an_lmdb_is_read_by_its_keys(model: Path, folder: Path, tmp_path: Path) -> None:
+    import lmdb
+
+    crops = [file.read_bytes() for file in sorted(folder.glob("word*.jpg"))]
+    with lmdb.open(str(tmp_path / "lmdb"), map_size=1 << 24) as environment, environment.begin(write=True) as txn:
+        txn.put(b"num-samples", str(len(crops)).encode())
+        for number, crop in enumerate(crops, 1):
+            txn.put(f"image-{number:09d}".encode(), crop)
+    table = predict(model, tmp_path / "lmdb", tmp_path / "r.csv", "csv")
+    assert table["key"].tolist() == [f"image-{number:09d}" for number in range(1, len(crops) + 1)]
+    assert table["text"].tolist() == predict(model, folder, tmp_path / "f.csv", "csv")["text"].tolist()[1:7]
+
+
+def test_an_empty_folder_is_a_sentence(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no crop"):
+        predict(model, tmp_path / "empty", tmp_path / "r.csv", "csv")
+    done = shell(["--model", str(model), str(tmp_path / "empty")])
+    assert done.exit_code == 1 and "holds no crop" in done.stderr
+
+
+def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) -> None:
+    first, second = sorted(folder.glob("word*.jpg"))[:2]
+    done = shell(["--model", str(model), str(second), str(first)])
+    assert done.exit_code == 0
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == [str(second), str(first)]
+    assert [line[1] for line in lines] == [reading.text for reading in Recognizer.load(model).read([second, first])]
+    assert all(0 <= float(line[2]) <= 1 for line in lines)
+
+
+def test_json_lines_of_the_shell_can_be_parsed(folder: Path, model: Path) -> None:
+    done = shell(["--model", str(model), "--format", "jsonl", str(folder)])
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 8 and all(list(row) == ["key", "text", "confidence", "confidences", "error"] for row in rows)
+
+
+def test_without_a_model_the_newest_is_taken_and_named(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="name one with --model, or make one with `kedro run`"):
+        newest_recognizer()
+    assert shell([str(folder)]).exit_code == 1
+    for number, variant in enumerate(("old", "new", "older")):
+        place = tmp_path / f"data/06_models/{variant}/sample/seed0/recognizer"
+        save_model(place, Recognizer.load(model))
+        written = time.time() - [50, 0, 90][number]
+        os.utime(place / "config.json", (written, written))
+    done = shell([str(next(folder.glob("word*.jpg")))])
+    assert done.exit_code == 0 and "data/06_models/new/sample/seed0/recognizer" in done.stderr
+
+
+def test_what_predict_needs_is_asked_for_before_anything_runs(
+    project: Path, folder: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bootstrap_project(project)
+
+    def asked(**predict: Any) -> None:
+        given = {"predict": predict, "variant": "scratch", "seed": 987}
+        with KedroSession.create(project, runtime_params=given, save_on_close=False) as session:
+            require_named_files({"read_crops"}, session.load_context().catalog)
+
+    with pytest.raises(InputError, match=r"`predict.source` is null: name the folder.*--params=predict.source=FOLDER"):
+        asked()
+    with pytest.raises(InputError, match="`predict.source`: there is nothing at"):
+        asked(source=str(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"no recogniser at .*scratch/sample/seed987/recognizer: make it with"):
+        asked(source=str(folder))
+    with pytest.raises(InputError, match=r"no recogniser at .*absent: check the path in `predict.recognizer`"):
+        asked(source=str(folder), recognizer=str(tmp_path / "absent"))
+    asked(source=str(folder), recognizer=str(model))
+
+
+def test_the_run_says_how_many_crops_were_read(
+    folder: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    predict(model, folder, tmp_path / "r.csv", "csv")
+    assert "8 crops read, 1 of them with an error" in caplog.messages

@@ -1,0 +1,53 @@
+"""Baselines train as long as teacher and LMIM together, in crops or in operations."""
+
+import pytest
+
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
+from lmim_kedro.training.budget import step_operations, with_budget
+
+SIZE = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2, decoder_ffn=64)
+
+
+def recipe(**changes) -> Recipe:
+    teacher = OptimisationParams(epochs=2, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
+    own = OptimisationParams(steps=30, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
+    pretraining = PretrainingParams.model_validate(
+        {"method": "mim", "mask_ratio": 0.75, "teacher": {"optimisation": teacher}, "optimisation": own, **changes}
+    )
+    return Recipe(
+        variant="mim",
+        env="test",
+        seed=0,
+        model_name="small",
+        model=SIZE,
+        views=ViewPreset(),
+        views_name="medium",
+        pretraining=pretraining,
+        finetuning=FinetuningParams(optimisation=own),
+    )
+
+
+def steps(given: Recipe, crops: int = 100) -> int | None:
+    return with_budget(given, crops).pretraining.optimisation.steps
+
+
+def test_its_own_budget_changes_nothing():
+    assert with_budget(recipe(), 100) == recipe()
+
+
+def test_crops_adds_those_that_the_teacher_saw():
+    assert steps(recipe(budget="crops")) == (2 * 100 + 30 * 10) / 10
+
+
+def test_length_is_a_factor():
+    assert steps(recipe(length=2.0)) == 60
+    assert steps(recipe(length=2.0, budget="crops")) == (2 * 100 + 60 * 10) / 10
+
+
+def test_compute_gives_more_steps_than_crops_as_lmim_costs_more_than_mim():
+    given = recipe(budget="compute")
+    mim = step_operations(given, given.pretraining)
+    lmim = step_operations(given, given.pretraining.model_copy(update={"method": "lmim", "mask_ratio": 0.8}))
+    assert lmim > 2 * mim  # a second branch and a teacher, both on whole crops
+    assert steps(given) == pytest.approx((2 * 100 * 1 + 30 * 10 * lmim / mim) / 10, rel=0.02)
+    assert steps(given) > steps(recipe(budget="crops"))
