@@ -16,8 +16,8 @@ test: install-test lint  ## Linters, import contracts, types, tests
 	$(BIN)/pytest
 
 lint: install-test  ## Linters, import contracts, types
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 

@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 
 from lmim_kedro.pipeline_registry import STAGES, register_pipelines
 
+IN_DVC = (*STAGES, "tables")
 VARIABLES = {
     "env": "mini",
     "variants": ["lmim", "mask_block_60"],
@@ -74,7 +75,7 @@ def covers(outer: list[PurePosixPath], path: PurePosixPath) -> bool:
 
 
 def test_every_pipeline_is_a_stage_and_runs_alone(stages: list[PipelineStage]) -> None:
-    assert {pipeline_of(stage) for stage in stages} == {*STAGES, "teacher"}
+    assert {pipeline_of(stage) for stage in stages} == {*IN_DVC, "teacher"}
     for stage in stages:
         assert options(stage)["env"] == "mini"
         assert options(stage)["pipelines"] == ("pretrain" if pipeline_of(stage) == "teacher" else pipeline_of(stage))
@@ -89,11 +90,12 @@ def test_training_is_done_for_every_variant_and_seed(stages: list[PipelineStage]
         ("finetune", 4),
         ("evaluate", 4),
         ("report", 2),
+        ("tables", 1),
     ):
         assert sum(pipeline_of(stage) == name for stage in stages) == count, name
 
 
-@pytest.mark.parametrize("name", [*STAGES, "teacher"])
+@pytest.mark.parametrize("name", [*IN_DVC, "teacher"])
 def test_outs_are_what_the_catalog_lets_the_pipeline_write(
     project: Path, stages: list[PipelineStage], name: str
 ) -> None:
@@ -121,6 +123,25 @@ def test_deps_are_what_the_catalog_lets_the_pipeline_read_from_earlier_stages(
         for dep in deps:
             raw = dep.is_relative_to("data/01_raw")
             assert raw or any(path.is_relative_to(dep) for path in read), f"{stage.name} does not read {dep}"
+
+
+def test_tables_are_made_of_what_every_variant_and_seed_was_evaluated_to(
+    project: Path, stages: list[PipelineStage]
+) -> None:
+    (tables,) = (stage for stage in stages if pipeline_of(stage) == "tables")
+    deps = data(tables.deps)
+    assert deps == [PurePosixPath("data/07_model_output")]
+    for stage in stages:
+        if pipeline_of(stage) == "evaluate":
+            assert all(covers(deps, out) for out in data(stage.outs))
+    assert not any(out.use_cache for out in tables.outs)
+
+
+def test_tables_come_after_every_evaluation(stages: list[PipelineStage]) -> None:
+    (tables,) = (stage for stage in stages if pipeline_of(stage) == "tables")
+    graph = tables.repo.index.graph
+    before = {stage.name for stage in graph.successors(tables)}
+    assert before == {stage.name for stage in stages if pipeline_of(stage) == "evaluate"}
 
 
 def test_packed_stores_stay_out_of_the_cache(stages: list[PipelineStage]) -> None:

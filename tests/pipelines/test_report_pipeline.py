@@ -78,6 +78,15 @@ def left_behind(project: Path) -> dict[str, Any]:
             "maps": np.ones((1, 2, 1, 32)) / 32,
             "queries": np.array([[[0, 3], [0, 20]]]),
         },
+        "cls_statistics": {
+            "encoder": {
+                "crops": 8,
+                "width": 384,
+                "cls": {"std": 0.035, "effective_rank": 10.4},
+                "patches": {"std": 0.4, "effective_rank": 15.9},
+            },
+            "teacher": None,
+        },
         "pretraining.summary": summary,
         "finetuning.summary": summary,
         "benchmarks.summary": summary,
@@ -115,7 +124,9 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
         ["o", "a", 2]
     ]
     assert pd.read_csv(tmp_path / "calibration.csv").empty  # these predictions have no confidence
-    assert (tmp_path / "deep/report.html").read_text("utf-8").rstrip().endswith("</html>")
+    page = (tmp_path / "deep/report.html").read_text("utf-8")
+    assert page.rstrip().endswith("</html>")
+    assert "of [cls] over 8 benchmark crops: encoder 0.035 in 10.4 of 384 directions." in page
     assert caplog.messages[-2].startswith("rendered: WAICS 75.00 %")
     assert caplog.messages[-1] == f"Report: {tmp_path}/deep/report.html"
 

@@ -30,6 +30,13 @@ def picture(image: Image.Image | np.ndarray) -> str:
     return data_uri(file.getvalue(), "jpeg")
 
 
+def png(image: np.ndarray) -> str:
+    """A data URI of a drawing (H, W, 3) uint8, without loss."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return data_uri(file.getvalue(), "png")
+
+
 def thumbnail(encoded: bytes) -> str:
     """A data URI of an encoded crop in any format, in its own aspect ratio, no larger than a page shows it."""
     crop = Image.open(io.BytesIO(encoded)).convert("RGB")

@@ -64,6 +64,7 @@ def render_page(
     readings: Readings,
     confusions: pd.DataFrame,
     pictures: Pictures,
+    cls_statistics: Mapping[str, Any] | None = None,
     data_card: pd.DataFrame | None = None,
 ) -> str:
     """The whole page: no script, no font, no picture from elsewhere. The same inputs give the same page.
@@ -76,11 +77,12 @@ def render_page(
         summaries: ingest summaries by what the crops are for: pretraining, finetuning, benchmarks.
         confusions: of scoring.analysis.confusions; the most frequent substitutions are shown.
         figures, readings, pictures: what to show.
+        cls_statistics: of models.cls_statistics, of the encoder and of its teacher.
         data_card: of crops.card.describe_data; None: the page has no such section.
     """
     metric = scores["metric"]
     return (
-        _templates()
+        templates()
         .get_template("page.html.jinja")
         .render(
             scores=scores,
@@ -88,15 +90,16 @@ def render_page(
             meaning=MEANINGS[metric],
             headline=_headline(scores),
             accuracies={kind: METRICS[kind].title for kind in accuracies_with(metric)},
-            table=[_plain(row) for row in accuracy_table(scores).to_dict("records")],
+            table=[plain(row) for row in accuracy_table(scores).to_dict("records")],
             compared=compared_tables(scores),
             size_note=_size_note(scores, recipe, facts, summaries),
             recipe=recipe_in_words(recipe, facts),
             full={"recipe": _json(recipe), "scores": _json(scores)},
             facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
-            summaries={use: [_plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
+            summaries={use: [plain(row) for row in summary.to_dict("records")] for use, summary in summaries.items()},
             data_card=None if data_card is None else card_rows(data_card),
             stages=training_table(stages),
+            cls_line=_cls_line(cls_statistics or {}),
             figures=figures,
             readings=readings,
             confusions=_substitutions(confusions),
@@ -161,7 +164,18 @@ def _size_note(
 
 def _substitutions(confusions: pd.DataFrame) -> list[dict[str, Any]]:
     rows = confusions[confusions["kind"] == "substitution"].head(SHOWN_CONFUSIONS)
-    return [_plain(row) for row in rows.to_dict("records")]
+    return [plain(row) for row in rows.to_dict("records")]
+
+
+def _cls_line(statistics: Mapping[str, Any]) -> str:
+    """What [cls] carries over benchmark crops, in a sentence; empty where nothing is known."""
+    known = {name: found for name, found in statistics.items() if found}
+    parts = [
+        f"{name} {found['cls']['std']:.3g} in {found['cls']['effective_rank']:.1f} of {found['width']} directions"
+        for name, found in known.items()
+    ]
+    crops = next((found["crops"] for found in known.values()), 0)
+    return f"Spread and effective rank of [cls] over {crops:,} benchmark crops: {'; '.join(parts)}." if parts else ""
 
 
 def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -189,7 +203,7 @@ def _reconstructions(arrays: Mapping[str, np.ndarray] | None) -> list[dict[str, 
     return [{kind: picture(crop_picture(crop)) for kind, crop in zip(kinds, row, strict=True)} for row in rows]
 
 
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a table with None for whatever is missing."""
     import pandas as pd
 
@@ -201,7 +215,8 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pages, with their filters."""
     environment = Environment(
         loader=PackageLoader("lmim_kedro.reporting"),
         autoescape=True,

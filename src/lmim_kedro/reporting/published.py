@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.reporting.paper_rows import VARIANTS, is_of
 from lmim_kedro.scoring.protocols import Labels, get_protocol, labels_known
 
 _FILES = {
@@ -29,22 +30,6 @@ CAPTIONS = {
     7: "Table 7: Union14M benchmark",
     8: "Table 8: six common benchmarks",
 }
-
-_ABLATIONS = {
-    "no_guidance": (1, "no guidance; no alignment"),
-    "no_alignment": (1, "guidance only"),
-    "lmim": (1, "guidance and alignment"),
-    "views_weak": (2, "weak"),
-    "views_strong": (2, "strong"),
-    "decoder_ca_sa": (3, "CA-SA-FFN"),
-    "target_pixel": (4, "pixel"),
-    "target_random": (4, "random features"),
-    "mask_random_60": (5, "random 0.6"),
-    "mask_random_90": (5, "random 0.9"),
-    "mask_block_60": (5, "block 0.6"),
-    "mask_block_80": (5, "block 0.8"),
-}
-_METHODS = {"lmim": "LMIM", "mim": "MIM", "seqclr": "SeqCLR", "scratch": "LMIM (scratch)"}
 
 
 @dataclass(frozen=True)
@@ -86,19 +71,12 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def counterparts(variant: str) -> list[PublishedRow]:
     """The rows that a variant repeats, the main results (Tables 6-8) first; empty for one that is not in the paper.
 
-    Of the rows of Tables 7 and 8, those pre-trained for 10 epochs and fine-tuned on Union14M-L.
+    Which they are stands in reporting.paper_rows; those fine-tuned on ARD are left out.
     """
-    main = [
-        row
-        for row in published_rows()
-        if row.table >= 6
-        and row.authors
-        and row.name == _METHODS.get(variant)
-        and "ARD" not in row.detail
-        and not row.detail.startswith("20 epochs")
-    ]
-    ablation = [row for row in published_rows() if (row.table, row.name) == _ABLATIONS.get(variant)]
-    return main + ablation
+    keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, "")}
+    own = [row for row in published_rows() if (row.table, row.name, row.detail) in keys]
+    ablation = [row for row in own if row.table < 6]  # one of them: Tables 2 to 5 print the row of Table 1 again
+    return [row for row in own if row.table >= 6] + ablation[:1]
 
 
 def has_labels(row: PublishedRow, labels: Labels) -> bool:

@@ -39,3 +39,29 @@ def note_facts(recognizer: Any, training: TrainingParams) -> dict[str, Any]:
     from lmim_kedro.reporting.facts import run_facts
 
     return run_facts(recognizer, training.device)
+
+
+def look_at_cls(
+    encoder: Any, lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams
+) -> tuple[dict[str, Any], Any]:
+    """How far [cls] spreads over benchmark crops, and which crops it takes for alike; the teacher's beside it."""
+    from lmim_kedro.models import cls_statistics
+    from lmim_kedro.training.device import pick_device
+
+    encoders = {"encoder": encoder, "teacher": getattr(lmim, "teacher", None)}
+    return cls_statistics.look_at_cls(
+        encoders, crops, batch_size=evaluation.batch_size, device=pick_device(training.device)
+    )
+
+
+def reconstruct(lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+    """What the decoder predicts for a few masked benchmark crops; nothing for a method without reconstruction."""
+    from lmim_kedro.models import reconstruction
+    from lmim_kedro.models.cls_statistics import spaced
+    from lmim_kedro.models.lmim import LMIM
+    from lmim_kedro.training.device import pick_device
+
+    if not isinstance(lmim, LMIM) or lmim.pretraining.method == "none":
+        return {}
+    chosen = spaced(len(crops), evaluation.attention_crops)
+    return reconstruction.reconstruct(lmim, crops, chosen, pick_device(training.device))

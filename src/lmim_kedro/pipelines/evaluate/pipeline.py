@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lmim_kedro.pipelines.evaluate.nodes import judge, look, note_facts, read_benchmarks
+from lmim_kedro.pipelines.evaluate.nodes import judge, look, look_at_cls, note_facts, read_benchmarks, reconstruct
 
 
 def create_pipeline() -> Pipeline:
@@ -18,6 +18,18 @@ def create_pipeline() -> Pipeline:
             node(judge, ["readings", "benchmarks.manifest"], "predictions", name="judge"),
             node(
                 look, ["encoder", "benchmarks.crops", "params:evaluation", "params:training"], "attention", name="look"
+            ),
+            node(
+                look_at_cls,
+                ["encoder", "lmim", "benchmarks.crops", "params:evaluation", "params:training"],
+                ["cls_statistics", "cls_neighbours"],
+                name="look_at_cls",
+            ),
+            node(
+                reconstruct,
+                ["lmim", "benchmarks.crops", "params:evaluation", "params:training"],
+                "reconstructions",
+                name="reconstruct",
             ),
             node(note_facts, ["recognizer", "params:training"], "run_facts", name="note_facts"),
         ]

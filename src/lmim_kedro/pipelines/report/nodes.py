@@ -74,6 +74,7 @@ def render_page(
     confusions: Any,
     sheet: Any,
     attention: Any,
+    cls_statistics: dict[str, Any],
     **tables: Any,
 ) -> str:
     """The page; the accuracies are logged.
@@ -96,6 +97,7 @@ def render_page(
         readings=readings,
         confusions=confusions,
         pictures=page.Pictures(sheet, attention),
+        cls_statistics=cls_statistics,
         data_card=tables["data_card"],
     )
     for line in page.headline(scores):

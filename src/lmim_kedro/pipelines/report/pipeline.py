@@ -55,6 +55,7 @@ def create_pipeline() -> Pipeline:
                     "confusions": "confusions",
                     "sheet": "views.sheet",
                     "attention": "attention",
+                    "cls_statistics": "cls_statistics",
                     "teacher": "teacher_metrics",
                     "pretraining": "pretraining_metrics",
                     "finetuning": "finetuning_metrics",

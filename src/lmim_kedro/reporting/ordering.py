@@ -1,0 +1,177 @@
+"""Whether the rows of a table come in the paper's order, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmim_kedro.reporting.paper_tables import AVG, BEYOND, PaperTable, TableRow
+from lmim_kedro.reporting.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANT = 0.05
+COLUMNS = [
+    "table",
+    "caption",
+    "env",
+    "rows",
+    "spearman",
+    "kendall",
+    "row_a",
+    "row_b",
+    "variant_a",
+    "variant_b",
+    "paper_difference",
+    "our_difference",
+    "low",
+    "high",
+    "p_value",
+    "agrees",
+    "significant",
+    "seeds_agreeing",
+    "seeds_compared",
+]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference of two variants on the same crops, in points: B minus A, mean over benchmarks and seeds.
+
+    Attributes:
+        difference: of the mean accuracies.
+        low, high: 95 % bootstrap interval over crops.
+        p_value: two-sided; how likely a difference as large is if, for each crop, A and B could be exchanged.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """Rank correlation: Pearson's of the ranks, equal values sharing their mean rank; NaN where one does not vary."""
+    a, b = _ranks(one), _ranks(other)
+    a, b = a - a.mean(), b - b.mean()
+    scale = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b) / scale if scale else math.nan
+
+
+def kendall(one: Sequence[float], other: Sequence[float]) -> float:
+    """Kendall's tau-b: pairs in the same order less those in the other, over all, ties accounted for; NaN likewise."""
+    a, b = (np.sign(np.subtract.outer(values, values))[np.triu_indices(len(values), 1)] for values in (one, other))
+    scale = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b) / scale if scale else math.nan
+
+
+def compare_paired(
+    a: np.ndarray, b: np.ndarray, benchmarks: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0
+) -> Paired:
+    """Compare two variants crop by crop, their seeds averaged.
+
+    The test exchanges A and B crop by crop (a sign-flip permutation test); with one seed of each and one benchmark it
+    is McNemar's. Chance in crops is in it and in the interval; chance in seeds is not: see the spread over seeds.
+
+    Args:
+        a, b: (S, N) credit of each seed.
+        benchmarks: places of the crops of each, which count the same however many they are.
+        draws: of the permutation and of the bootstrap.
+        seed: of both.
+    """
+    random = np.random.default_rng(seed)
+    difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)
+    observed, resampled, exchanged = 0.0, np.zeros(draws), np.zeros(draws)
+    for places in benchmarks:
+        weight = 100 / (len(places) * len(benchmarks))
+        values, counts = np.unique(difference[places].round(9), return_counts=True)
+        observed += weight * float(values @ counts)
+        resampled += weight * random.multinomial(len(places), counts / len(places), draws) @ values
+        sizes = Counter[float]()
+        for value, count in zip(np.abs(values), counts, strict=True):
+            sizes[float(value)] += int(count)
+        for size, count in sizes.items():
+            if size:
+                exchanged += weight * size * (2 * random.binomial(count, 0.5, draws) - count)
+    as_large = int((np.abs(exchanged) >= abs(observed) - 1e-9).sum())
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Paired(observed, float(low), float(high), (1 + as_large) / (1 + draws))
+
+
+def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFrame:
+    """A row for every two rows of a table of the paper that were both run.
+
+    Returns: COLUMNS. spearman and kendall are of the whole table, `rows` how many rows they are over. agrees: whether
+    our difference has the sign of the paper's; missing where the paper's rows are equal. seeds_agreeing of
+    seeds_compared: among the seeds that both were run with.
+    """
+    import pandas as pd
+
+    rows = [pair for table in tables if table.number != BEYOND for pair in _pairs(table, results)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean"})
+
+
+def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
+    rows = _comparable(table)
+    if len(rows) < 2:
+        return []
+    paper = [table.cell(row, AVG).paper or math.nan for row in rows]
+    ours = [table.cell(row, table.compared).mean or 0.0 for row in rows]
+    whole = {
+        "table": table.number,
+        "caption": table.caption,
+        "env": results.env,
+        "rows": len(rows),
+        "spearman": round(spearman(paper, ours), 4),
+        "kendall": round(kendall(paper, ours), 4),
+    }
+    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
+    return [
+        whole | _pair(table, (rows[i], rows[j]), paper[j] - paper[i], results, [results.benchmarks[n] for n in names])
+        for i, j in combinations(range(len(rows)), 2)
+    ]
+
+
+def _comparable(table: PaperTable) -> list[TableRow]:
+    """Rows with a value of the paper and of ours, of the one label set that has the most of them."""
+    run = [row for row in table.rows if row.crops and table.cell(row, AVG).paper is not None]
+    counts = Counter(row.labels for row in run)
+    return [row for row in run if row.labels == counts.most_common(1)[0][0]]
+
+
+def _pair(
+    table: PaperTable, rows: tuple[TableRow, TableRow], in_paper: float, results: Results, places: list[np.ndarray]
+) -> dict[str, Any]:
+    a, b = (str(row.variant) for row in rows)
+    found = compare_paired(results.credit[a], results.credit[b], places)
+    by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
+    common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    return {
+        "row_a": " ".join(filter(None, (rows[0].name, rows[0].detail))),
+        "row_b": " ".join(filter(None, (rows[1].name, rows[1].detail))),
+        "variant_a": a,
+        "variant_b": b,
+        "paper_difference": round(in_paper, 4),
+        "our_difference": round(found.difference, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "p_value": round(found.p_value, 5),
+        "agrees": None if abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
+        "significant": found.p_value < SIGNIFICANT,
+        "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * in_paper > 0 for seed in common),
+        "seeds_compared": len(common),
+    }
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    found = np.asarray(values, dtype=np.float64)
+    below = (found[None] < found[:, None]).sum(1)
+    equal = (found[None] == found[:, None]).sum(1)
+    return below + (equal + 1) / 2

@@ -1,0 +1,96 @@
+"""The accuracies of all runs of an environment, by variant, seed and benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.compare import CROP
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Predictions = Callable[[], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Right and wrong readings of the same crops by every run.
+
+    Attributes:
+        env: name of the environment, the size at which the runs were made.
+        metric: by which readings are right.
+        labels: of the six common benchmarks: original or corrected.
+        benchmarks: name -> places (n,) of its crops that can be scored.
+        images: name -> its crops, those that cannot be scored included.
+        seeds: variant -> its seeds, ascending.
+        credit: variant -> (S, N) float32: 1 where a seed read a crop right, NaN where it cannot be scored.
+    """
+
+    env: str
+    metric: str
+    labels: Literal["original", "corrected"]
+    benchmarks: dict[str, np.ndarray]
+    images: dict[str, int]
+    seeds: dict[str, tuple[int, ...]]
+    credit: dict[str, np.ndarray]
+
+    @cached_property
+    def crops(self) -> int:
+        """Crops that can be scored."""
+        return sum(len(places) for places in self.benchmarks.values())
+
+    def accuracies(self, variant: str, benchmark: str) -> np.ndarray:
+        """Percent, a value for each seed (S,)."""
+        return 100 * self.credit[variant][:, self.benchmarks[benchmark]].mean(1, dtype=np.float64)
+
+
+def read_results(
+    runs: Mapping[tuple[str, int], Predictions], env: str, metric: str, labels: Literal["original", "corrected"]
+) -> Results:
+    """Collect the verdicts of all runs.
+
+    Args:
+        runs: by variant and seed, what gives the judged predictions (benchmark, key, label and a column `metric`).
+        env, metric, labels: of the runs.
+
+    Errors: InputError if two runs read other crops, or other labels.
+    """
+    credit: dict[str, list[np.ndarray]] = {}
+    seeds: dict[str, list[int]] = {}
+    first: tuple[tuple[str, int], pd.DataFrame] | None = None
+    for run, load in runs.items():
+        table = load().sort_values(list(CROP), ignore_index=True)
+        crops = table[[*CROP, "label"]]
+        if first is None:
+            first = run, crops
+        elif not crops.equals(first[1]):
+            raise InputError(
+                f"{_name(run)} read {len(crops):,} crops and {_name(first[0])} {len(first[1]):,}, or other labels: "
+                f"evaluate both anew with `kedro run --env={env} --pipelines=evaluate --params=variant=...,seed=...`"
+            )
+        credit.setdefault(run[0], []).append(table[metric].to_numpy(dtype="float32", na_value=np.nan))
+        seeds.setdefault(run[0], []).append(run[1])
+    if first is None:
+        raise InputError(f"there are no predictions of environment `{env}`: run its evaluate pipeline first")
+    scorable = ~np.isnan(credit[first[0][0]][0])
+    benchmark = first[1]["benchmark"].astype(str).to_numpy()
+    places = {name: np.flatnonzero(scorable & (benchmark == name)) for name in dict.fromkeys(benchmark)}
+    return Results(
+        env=env,
+        metric=metric,
+        labels=labels,
+        benchmarks={name: found for name, found in places.items() if len(found)},
+        images={name: int((benchmark == name).sum()) for name in places},
+        seeds={variant: tuple(found) for variant, found in seeds.items()},
+        credit={variant: np.stack(rows) for variant, rows in credit.items()},
+    )
+
+
+def _name(run: tuple[str, int]) -> str:
+    return f"variant {run[0]}, seed {run[1]}"

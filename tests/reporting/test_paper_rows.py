@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from lmim_kedro.reporting.paper_rows import ARD, METHODS, VARIANTS, is_of
+from lmim_kedro.reporting.published import counterparts, published_rows
+
+
+def test_every_row_that_the_authors_ran_has_a_variant() -> None:
+    assert {(row.table, row.name, row.detail) for row in published_rows() if row.authors} == VARIANTS.keys()
+
+
+def test_rows_are_told_apart_by_what_the_mapping_names() -> None:
+    authors = [(row.table, row.name, row.detail) for row in published_rows() if row.authors]
+    assert len(authors) == len(set(authors))
+
+
+def test_variants_of_the_mapping_are_defined(project: Path) -> None:
+    written = yaml.safe_load((project / "conf/base/parameters_variants.yml").read_text("utf-8"))["variants"]
+    assert set(VARIANTS.values()) | METHODS.keys() <= written.keys()
+
+
+def test_rows_fine_tuned_on_ard_are_of_their_own_environment(project: Path) -> None:
+    assert (project / "conf" / ARD).is_dir()
+    rows = [row for row in VARIANTS if is_of(row, ARD)]
+    assert len(rows) == 4 and not any(is_of(row, "union14m") for row in rows)
+    assert not any("ARD" in row.detail for row in counterparts("lmim"))
