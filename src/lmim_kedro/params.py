@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from lmim_kedro.errors import InputError
 
@@ -259,6 +259,9 @@ class IngestParams(Params):
     store_height: int | None = Field(
         None, gt=0, description="crops taller than this are scaled down to it; null: bytes as they came"
     )
+    store_size: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="height and width to which crops are resized and kept uncompressed; null: they are not"
+    )
     max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
@@ -276,6 +279,12 @@ class IngestParams(Params):
     cluster_crops: int = Field(100, ge=2, description="fewest near copies that are listed as a cluster")
     engine: Literal["processes", "dask"] = Field("processes", description="dask: Dask distributed, the extra `cluster`")
     scheduler: str | None = Field(None, description="address of a Dask scheduler, tcp://host:8786; null: one made here")
+
+    @model_validator(mode="after")
+    def _one_way_to_store(self) -> IngestParams:
+        if self.store_height is not None and self.store_size is not None:
+            raise ValueError("store_height and store_size are two ways to store a crop: set one of them to null")
+        return self
 
     @model_validator(mode="after")
     def _scheduler_needs_dask(self) -> IngestParams:

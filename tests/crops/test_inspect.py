@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lmim_kedro.crops.decode import UndecodableCrop, decode_batch
 from lmim_kedro.crops.inspect import DECODING, decode_checked, inspect_crop, stored_bytes
 
 MAX_PIXELS = 1_000_000
@@ -160,6 +161,30 @@ def test_lossless_webp_is_scaled_without_loss_and_lossy_is_not():
 def test_crops_not_taller_than_the_store_height_keep_their_bytes():
     data = encode(PICTURE, "JPEG", quality=40)
     assert stored_bytes(data, decode_checked(data, MAX_PIXELS), 23) == data
+
+
+def test_uncompressed_crops_are_what_the_loader_makes_of_the_originals_and_any_tool_reads_them():
+    data = encode(PICTURE.resize((201, 64)), "JPEG")
+    stored = stored_bytes(data, decode_checked(data, MAX_PIXELS), None, store_size=(32, 128))
+    kept, aspect = decode_batch([stored], 32, 128)
+    wanted, wanted_aspect = decode_batch([data], 32, 128)
+    assert np.array_equal(kept, wanted) and np.array_equal(aspect, wanted_aspect)
+    for pixels in (decode(stored)[:, :, ::-1], np.asarray(Image.open(io.BytesIO(stored)))):
+        assert np.array_equal(pixels, wanted[0].transpose(1, 2, 0))
+    assert decode_batch([stored], 16, 64)[1] == np.float32(201 / 64)
+
+
+def test_cut_off_uncompressed_crop_is_refused():
+    data = encode(PICTURE, "JPEG")
+    stored = stored_bytes(data, decode_checked(data, MAX_PIXELS), None, store_size=(32, 128))
+    with pytest.raises(UndecodableCrop):
+        decode_batch([stored[:-1]], 32, 128)
+
+
+def test_uncompressed_crop_that_was_turned_remembers_its_turned_shape():
+    data = encode(PICTURE, "PNG")
+    stored = stored_bytes(data, decode_checked(data, MAX_PIXELS), None, True, (32, 128))
+    assert decode_batch([stored], 32, 128)[1] == np.float32(PICTURE.height / PICTURE.width)
 
 
 def test_extreme_strip_keeps_at_least_one_column():

@@ -149,12 +149,11 @@ def test_whole_store_is_not_read_again(tmp_path):
     assert again.fetch([9]) == first.fetch([9])
 
 
-@pytest.mark.parametrize("change", ["identity", "store_height"])
+@pytest.mark.parametrize("change", [{}, {"store_height": 32}, {"store_size": (32, 128)}])
 def test_changed_source_or_parameter_makes_the_store_anew(tmp_path, change):
     run([named("a", [RawCrop("k", png(1, 64), "w")])], tmp_path)
-    identity, params = ("2", {}) if change == "identity" else ("1", {"store_height": 32})
-    store = run([named("a", [RawCrop("k", png(2, 64), "w")], identity)], tmp_path, **params)
-    height = 64 if change == "identity" else 32
+    identity, height = ("1", 32) if change else ("2", 64)
+    store = run([named("a", [RawCrop("k", png(2, 64), "w")], identity)], tmp_path, **change)
     assert cv2.imdecode(np.frombuffer(store.fetch([0])[0], np.uint8), 1)[0, 0, 0] == 2
     assert cv2.imdecode(np.frombuffer(store.fetch([0])[0], np.uint8), 1).shape[0] == height
 

@@ -34,11 +34,12 @@ MEDIUM = ViewPreset(
 
 
 @cache
-def store() -> PackedStore:
-    """Rendered words, labelled, JPEG, packed into a folder that goes with the process."""
+def store(store_size: tuple[int, int] | None = None) -> PackedStore:
+    """Rendered words, labelled, JPEG, packed into a folder that goes with the process; uncompressed with a size."""
     folder = tempfile.TemporaryDirectory(prefix="lmim-bench-")
     words = open_source("words", {"format": "rendered", "words": CROPS, "seed": 0, "split": "finetuning"})
-    made = prepare([words], IngestParams(shard_crops=CROPS // 4), Path(folder.name), need_labels=True)
+    params = IngestParams(shard_crops=CROPS // 4, store_size=store_size)
+    made = prepare([words], params, Path(folder.name), need_labels=True)
     made.folder = folder  # type: ignore[attr-defined]  # removed when the store is
     return made
 

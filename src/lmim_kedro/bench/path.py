@@ -14,13 +14,14 @@ from lmim_kedro.bench.measure import Measurement, compare
 from lmim_kedro.crops.decode import decode_batch
 from lmim_kedro.crops.environments import environment
 from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.crops.store import PackedStore
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 
 
 def measurements() -> dict[str, Callable[[], Measurement]]:
     """By name; those of the GPU only where there is one."""
-    found = {"decode": decode, "loader": loader, "views_cpu": views_cpu}
+    found = {"decode": decode, "loader": loader, "loader_uncompressed": loader_uncompressed, "views_cpu": views_cpu}
     if torch.cuda.is_available():
         found["views_gpu"] = views_gpu
     return found
@@ -56,6 +57,25 @@ def loader() -> Measurement:
             torch.stack(crops)
 
     return compare("loader", ours, plain, len(store) // 256 * 256, reference_crops=len(order))
+
+
+def loader_uncompressed() -> Measurement:
+    """Shuffled batches of 256 from crops kept uncompressed at 32 x 128; beside the same loader on the JPEGs."""
+    compressed, plain = data.store(), data.store((32, 128))
+
+    def epochs_of(store: PackedStore) -> Callable[[], None]:
+        batches, epochs = CropLoader(store, height=32, width=128, batch_size=256, seed=0), iter(range(10**9))
+
+        def epoch() -> None:
+            for _ in batches.epoch(next(epochs)):
+                pass
+
+        return epoch
+
+    crops = len(compressed) // 256 * 256
+    found = compare("loader_uncompressed", epochs_of(plain), epochs_of(compressed), crops)
+    sizes = [sum(map(len, store.fetch(range(crops)))) for store in (plain, compressed)]
+    return found | {"times_the_bytes": sizes[0] / sizes[1]}
 
 
 def views_cpu() -> Measurement:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lmim_kedro.crops.uncompressed import read_uncompressed
+
 cv2.setNumThreads(0)  # parallelism is over crops
 
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -62,6 +64,8 @@ def decode_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encoded crops -> (B, 3, height, width) uint8 RGB, and (B,) float32 width / height before resizing.
 
+    Of crops kept uncompressed at another size than their own, width / height before that.
+
     Args:
         blobs: B encoded images.
         height, width: of the result, pixels.
@@ -72,12 +76,16 @@ def decode_batch(
 
     def fill(start: int, stop: int) -> None:
         for place in range(start, stop):
-            try:
-                image = decode(blobs[place])
-            except UndecodableCrop as error:
-                error.place = place
-                raise
-            aspect[place] = image.shape[1] / image.shape[0]
+            plain = read_uncompressed(blobs[place])
+            if plain is not None:
+                image, aspect[place] = plain
+            else:
+                try:
+                    image = decode(blobs[place])
+                except UndecodableCrop as error:
+                    error.place = place
+                    raise
+                aspect[place] = image.shape[1] / image.shape[0]
             cv2.split(resize(image, height, width), list(images[place]))
 
     if pool is None:

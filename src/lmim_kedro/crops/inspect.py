@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lmim_kedro.crops.decode import resize
 from lmim_kedro.crops.perceptual import perceptual_hash
+from lmim_kedro.crops.uncompressed import write_uncompressed
 
 Pixels = np.ndarray
 """uint8, height x width x 3, BGR as OpenCV has it."""
@@ -98,17 +100,27 @@ def is_tall(facts: CropFacts, rotate_tall: float | None) -> bool:
     return rotate_tall is not None and bool(facts.width) and (facts.height or 0) > rotate_tall * (facts.width or 0)
 
 
-def stored_bytes(data: bytes, decoded: Decoded, store_height: int | None, turn: bool = False) -> bytes:
+def stored_bytes(
+    data: bytes,
+    decoded: Decoded,
+    store_height: int | None,
+    turn: bool = False,
+    store_size: tuple[int, int] | None = None,
+) -> bytes:
     """Return what the packed store keeps of an ok crop: its own bytes wherever they will do.
 
     Encoded anew are crops to `turn` by 90 degrees counter-clockwise, and crops that are taller than `store_height`
     pixels (JPEG of quality 95 without chroma subsampling; PNG if they came without loss), and those that OpenCV alone
-    would show otherwise: partly transparent ones, and ones that only Pillow can decode (PNG).
+    would show otherwise: partly transparent ones, and ones that only Pillow can decode (PNG). With a `store_size`,
+    (height, width), every crop is kept uncompressed, resized as the loader would.
     """
     facts, pixels, plain = decoded
     if pixels is None:
         raise ValueError(f"a crop that was set aside ({facts.reason}) is not stored")
     kept = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE) if turn else pixels
+    if store_size is not None:
+        small = np.ascontiguousarray(resize(kept, *store_size)[:, :, ::-1])
+        return write_uncompressed(small, kept.shape[1], kept.shape[0])
     if store_height is not None and kept.shape[0] > store_height:
         width = max(1, round(kept.shape[1] * store_height / kept.shape[0]))
         kept = cv2.resize(kept, (width, store_height), interpolation=cv2.INTER_AREA)

@@ -41,7 +41,7 @@ class ShardTask:
         asked = {
             "layout": LAYOUT,
             "source": [self.source.name, self.source.identity, self.source.labelled, self.start, self.stop],
-            "params": self.params.model_dump(include={"store_height", "max_pixels", "rotate_tall"}),
+            "params": self.params.model_dump(include={"store_height", "store_size", "max_pixels", "rotate_tall"}),
         }
         return digest(asked)
 
@@ -84,7 +84,9 @@ def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, obje
         reason = facts.reason or reason or _label_fault(crop, task.source.labelled)
         if reason is None:
             turned = is_tall(facts, task.params.rotate_tall)
-            index = writer.add(stored_bytes(crop.data, decoded, task.params.store_height, turned), crop.label)
+            params = task.params
+            kept = stored_bytes(crop.data, decoded, params.store_height, turned, params.store_size)
+            index = writer.add(kept, crop.label)
     return {
         "source": task.source.name,
         "key": crop.key,
