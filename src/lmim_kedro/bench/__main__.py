@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from lmim_kedro.bench import decoding, path, steps
+from lmim_kedro.bench import decoding, path, scoring, steps
 from lmim_kedro.bench.measure import Measurement
 from lmim_kedro.params import ModelParams
 
@@ -25,7 +25,13 @@ def all_measurements(batch: int | None) -> dict[str, Callable[[], Measurement]]:
     """Every measurement of this machine, by name."""
     written = yaml.safe_load(PRESETS.read_text("utf-8"))["models"] if PRESETS.is_file() else {steps.MAIN: {}}
     models = {name: ModelParams.model_validate(size) for name, size in written.items()}
-    return {**path.measurements(), **decoding.measurements(), **_exports(), **steps.measurements(models, batch)}
+    return {
+        **path.measurements(),
+        **scoring.measurements(),
+        **decoding.measurements(),
+        **_exports(),
+        **steps.measurements(models, batch),
+    }
 
 
 def _exports() -> dict[str, Callable[[], Measurement]]:
@@ -54,13 +60,16 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(options.only or ()) - set(known):
         parser.error(f"no measurement is called {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
     print(machine())
-    print(f"{'':34} {'crops/s':>10} {'plain way':>10} {'ratio':>7} {'MiB':>7}")
+    print(f"{'':34} {'a second':>10} {'plain way':>10} {'ratio':>7} {'MiB':>7}")
     found = []
     for name in options.only or known:
         row = known[name]()
         found.append(row)
         memory = f"{row['memory_mib']:7,.0f}" if "memory_mib" in row else ""
-        print(f"{name:34} {row['value']:10,.0f} {row['reference']:10,.0f} {row['ratio']:7.1f} {memory}", flush=True)
+        print(
+            f"{name:34} {row['value']:10,.0f} {row['reference']:10,.0f} {row['ratio']:7.1f} {memory:7} {row['unit']}",
+            flush=True,
+        )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return 0
