@@ -97,3 +97,16 @@ def test_run_names_its_steps_and_says_where_the_results_are(
     run.before_node_run(made.nodes[0])
     run.after_pipeline_run(run_params(tmp_path), made, catalog)
     assert caplog.messages == ["step 1/1: train", "1 step in 0 s", "encoder: data/encoder.json"]
+
+
+def test_results_are_listed_in_the_order_of_their_steps(
+    catalog: DataCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = pipeline([node(same, "crops", "zebra"), node(same, "zebra", "apple"), node(same, "crops", "bear")])
+    steps = [output for step in made.nodes for output in step.outputs if output != "zebra"]
+    listed = DataCatalog(
+        {name: JSONDataset(filepath=str(tmp_path / f"data/{name}.json")) for name in made.all_outputs()}
+    )
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    hooks.RunHooks().after_pipeline_run(run_params(tmp_path), made, listed)
+    assert caplog.messages[1:] == [f"{name}: data/{name}.json" for name in steps]

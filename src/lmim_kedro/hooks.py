@@ -49,10 +49,11 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Say how long it took and where the results are."""
+        """Say how long it took and where the results are, in the order in which they were made: the report last."""
         steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
         log.info("%s in %.0f s", steps, perf_counter() - self._start)
-        for name in sorted(pipeline.outputs()):
+        results = [name for node in pipeline.nodes for name in node.outputs if name in pipeline.outputs()]
+        for name in results:
             if path := place_of(catalog.get(name), run_params["project_path"]):
                 log.info("%s: %s", name, path)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-log = logging.getLogger(__name__)
-
 
 class PageDataset(AbstractDataset[str, str]):
-    """An HTML page; saving says where it is.
+    """An HTML page.
 
     Args:
         filepath: the file.
@@ -33,21 +29,14 @@ class PageDataset(AbstractDataset[str, str]):
             ) from None
 
     def save(self, data: str) -> None:
-        """Write the page, whole or not at all, and log its path."""
+        """Write the page, whole or not at all."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         half = self._path.with_name(self._path.name + ".part")
         half.write_text(data, "utf-8")
         half.replace(self._path)
-        log.info("Report: %s", _shown(self._path))
 
     def _exists(self) -> bool:
         return self._path.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path)}
-
-
-def _shown(path: Path) -> str:
-    """The path from the working folder, if it lies in it: shorter, and still good to open."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if path.absolute().is_relative_to(here) else str(path)
