@@ -89,8 +89,8 @@ def render_tables(
 def headline(order: pd.DataFrame) -> list[str]:
     """A line for each table whose order can be compared, for a terminal."""
     lines = []
-    for caption, pairs in order.groupby("caption", sort=False):
-        agree, sure = pairs["agrees"].fillna(False).astype(bool), pairs["significant"].astype(bool)
+    for caption, pairs in order[order["agrees"].notna()].groupby("caption", sort=False):
+        agree, sure = pairs["agrees"].astype(bool), pairs["significant"].astype(bool)
         lines.append(
             f"{caption}: {int(agree.sum())} of {len(pairs)} pairs of rows in the paper's order, "
             f"{int((agree & sure).sum())} beyond chance; {int((~agree & sure).sum())} beyond chance the other way"
