@@ -197,6 +197,7 @@ def test_mim_has_mim_of_equal_crops_and_compute_under_it_in_every_table() -> Non
         assert all(cell.paper is None for each in (crops, compute) for cell in each.cells)
         assert table(tables, number).cell(crops, MEAN).mean == pytest.approx(60)
         assert (compute.crops, compute.seeds) == (0, ()), "never run: it stays empty"
+        assert "epochs" not in crops.detail
 
 
 def test_companions_do_not_count_as_rows_of_the_papers_order() -> None:

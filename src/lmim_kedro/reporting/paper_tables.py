@@ -122,7 +122,9 @@ def _table(number: int, results: Results) -> PaperTable:
         fits = not shared or has_labels(row, results.labels)
         table.rows.append(_row(row, variant, table, results, crops if fits else 0))
         for name, why in COMPANIONS.get(variant or "", {}).items():
-            detail = ", ".join(filter(None, (why, row.detail)))
+            # Epochs are the paper's row's: a companion is trained for longer, which is its point.
+            kept = [part for part in row.detail.split(", ") if part and not part.endswith(" epochs")]
+            detail = ", ".join([why, *kept])
             own = replace(row, detail=detail, accuracies={}, avg=None, weighted_avg=None)
             table.rows.append(replace(_row(own, name, table, results, crops if fits else 0), source="beyond"))
     return table
