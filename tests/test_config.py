@@ -85,6 +85,15 @@ def test_variants_with_the_strong_recipe_have_it(conf: Path, variant: str) -> No
     assert recipe.pretraining.method == ("none" if variant == "scratch_strong" else "lmim")
 
 
+def test_all_rows_of_the_tables_environment_are_fine_tuned_for_as_many_crops(project: Path) -> None:
+    """Or the strong preset would bring its 20 epochs at 1,024 along."""
+    found = [loader(project / "conf", "tables", variant=name)["parameters"] for name in ("lmim", "finetune_strong")]
+    plain, strong = (resolve_recipe(each).finetuning.optimisation for each in found)
+    assert (strong.epochs, strong.steps, strong.batch_size) == (None, plain.steps, plain.batch_size)
+    assert strong.learning_rate == plain.learning_rate
+    assert strong.layer_decay == 1.0
+
+
 def test_variant_chosen_in_an_environment_applies(conf: Path) -> None:
     write(conf, variant="mim")
     parameters = loader(conf)["parameters"]

@@ -109,6 +109,7 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     inputs = {name: MemoryDataset(value) for name, value in left_behind(project).items()}
     outputs = {
         "scores": JSONDataset(filepath=str(tmp_path / "scores.json")),
+        "metrics": JSONDataset(filepath=str(tmp_path / "metrics.json")),
         "accuracy_table": CSVDataset(filepath=str(tmp_path / "accuracy.csv"), save_args={"index": False}),
         "accuracy_markdown": TextDataset(filepath=str(tmp_path / "accuracy.md")),
         "report": PageDataset(filepath=str(tmp_path / "deep/report.html")),
@@ -117,6 +118,7 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     assert set(outputs) == {name for name in yaml.safe_load(catalog_text(project))}
     SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
     assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["rendered"]["waics"] == 0.75
+    assert json.loads((tmp_path / "metrics.json").read_text())["waics_percent"] == 75.0
     assert pd.read_csv(tmp_path / "accuracy.csv")["waics_percent"].tolist() == [75.0]
     assert "| rendered | 8 | 0 | 75.00 |" in (tmp_path / "accuracy.md").read_text()
     assert pd.read_csv(tmp_path / "accuracy_by_length.csv")["crops"].tolist() == [8]

@@ -153,3 +153,25 @@ def test_every_input_and_output_is_in_the_catalog(project: Path) -> None:
         name for name, entry in entries.items() if "path" in entry
     }
     assert flow.all_outputs() - entries.keys() == {"paper_tables", "run_results"}
+
+
+def neighbours_of(crops: np.ndarray, *sides: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"queries": crops, "query_labels": np.array(["c", "d"])}
+    for side in sides:
+        found |= {side: crops[:, None], f"{side}_labels": np.array([["a"], ["b"]]), f"{side}_cosines": np.ones((2, 1))}
+    return found
+
+
+def test_neighbours_are_shown_before_alignment_without_it_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmim_kedro.pipelines.tables.nodes import draw_neighbours
+    from lmim_kedro.reporting import comparison_figures
+
+    shown: list[list[str]] = []
+    monkeypatch.setattr(comparison_figures, "draw_neighbours", lambda runs: shown.append(list(runs)))
+    crops = np.zeros((2, 3, 32, 128), np.uint8)
+    lmim = neighbours_of(crops, "teacher", "encoder")
+    draw_neighbours({("lmim", 0): lambda: lmim, ("no_alignment", 0): lambda: neighbours_of(crops, "encoder")})
+    draw_neighbours({("lmim", 0): lambda: lmim, ("no_alignment", 0): lambda: neighbours_of(crops + 1, "encoder")})
+    draw_neighbours({("mim", 0): lambda: neighbours_of(crops, "encoder")})
+    aligned = ["before: teacher", "after: LMIM"]
+    assert shown == [[aligned[0], "not aligned", aligned[1]], aligned, ["MIM"]]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from lmim_kedro.reporting.paper_rows import ARD, METHODS, VARIANTS, is_of
+from lmim_kedro.reporting.paper_rows import ARD, COMPANIONS, METHODS, VARIANTS, is_of
 from lmim_kedro.reporting.published import counterparts, published_rows
 
 
@@ -19,7 +19,14 @@ def test_rows_are_told_apart_by_what_the_mapping_names() -> None:
 
 def test_variants_of_the_mapping_are_defined(project: Path) -> None:
     written = yaml.safe_load((project / "conf/base/parameters_variants.yml").read_text("utf-8"))["variants"]
-    assert set(VARIANTS.values()) | METHODS.keys() <= written.keys()
+    beside = {name for companions in COMPANIONS.values() for name in companions}
+    assert set(VARIANTS.values()) | METHODS.keys() | beside <= written.keys()
+
+
+def test_a_baseline_is_never_in_a_figure_without_its_companions() -> None:
+    for baseline, companions in COMPANIONS.items():
+        if baseline in METHODS:
+            assert companions.keys() <= METHODS.keys()
 
 
 def test_rows_fine_tuned_on_ard_are_of_their_own_environment(project: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.reporting.ordering import compare_order, compare_paired, kendall, spearman
+from lmim_kedro.reporting.paper_formats import summary
 from lmim_kedro.reporting.paper_tables import AVG, BEYOND, MEAN, WEIGHTED, PaperTable, TableRow, build_tables
 from lmim_kedro.reporting.results import Results, read_results
+from lmim_kedro.reporting.tables_page import headline
 from lmim_kedro.scoring.compare import compare
 from lmim_kedro.scoring.protocols import get_protocol
 
@@ -182,3 +184,48 @@ def test_order_of_table_8_compares_rows_of_one_label_set() -> None:
     eighth = order[order["table"] == 8]
     assert len(eighth) == 3
     assert all("corrected" in name for name in [*eighth["row_a"], *eighth["row_b"]])
+
+
+def test_mim_has_mim_of_equal_crops_and_compute_under_it_in_every_table() -> None:
+    tables = build_tables(results({("lmim", 0): 0.9, ("mim", 0): 0.5, ("mim_same_crops", 0): 0.6}))
+    for number in (6, 7, 8):
+        rows = table(tables, number).rows
+        place = next(place for place, each in enumerate(rows) if each.variant == "mim")
+        crops, compute = rows[place + 1 : place + 3]
+        assert [each.variant for each in (crops, compute)] == ["mim_same_crops", "mim_same_compute"]
+        assert {each.source for each in (crops, compute)} == {"beyond"}
+        assert all(cell.paper is None for each in (crops, compute) for cell in each.cells)
+        assert table(tables, number).cell(crops, MEAN).mean == pytest.approx(60)
+        assert (compute.crops, compute.seeds) == (0, ()), "never run: it stays empty"
+        assert "epochs" not in crops.detail
+
+
+def test_companions_do_not_count_as_rows_of_the_papers_order() -> None:
+    shares = {("lmim", 0): 0.9, ("mim", 0): 0.5, ("mim_same_crops", 0): 0.6}
+    found = results(shares)
+    order = compare_order(build_tables(found), found)
+    assert order[order["table"] == 6]["rows"].tolist() == [2]
+
+
+def test_summary_names_the_fair_baselines_that_were_not_run() -> None:
+    beside = summary(results({("lmim", 0): 0.9, ("mim", 0): 0.5, ("mim_same_crops", 0): 0.6}))
+    assert "`mim_same_compute`" in beside and "`mim_same_crops`" not in beside
+    assert "mim_same" not in summary(results({("lmim", 0): 0.9}))
+
+
+def test_variants_beyond_the_paper_are_compared_with_lmim() -> None:
+    found = results({("lmim", 0): 0.5, ("mask_span", 0): 0.75, ("mask_span", 1): 0.75})
+    order = compare_order(build_tables(found), found)
+    (pair,) = order[order["table"] == BEYOND].to_dict("records")
+    assert (pair["variant_a"], pair["variant_b"]) == ("lmim", "mask_span")
+    assert pair["our_difference"] == pytest.approx(25) and pair["significant"]
+    assert pd.isna(pair["agrees"]) and pd.isna(pair["paper_difference"]) and pd.isna(pair["kendall"])
+    assert (pair["seeds_agreeing"], pair["seeds_compared"]) == (1, 1)
+    assert headline(order) == [], "only the paper's order is kept or not"
+
+
+def test_headline_counts_no_pair_that_the_paper_leaves_open() -> None:
+    pairs = {"caption": "Table 2", "agrees": [True, False, None], "significant": [True, False, True]}
+    order = pd.DataFrame(pairs).astype({"agrees": "boolean"})
+    expected = "Table 2: 1 of 2 pairs of rows in the paper's order, 1 beyond chance; 0 beyond chance the other way"
+    assert headline(order) == [expected]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.reporting.scores import build_scores, summarise
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -99,3 +99,18 @@ def test_protocol_with_a_test_set_of_the_wrong_size_is_not_averaged_and_says_why
 def test_no_predictions_are_refused(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="no predictions to score"):
         build_scores(predictions.head(0), recipe)
+
+
+def test_summary_counts_benchmarks_the_same_and_leaves_out_what_cannot_be_scored() -> None:
+    scores = {
+        "metric": "waics",
+        "accuracy": {
+            "large": {"waics": 0.5, "one_minus_ned": 0.7, "n": 900},
+            "small": {"waics": 1.0, "one_minus_ned": 1.0, "n": 100},
+            "symbols": {"waics": None, "one_minus_ned": None, "n": 0},
+        },
+    }
+    expected = {"waics_percent": 75.0, "one_minus_ned_percent": 85.0, "benchmarks": 2, "crops": 1000}
+    assert summarise(scores) == expected
+    nothing = summarise(scores | {"accuracy": {"symbols": scores["accuracy"]["symbols"]}})  # type: ignore[index]
+    assert (nothing["waics_percent"], nothing["crops"]) == (None, 0)

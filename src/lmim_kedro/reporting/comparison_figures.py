@@ -35,6 +35,8 @@ _COLOURS = (
     "#d16ba5",
 )
 _LINES = ("-", "--", ":", "-.")
+_LOG_SPAN = 4.0
+"""Losses that fall further than so many times: where each begins would hide how all of them end."""
 _ROW, _COLUMN = 0.42, 1.55
 """Height and width of a crop in a grid, inches."""
 
@@ -61,7 +63,7 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
             axes.set_title(title)
             axes.set_xlabel("optimiser step")
             axes.set_ylabel("loss")
-            _choose_scale(axes, np.concatenate(values))
+            _choose_scale(axes, np.concatenate(values), _LOG_SPAN)
         handles = [Line2D([], [], **style) for style in styles.values()]
         figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 6))
         return _pixels(figure)

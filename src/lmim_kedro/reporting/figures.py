@@ -198,9 +198,10 @@ def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[
         return _drawing(figure, f"{title} over {len(metrics)} rows of the metrics table; at the end {last}.")
 
 
-def _choose_scale(axes: Axes, values: np.ndarray) -> None:
+def _choose_scale(axes: Axes, values: np.ndarray, span: float = _LOG_SPAN) -> None:
+    """Logarithmic where the largest value is more than `span` times the smallest, else from zero."""
     low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low > _LOG_SPAN:
+    if low > 0 and high / low > span:
         axes.set_yscale("log")
     elif low >= 0:
         axes.set_ylim(0, (high or 1) * 1.06)

@@ -106,16 +106,17 @@ def compare_paired(
 
 
 def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFrame:
-    """A row for every two rows of a table of the paper that were both run.
+    """A row for every two rows of a table of the paper that were both run; beyond it, for LMIM and every other.
 
     Returns: COLUMNS. spearman and kendall are of the whole table, `rows` how many rows they are over. agrees: whether
-    our difference has the sign of the paper's; missing where the paper's rows are equal. seeds_agreeing of
-    seeds_compared: among the seeds that both were run with.
+    our difference has the sign of the paper's; missing where the paper's rows are equal, and, with paper_difference
+    and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
+    those with the sign of the paper's difference, or of ours over all seeds where it has none.
     """
     import pandas as pd
 
-    rows = [pair for table in tables if table.number != BEYOND for pair in _pairs(table, results)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean"})
+    rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 
 
 def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
@@ -139,6 +140,14 @@ def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
     ]
 
 
+def _beyond(table: PaperTable, results: Results) -> list[dict[str, Any]]:
+    whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(table.rows)}
+    places = list(results.benchmarks.values())
+    lmim = [row for row in table.rows if row.variant == "lmim"]
+    others = [row for row in table.rows if row.variant != "lmim"]
+    return [whole | _pair(table, (one, other), None, results, places) for one in lmim for other in others]
+
+
 def _comparable(table: PaperTable) -> list[TableRow]:
     """Rows with a value of the paper and of ours, of the one label set that has the most of them."""
     run = [row for row in table.rows if row.crops and table.cell(row, AVG).paper is not None]
@@ -147,25 +156,30 @@ def _comparable(table: PaperTable) -> list[TableRow]:
 
 
 def _pair(
-    table: PaperTable, rows: tuple[TableRow, TableRow], in_paper: float, results: Results, places: list[np.ndarray]
+    table: PaperTable,
+    rows: tuple[TableRow, TableRow],
+    in_paper: float | None,
+    results: Results,
+    places: list[np.ndarray],
 ) -> dict[str, Any]:
     a, b = (str(row.variant) for row in rows)
     found = compare_paired(results.credit[a], results.credit[b], places)
     by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    expected = found.difference if in_paper is None else in_paper
     return {
         "row_a": " ".join(filter(None, (rows[0].name, rows[0].detail))),
         "row_b": " ".join(filter(None, (rows[1].name, rows[1].detail))),
         "variant_a": a,
         "variant_b": b,
-        "paper_difference": round(in_paper, 4),
+        "paper_difference": None if in_paper is None else round(in_paper, 4),
         "our_difference": round(found.difference, 4),
         "low": round(found.low, 4),
         "high": round(found.high, 4),
         "p_value": round(found.p_value, 5),
-        "agrees": None if abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
+        "agrees": None if in_paper is None or abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
         "significant": found.p_value < SIGNIFICANT,
-        "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * in_paper > 0 for seed in common),
+        "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * expected > 0 for seed in common),
         "seeds_compared": len(common),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lmim_kedro.reporting.paper_rows import COMPANIONS
 from lmim_kedro.reporting.paper_tables import MEAN, Cell, PaperTable, TableRow
 from lmim_kedro.reporting.results import Results
 from lmim_kedro.scoring.metrics import METRICS
@@ -71,7 +72,20 @@ def summary(results: Results) -> str:
         f"standard deviation. Ours were run at the size of environment {results.env}, and read {of}. Cells never run "
         f"are empty. Where the columns are not the paper's benchmarks, `{MEAN}` is over all of ours: other crops than "
         "the paper's, so that only the order of rows can be compared."
+        f"{_not_beside(results)}"
     )
+
+
+def _not_beside(results: Results) -> str:
+    """A warning where LMIM stands beside a baseline without those that were trained as long as it was; or nothing."""
+    missing = [
+        f"`{name}` ({why})"
+        for baseline, companions in COMPANIONS.items()
+        if {"lmim", baseline} <= results.seeds.keys()
+        for name, why in companions.items()
+        if name not in results.seeds
+    ]
+    return f" LMIM's lead over MIM may be longer training: not run is {' nor '.join(missing)}." if missing else ""
 
 
 def to_markdown(tables: Sequence[PaperTable], results: Results) -> str:

@@ -50,5 +50,20 @@ def is_of(row: PaperRow, env: str) -> bool:
     return ("ARD" in row[2]) == (env == ARD)
 
 
-METHODS = {"scratch": "scratch", "mim": "MIM", "seqclr": "SeqCLR", "lmim": "LMIM"}
-"""Variants that figures put side by side, weakest first by the paper, and what to call them."""
+COMPANIONS: dict[str, dict[str, str]] = {
+    "mim": {
+        "mim_same_crops": "as many crops as teacher and LMIM",
+        "mim_same_compute": "as much computing as teacher and LMIM",
+    }
+}
+"""Variant of the paper -> those of ours that stand under it wherever it does: a baseline trained for longer."""
+
+METHODS = {
+    "scratch": "scratch",
+    "mim": "MIM",
+    "mim_same_crops": "MIM, same crops",
+    "mim_same_compute": "MIM, same compute",
+    "seqclr": "SeqCLR",
+    "lmim": "LMIM",
+}
+"""Variants that figures put side by side, weakest first by the paper, companions after their own; what to call them."""

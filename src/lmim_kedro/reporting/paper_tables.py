@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lmim_kedro.reporting.paper_rows import ARD, METHODS, VARIANTS, is_of
+from lmim_kedro.reporting.paper_rows import ARD, COMPANIONS, METHODS, VARIANTS, is_of
 from lmim_kedro.reporting.published import CAPTIONS, PublishedRow, has_labels, published_rows
 from lmim_kedro.reporting.results import Results
 from lmim_kedro.scoring.protocols import EvaluationProtocol, get_protocol
@@ -43,7 +43,7 @@ class TableRow:
 
     Attributes:
         name, detail: as the paper has them.
-        source: authors (they ran it), cited (by them), or beyond (not in the paper).
+        source: authors (they ran it), cited (by them), or beyond (of this project, not in the paper).
         labels: of the row: original or corrected.
         variant: that repeats it; None where none does.
         note: where it is run, if not in every environment.
@@ -96,7 +96,7 @@ def build_tables(results: Results) -> list[PaperTable]:
 
     Where our benchmarks are a protocol's, whole, each value stands beside the paper's. Where they are not, the columns
     are those that both have, the paper's Avg alone, and our benchmarks with their mean: other crops, so that only the
-    order of rows can be compared.
+    order of rows can be compared. Under a row of the paper stand its companions, run or not.
     """
     tables = [_table(number, results) for number in CAPTIONS]
     outside = [name for name in results.seeds if name not in VARIANTS.values()]
@@ -116,26 +116,35 @@ def _table(number: int, results: Results) -> PaperTable:
     else:
         columns = [*shared, AVG, *(name for name in _stand_ins(results) if name not in shared), MEAN]
     table = PaperTable(number, CAPTIONS[number], columns, matched=matched)
+    crops = _crops(results, protocol.subsets if matched else results.benchmarks)
     for row in published:
-        key = (row.table, row.name, row.detail)
-        variant = VARIANTS.get(key) if row.authors else None
-        there = is_of(key, results.env)
-        given = there and variant in results.seeds and (not shared or has_labels(row, results.labels))
-        cells = [_cell(row, name, variant if given else None, table, results) for name in columns]
-        table.rows.append(
-            TableRow(
-                row.name,
-                row.detail,
-                "authors" if row.authors else "cited",
-                row.labels,
-                variant,
-                f"of environment {ARD}" if row.authors and not is_of(key, "") else "",
-                cells,
-                results.seeds[variant] if given and variant else (),
-                _crops(results, protocol.subsets if matched else results.benchmarks) if given else 0,
-            )
-        )
+        variant = VARIANTS.get((row.table, row.name, row.detail)) if row.authors else None
+        fits = not shared or has_labels(row, results.labels)
+        table.rows.append(_row(row, variant, table, results, crops if fits else 0))
+        for name, why in COMPANIONS.get(variant or "", {}).items():
+            # Epochs are the paper's row's: a companion is trained for longer, which is its point.
+            kept = [part for part in row.detail.split(", ") if part and not part.endswith(" epochs")]
+            detail = ", ".join([why, *kept])
+            own = replace(row, detail=detail, accuracies={}, avg=None, weighted_avg=None)
+            table.rows.append(replace(_row(own, name, table, results, crops if fits else 0), source="beyond"))
     return table
+
+
+def _row(row: PublishedRow, variant: str | None, table: PaperTable, results: Results, crops: int) -> TableRow:
+    """A row with the runs of a variant, where there are any; `crops` that it is scored on, 0 for other labels."""
+    key = (row.table, row.name, row.detail)
+    given = variant if crops and variant in results.seeds and is_of(key, results.env) else None
+    return TableRow(
+        row.name,
+        row.detail,
+        "authors" if row.authors else "cited",
+        row.labels,
+        variant,
+        f"of environment {ARD}" if row.authors and not is_of(key, "") else "",
+        [_cell(row, column, given, table, results) for column in table.columns],
+        results.seeds[given] if given else (),
+        crops if given else 0,
+    )
 
 
 def _stand_ins(results: Results) -> list[str]:
@@ -171,9 +180,9 @@ def _beyond(results: Results, outside: Sequence[str]) -> PaperTable:
     columns = [*_stand_ins(results), MEAN]
     table = PaperTable(BEYOND, "Beyond the paper: variants of this project", columns)
     beside = [name for name in METHODS if name in results.seeds]
-    for name in [*beside, *outside]:
+    for name in dict.fromkeys([*beside, *outside]):
         cells = [Cell(None, _ours(column, name, table, results)) for column in table.columns]
-        detail = "for comparison" if name in beside else ""
+        detail = "" if name in outside else "for comparison"
         seeds = results.seeds[name]
         table.rows.append(TableRow(name, detail, "beyond", results.labels, name, "", cells, seeds, results.crops))
     return table

@@ -78,6 +78,26 @@ def build_scores(
     }
 
 
+def summarise(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The few numbers by which runs are compared at a glance, in percent: what metrics.json holds.
+
+    Args:
+        scores: what `build_scores` returns.
+
+    Returns:
+        the accuracy by the run's metric and one_minus_ned, each the mean over benchmarks that can be scored, which
+        count the same; null where none can. `benchmarks` and `crops`: how many those are.
+    """
+    metric = scores["metric"]
+    each = [found for found in scores["accuracy"].values() if found[metric] is not None]
+
+    def mean(kind: str) -> float | None:
+        return round(100 * sum(found[kind] for found in each) / len(each), 4) if each else None
+
+    sizes = {"benchmarks": len(each), "crops": sum(found["n"] for found in each)}
+    return {f"{metric}_percent": mean(metric), "one_minus_ned_percent": mean("one_minus_ned"), **sizes}
+
+
 def _averages(main: Mapping[str, Score], metric: str, labels: Labels) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Averages of the protocols that can be given, and notes on test sets that are not as published."""
     notes = [

@@ -21,18 +21,19 @@ FIGURES = {
     "lengths": ("Accuracy by word length", "Mean over seeds; the band reaches from the worst seed to the best."),
     "attention": (
         "Attention",
-        "Last block of the pre-trained encoder, mean over heads, without [cls]. The red box is the patch that asks; "
+        "Last block of the encoder before fine-tuning (scratch: before any training), mean over heads, without [cls]. "
+        "The red box is the patch that asks; "
         "yellow is what it looks at most, each map on its own scale (paper, Figures 1c and 3).",
     ),
     "reconstructions": (
         "Reconstructions",
         "Patches removed at random, at the ratio of each variant. Pixels are put back with the mean and deviation of "
-        "the crop's own patch; of features, the cosine of predicted and target.",
+        "the crop's own patch; of features, the cosine of predicted and target, light grey where nothing was removed.",
     ),
     "neighbours": (
         "What [cls] takes for alike",
         "Nearest benchmark crops by the cosine of [cls], the mean over crops taken off: the teacher has seen no "
-        "guidance view, the encoder was aligned with them.",
+        "guidance view, the encoder was aligned with them. Beside them, where it was run, LMIM without the alignment.",
     ),
 }
 """Figures by name, in the order of the page: heading and note."""
@@ -89,8 +90,8 @@ def render_tables(
 def headline(order: pd.DataFrame) -> list[str]:
     """A line for each table whose order can be compared, for a terminal."""
     lines = []
-    for caption, pairs in order.groupby("caption", sort=False):
-        agree, sure = pairs["agrees"].fillna(False).astype(bool), pairs["significant"].astype(bool)
+    for caption, pairs in order[order["agrees"].notna()].groupby("caption", sort=False):
+        agree, sure = pairs["agrees"].astype(bool), pairs["significant"].astype(bool)
         lines.append(
             f"{caption}: {int(agree.sum())} of {len(pairs)} pairs of rows in the paper's order, "
             f"{int((agree & sure).sum())} beyond chance; {int((~agree & sure).sum())} beyond chance the other way"

@@ -17,6 +17,13 @@ def score_predictions(predictions: Any, recipe: dict[str, Any], evaluation: Eval
     return build_scores(predictions, recipe, evaluation.metric, evaluation.labels)
 
 
+def summarise(scores: dict[str, Any]) -> dict[str, Any]:
+    """The few numbers by which `dvc metrics show` and `dvc exp show` compare runs."""
+    from lmim_kedro.reporting import scores as library
+
+    return library.summarise(scores)
+
+
 def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
     """The accuracies as a table, the paper's beside them, and the same as Markdown."""
     from lmim_kedro.reporting.tables import accuracy_table, to_markdown

@@ -8,6 +8,7 @@ from lmim_kedro.pipelines.report.nodes import (
     draw_figures,
     render_page,
     score_predictions,
+    summarise,
     tabulate,
 )
 
@@ -17,6 +18,7 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(score_predictions, ["predictions", "recipe", "params:evaluation"], "scores", name="score_predictions"),
+            node(summarise, "scores", "metrics", name="summarise"),
             node(tabulate, "scores", ["accuracy_table", "accuracy_markdown"], name="tabulate"),
             node(
                 analyse,

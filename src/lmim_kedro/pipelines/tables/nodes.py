@@ -83,23 +83,33 @@ def draw_reconstructions(runs: dict[Any, Any]) -> Any:
 
 
 def draw_neighbours(runs: dict[Any, Any]) -> Any:
-    """The nearest crops by [cls], before alignment (the teacher) and after it: of the best method that was run."""
+    """The nearest crops by [cls], before alignment (the teacher), without it, and after it; or of what was run."""
+    import numpy as np
+
     from lmim_kedro.reporting import comparison_figures
 
-    last = list(_arrays(runs).items())[-1:]
-    sides = {"teacher": "{} teacher", "encoder": "{}"}
+    shown: dict[str, tuple[Any, str]] = {title: (own, "encoder") for title, own in list(_arrays(runs).items())[-1:]}
+    first = _first_seeds(runs)
+    if "lmim" in first and (aligned := first["lmim"]()):
+        unaligned = first["no_alignment"]() if "no_alignment" in first else {}
+        if unaligned and not np.array_equal(unaligned["queries"], aligned["queries"]):
+            unaligned = {}  # evaluated on other crops
+        sides = {
+            "before: teacher": (aligned, "teacher"),
+            "not aligned": (unaligned, "encoder"),
+            "after: LMIM": (aligned, "encoder"),
+        }
+        shown = {title: (own, side) for title, (own, side) in sides.items() if side in own}
     return comparison_figures.draw_neighbours(
         {
-            name.format(title): {
+            title: {
                 "queries": own["queries"],
                 "query_labels": own["query_labels"],
                 "neighbours": own[side],
                 "labels": own[f"{side}_labels"],
                 "cosines": own[f"{side}_cosines"],
             }
-            for title, own in last
-            for side, name in sides.items()
-            if side in own
+            for title, (own, side) in shown.items()
         }
     )
 
