@@ -17,7 +17,7 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.params import OptimisationParams, ViewPreset
 from lmim_kedro.training.loop import Interrupted, fit
-from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.state import StateFolder, forget_finished
 from lmim_kedro.training.tasks import PretrainingTask
 from lmim_kedro.views.guidance import GuidanceViews
 
@@ -86,9 +86,32 @@ def test_ctrl_c_saves_as_well(run, tmp_path):
     assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000003.pt"]
 
 
-def test_a_finished_run_leaves_no_state_behind(run, tmp_path):
+def test_a_finished_run_leaves_its_result_and_the_same_command_does_not_train_again(run, tmp_path):
+    metrics, weights = run()
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["finished.pt", "recipe.json"]
+    again, same = run(task=BreakAfter, calls=100)  # a step of it would end in an error
+    pd.testing.assert_frame_equal(again, metrics)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+@pytest.mark.parametrize("other", ["recipe", "weights", "restart"])
+def test_another_recipe_other_weights_or_a_restart_train_anew_after_a_finished_run(other, run, training, monkeypatch):
     run()
-    assert not (tmp_path / "state").exists()
+    if other == "weights":
+        monkeypatch.setattr(torch, "manual_seed", lambda _: None)  # so the model begins with other weights
+    if other == "restart":
+        monkeypatch.setattr(type(training), "restart", True, raising=False)
+    with pytest.raises(InputError, match="loss is not finite"):
+        run(task=BreakAfter, calls=100, recipe={"seed": 1} if other == "recipe" else RECIPE)
+
+
+def test_results_are_forgotten_when_all_that_needs_them_is_saved_and_a_stopped_run_is_not(run, tmp_path):
+    run("state/teacher")
+    with pytest.raises(Interrupted):
+        run("state/pre-training", task=StopAfter, stop_at=3)
+    forget_finished(tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
+    forget_finished(tmp_path / "nothing")
 
 
 def test_another_recipe_is_refused_with_the_difference(run, tmp_path):

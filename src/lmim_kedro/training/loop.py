@@ -24,7 +24,7 @@ from lmim_kedro.training.device import attention_kernel, pick_device, pick_preci
 from lmim_kedro.training.monitor import Clock, Display, Meter
 from lmim_kedro.training.optimiser import build_optimiser, set_learning_rate
 from lmim_kedro.training.ranks import Ranks
-from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.state import StateFolder, weights_digest
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,8 @@ class _Run:
 
     def train(self, stop: threading.Event) -> pd.DataFrame:
         """All steps that are left."""
+        if self.done == self.total:
+            return pd.DataFrame(self.rows)
         last_save = time.monotonic()
         board = self.state.path.parent / "tensorboard" / self.task.name if self.training.tensorboard else None
         with Display(self.task.name, self.total, self.done, self.ranks.device, self.ranks.first, board) as display:
@@ -150,7 +152,7 @@ class _Run:
                         f"in {self.state.path}: give the same command again to go on"
                     )
         if self.ranks.first:
-            self.state.clear()
+            self.state.finish(self.start, self.module, self.rows)
         return pd.DataFrame(self.rows)
 
     def _step(self, batch: CropBatch, epoch: int, display: Display) -> None:
@@ -226,9 +228,18 @@ class _Run:
             epoch, first = epoch + 1, 0
 
     def _restore(self) -> None:
-        if self.training.restart and self.ranks.first:
-            self.state.clear()
+        self.start = weights_digest(self.module.state_dict())
+        if self.ranks.first:
+            if self.training.restart:
+                self.state.clear()
+            self.state.forget_other_result(self.start)
         self.ranks.wait()
+        if (result := self.state.finished()) is not None:
+            self.module.load_state_dict(result["module"])
+            self.done, self.rows = self.total, result["rows"]
+            if self.ranks.first:
+                log.info("%s came to its end in the run that was stopped", self.task.name)
+            return
         if (saved := self.state.load()) is None:
             return
         self.module.load_state_dict(saved["module"])
