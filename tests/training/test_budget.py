@@ -44,6 +44,11 @@ def test_length_is_a_factor():
     assert steps(recipe(length=2.0, budget="crops")) == (2 * 100 + 60 * 10) / 10
 
 
+def test_compute_is_refused_for_a_method_whose_operations_are_not_counted():
+    with pytest.raises(ValueError, match="not of seqclr: use crops"):
+        recipe(method="seqclr", budget="compute")
+
+
 def test_compute_gives_more_steps_than_crops_as_lmim_costs_more_than_mim():
     given = recipe(budget="compute")
     mim = step_operations(given, given.pretraining)

@@ -151,6 +151,7 @@ class _Run:
                         f"{self.task.name} was stopped at step {self.done:,} of {self.total:,} and has saved its state "
                         f"in {self.state.path}: give the same command again to go on"
                     )
+        self._refuse_broken_weights()
         if self.ranks.first:
             self.state.finish(self.start, self.module, self.rows)
         return pd.DataFrame(self.rows)
@@ -253,9 +254,15 @@ class _Run:
     def _save(self) -> None:
         if self.meter.steps:
             self._refuse_non_finite(self.meter.read())
+        self._refuse_broken_weights()
         if self.ranks.first:
             extra = {"rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
             self.state.save(self.done, self.module, self.optimiser, extra)
+
+    def _refuse_broken_weights(self) -> None:
+        """A gradient may be the first that is not finite: the loss would show it a step after the checkpoint."""
+        whole = all(bool(parameter.isfinite().all()) for parameter in self.module.parameters())
+        self._refuse_non_finite({"a weight": 0.0 if whole else math.nan})
 
     def _refuse_non_finite(self, values: dict[str, float]) -> None:
         wrong = [scalar for scalar, value in values.items() if not math.isfinite(value)]
