@@ -144,6 +144,18 @@ def test_weights_that_are_not_finite_are_no_checkpoint(run, tmp_path):
     assert not list((tmp_path / "state").glob("step-*"))
 
 
+def test_every_step_has_dropout_of_its_own(run):
+    drawn = []
+
+    class Draw(PretrainingTask):
+        def loss(self, batch, epoch, forward):
+            drawn.append(torch.rand(1).item())
+            return super().loss(batch, epoch, forward)
+
+    run(task=Draw)
+    assert len(set(drawn)) == 12
+
+
 def test_only_the_newest_checkpoints_stay(run, tmp_path):
     with pytest.raises(Interrupted):
         run(task=StopAfter, stop_at=11, settings={"checkpoint_steps": 2})
