@@ -234,12 +234,6 @@ class PretrainingParams(Params):
             raise ValueError("alignment_weight > 0 needs guidance: set alignment_weight to 0 or guidance to true")
         return self
 
-    @model_validator(mode="after")
-    def _compute_is_that_of_a_masked_method(self) -> PretrainingParams:
-        if self.budget == "compute" and self.method not in ("lmim", "mim"):
-            raise ValueError(f"budget = compute counts the operations of lmim and mim, not of {self.method}: use crops")
-        return self
-
 
 class FinetuningParams(Params):
     """The recogniser and how it is trained (paper, section 4.2)."""
