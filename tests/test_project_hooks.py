@@ -10,6 +10,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from kedro_datasets.json import JSONDataset
 
 from lmim_kedro import hooks
+from lmim_kedro.datasets.models import FolderDataset
 from lmim_kedro.errors import InputError
 
 
@@ -97,6 +98,16 @@ def test_run_names_its_steps_and_says_where_the_results_are(
     run.before_node_run(made.nodes[0])
     run.after_pipeline_run(run_params(tmp_path), made, catalog)
     assert caplog.messages == ["step 1/1: train", "1 step in 0 s", "encoder: data/encoder.json"]
+
+
+def test_results_kept_for_the_case_of_a_stop_go_when_the_run_has_ended(tmp_path: Path) -> None:
+    for stage, name in (("teacher", "finished.pt"), ("pre-training", "step-00000005.pt")):
+        (tmp_path / "state" / stage).mkdir(parents=True)
+        (tmp_path / "state" / stage / name).touch()
+    trained = pipeline([node(both, ["crops", "training_state"], "encoder", name="train")])
+    catalog = DataCatalog({"training_state": FolderDataset(filepath=str(tmp_path / "state"))})
+    hooks.RunHooks().after_pipeline_run(run_params(tmp_path), trained, catalog)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
 
 
 def test_results_are_listed_in_the_order_of_their_steps(

@@ -49,7 +49,14 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Say how long it took and where the results are, in the order in which they were made: the report last."""
+        """Say how long it took and where the results are, in the order in which they were made: the report last.
+
+        Results of training are in the catalog now, so what was kept of them for the case of a stop is removed.
+        """
+        if "training_state" in pipeline.inputs():
+            from lmim_kedro.training.state import forget_finished
+
+            forget_finished(catalog["training_state"].load())
         steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
         log.info("%s in %.0f s", steps, perf_counter() - self._start)
         results = [name for node in pipeline.nodes for name in node.outputs if name in pipeline.outputs()]

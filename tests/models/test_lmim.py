@@ -54,6 +54,22 @@ def test_alignment_is_the_distance_of_the_two_cls_features(released_size, recipe
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + 2 * losses["alignment"])
 
 
+def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_crops_normalised_features(
+    released_size, recipe, crops, priority
+):
+    lmim = build(released_size, recipe).eval()
+    torch.nn.init.uniform_(lmim.teacher.norm.weight, 0.5, 2.0)  # else its last norm leaves nothing to normalise
+    torch.nn.init.normal_(lmim.teacher.norm.bias)
+    view, parts = crops.flip(0), split(priority, 0.8)
+    latent, guide = lmim.encoder(crops, parts.kept, parts.removed), lmim.encoder(view)
+    features = lmim.teacher(crops)[:, 1:]
+    spread = features.var(-1, correction=0, keepdim=True)
+    wanted = (features - features.mean(-1, keepdim=True)) / (spread + 1e-5).sqrt()
+    error = (lmim.decode(latent, guide, parts, everywhere=True) - wanted).square().mean(-1)
+    expected = (error * parts.mask()).sum() / parts.mask().sum()
+    torch.testing.assert_close(lmim(crops, view, priority)["reconstruction"], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_the_teacher_stays_as_it_was(released_size, recipe, crops, priority):
     lmim = build(released_size, recipe).train()
     before = {name: value.clone() for name, value in lmim.teacher.state_dict().items()}

@@ -112,6 +112,16 @@ def test_run_leaves_crops_of_the_benchmark_out_of_training_and_says_so(tmp_path,
     assert "a benchmark's: 1 exact copies and 0 near ones, left out of training" in caplog.text
 
 
+def test_a_charset_from_the_labels_is_what_the_data_card_checks_labels_against(tmp_path, crops):
+    data = catalog(tmp_path, every_use(crops))
+    words = data["params:finetuning"].load()
+    data["params:finetuning"] = MemoryDataset(words.model_copy(update={"charset": "from_labels", "max_length": 5}))
+    SequentialRunner().run(create_pipeline(), data)
+    card = data["data_card"].load().set_index("use")
+    assert card["labels_outside"].to_dict() == {"pretraining": 0, "finetuning": 0, "benchmarks": 3}
+    assert card.loc["benchmarks", "outside"].startswith("t 2, ")  # of three, four and two!; trained on zero and one
+
+
 def test_run_without_exclusion_gives_all_crops_to_training(tmp_path, crops):
     data = catalog(tmp_path, every_use(crops), IngestParams(workers=1, leaks="report"))
     SequentialRunner().run(create_pipeline(), data)

@@ -3,6 +3,7 @@
 import base64
 import io
 import typing
+from copy import copy
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ from lmim_kedro.pipelines.views import create_pipeline
 from lmim_kedro.pipelines.views.nodes import resolve_views
 from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
-from lmim_kedro.views.materialize import ViewStorePlan
+from lmim_kedro.views.materialize import ViewStorePlan, require_views_of
 from lmim_kedro.views.sheet import contact_sheet
 from lmim_kedro.views.show import show_reading
 
@@ -151,6 +152,21 @@ def test_a_store_of_views_is_kept_when_nothing_changed_and_made_anew_when_someth
     assert [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in second.shards] == written
     before = first.fetch([0])
     assert plan_with(seed=1).write(folder).fetch([0]) != before
+
+
+@pytest.mark.parametrize("change", ["crops", "preset", "seed"])
+def test_views_of_other_crops_another_preset_or_seed_are_refused(change, plan_with, tmp_path):
+    """View 3 is that of crop 3: of another store, it would be another word's."""
+    plan = plan_with(seed=0)
+    views = plan.write(tmp_path / "views")
+    crops, preset = copy(plan.crops), plan.preset
+    require_views_of(views, crops, preset, 32, 128, 0)
+    if change == "crops":
+        crops.fingerprint = "another"
+    if change == "preset":
+        preset = preset.model_copy(update={"pick": (0, 1)})
+    with pytest.raises(InputError, match="kedro run --pipelines=views"):
+        require_views_of(views, crops, preset, 32, 128, 1 if change == "seed" else 0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
 from lmim_kedro.training.budget import step_operations, with_budget
 
@@ -42,6 +43,16 @@ def test_crops_adds_those_that_the_teacher_saw():
 def test_length_is_a_factor():
     assert steps(recipe(length=2.0)) == 60
     assert steps(recipe(length=2.0, budget="crops")) == (2 * 100 + 60 * 10) / 10
+
+
+def test_compute_is_refused_for_a_method_whose_operations_are_not_counted():
+    with pytest.raises(InputError, match="not of seqclr: choose crops or own"):
+        with_budget(recipe(method="seqclr", budget="compute"), 100)
+
+
+def test_no_pretraining_has_no_length():
+    none = recipe(method="none", budget="compute", length=2.0)
+    assert with_budget(none, 100) == none
 
 
 def test_compute_gives_more_steps_than_crops_as_lmim_costs_more_than_mim():

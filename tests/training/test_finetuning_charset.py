@@ -1,6 +1,8 @@
 """The charset of a recogniser, from the labels to its folder."""
 
 import logging
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +10,11 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import FinetuningParams, Recipe, ViewPreset
+from lmim_kedro.training import launch
 from lmim_kedro.training.finetuning import finetune
+from lmim_kedro.training.jobs import Job
+from lmim_kedro.training.loop import Interrupted
+from lmim_kedro.training.ranks import Ranks
 
 
 def recipe_of(size, pretraining, optimisation, **finetuning) -> Recipe:
@@ -48,6 +54,33 @@ def test_unknown_characters_are_in_the_log_and_with_the_recogniser(
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
     assert any("2 characters outside the charset: é" in line for line in caplog.messages)
+
+
+def test_what_was_found_in_the_labels_comes_back_from_several_processes(
+    store, size, pretraining, optimisation, training, tmp_path, monkeypatch
+):
+    @contextmanager
+    def alone(device):
+        yield Ranks(device)
+
+    store.path = tmp_path
+    store._labels[:2] = ["aé", "éb"]
+    jobs = []
+    monkeypatch.setattr(Job, "write", lambda job, path: jobs.append(job))
+    monkeypatch.setattr(Job, "read", classmethod(lambda cls, path: jobs[-1]))
+    monkeypatch.setattr(launch, "joined", alone)
+    monkeypatch.setattr(launch, "elastic_launch", lambda config, work: work)  # here, not in processes of their own
+    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    two = training.model_copy(update={"devices": 2})
+    recognizer, _ = finetune(store, Encoder(size), recipe, two, tmp_path / "state")
+    assert recognizer.labels["unknown"] == {"é": 2}
+
+
+def test_a_process_that_was_asked_to_stop_is_no_failure():
+    said = {"message": "Interrupted: pre-training was stopped"}
+    error = SimpleNamespace(get_first_failure=lambda: (0, SimpleNamespace(message=said)))
+    found = launch._failure(SimpleNamespace(stage="pre-training"), error)
+    assert type(found) is Interrupted and str(found) == "pre-training was stopped"
 
 
 def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimisation, training, tmp_path):

@@ -17,7 +17,7 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.params import OptimisationParams, ViewPreset
 from lmim_kedro.training.loop import Interrupted, fit
-from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.state import StateFolder, forget_finished
 from lmim_kedro.training.tasks import PretrainingTask
 from lmim_kedro.views.guidance import GuidanceViews
 
@@ -47,11 +47,23 @@ class BreakAfter(PretrainingTask):
         return {**losses, "loss": losses["loss"] * (float("nan") if self.calls > 7 else 1.0)}
 
 
+class BreakGradient(PretrainingTask):
+    """Gives a gradient that is not a number in the fifth step, whose loss is one."""
+
+    calls = 0
+
+    def loss(self, batch, epoch, forward):
+        self.calls += 1
+        if self.calls == 5:
+            self.module.mask_token.register_hook(lambda gradient: gradient * float("nan"))
+        return super().loss(batch, epoch, forward)
+
+
 @pytest.fixture
 def run(store, size, pretraining, optimisation, training, tmp_path):
     """Trains a small LMIM into a state folder and returns its metrics and final weights."""
 
-    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, **changes):
+    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, **changes):
         torch.manual_seed(0)
         model = LMIM(size, pretraining, Encoder(size))
         views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)), 32, 128)
@@ -60,7 +72,7 @@ def run(store, size, pretraining, optimisation, training, tmp_path):
         for name, value in changes.items():
             setattr(given, name, value)
         state = StateFolder(tmp_path / folder, recipe, 2)
-        metrics = fit(given, loader, optimisation, training, 0, state)
+        metrics = fit(given, loader, optimisation, training.model_copy(update=settings or {}), 0, state)
         return metrics, model.state_dict()
 
     return train
@@ -86,9 +98,31 @@ def test_ctrl_c_saves_as_well(run, tmp_path):
     assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000003.pt"]
 
 
-def test_a_finished_run_leaves_no_state_behind(run, tmp_path):
+def test_a_finished_run_leaves_its_result_and_the_same_command_does_not_train_again(run, tmp_path):
+    metrics, weights = run()
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["finished.pt", "recipe.json"]
+    again, same = run(task=BreakAfter, calls=100)  # a step of it would end in an error
+    pd.testing.assert_frame_equal(again, metrics)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+@pytest.mark.parametrize("other", ["recipe", "weights", "restart"])
+def test_another_recipe_other_weights_or_a_restart_train_anew_after_a_finished_run(other, run, monkeypatch):
     run()
-    assert not (tmp_path / "state").exists()
+    if other == "weights":
+        monkeypatch.setattr(torch, "manual_seed", lambda _: None)  # so the model begins with other weights
+    recipe = {"seed": 1} if other == "recipe" else RECIPE
+    with pytest.raises(InputError, match="loss is not finite"):
+        run(task=BreakAfter, calls=100, recipe=recipe, settings={"restart": other == "restart"})
+
+
+def test_results_are_forgotten_when_all_that_needs_them_is_saved_and_a_stopped_run_is_not(run, tmp_path):
+    run("state/teacher")
+    with pytest.raises(Interrupted):
+        run("state/pre-training", task=StopAfter, stop_at=3)
+    forget_finished(tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
+    forget_finished(tmp_path / "nothing")
 
 
 def test_another_recipe_is_refused_with_the_difference(run, tmp_path):
@@ -104,10 +138,27 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_good_checkp
     assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000005.pt"]
 
 
-def test_only_the_newest_checkpoints_stay(run, tmp_path, training, monkeypatch):
-    monkeypatch.setattr(type(training), "checkpoint_steps", 2, raising=False)
+def test_weights_that_are_not_finite_are_no_checkpoint(run, tmp_path):
+    with pytest.raises(InputError, match="a weight is not finite at step 5"):
+        run(task=BreakGradient)
+    assert not list((tmp_path / "state").glob("step-*"))
+
+
+def test_every_step_has_dropout_of_its_own(run):
+    drawn = []
+
+    class Draw(PretrainingTask):
+        def loss(self, batch, epoch, forward):
+            drawn.append(torch.rand(1).item())
+            return super().loss(batch, epoch, forward)
+
+    run(task=Draw)
+    assert len(set(drawn)) == 12
+
+
+def test_only_the_newest_checkpoints_stay(run, tmp_path):
     with pytest.raises(Interrupted):
-        run(task=StopAfter, stop_at=11)
+        run(task=StopAfter, stop_at=11, settings={"checkpoint_steps": 2})
     names = sorted(path.name for path in (tmp_path / "state").glob("step-*"))
     assert names == ["step-00000010.pt", "step-00000011.pt"]
 

@@ -17,6 +17,12 @@ def groups_by_name(module: torch.nn.Module, **changes) -> dict[str, dict]:
     return {names[p]: group for group in optimiser.param_groups for p in group["params"]}
 
 
+def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine_to_nothing():
+    recipe = OptimisationParams(steps=110, warmup_steps=10, base_learning_rate=1e-3, batch_size=512)
+    rates = [recipe.learning_rate_at(done, 110, 10) for done in (0, 5, 10, 35, 60, 110)]
+    assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3 * (1 + 0.5**0.5), 1e-3, 0], abs=1e-12)
+
+
 def test_every_trainable_parameter_is_in_one_group(size):
     recognizer = Recognizer(size, Charset("ab"))
     recognizer.encoder.cls_token.requires_grad_(False)

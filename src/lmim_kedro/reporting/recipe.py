@@ -9,6 +9,15 @@ from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams,
 
 Rows = list[tuple[str, str]]
 
+METHODS = {
+    "lmim": "LMIM",
+    "mim": "MIM: masked autoencoder on pixels",
+    "seqclr": "SeqCLR: sequence contrastive, two views of each crop",
+}
+BUDGETS = {
+    "crops": "longer by as many crops as the teacher saw",
+    "compute": "as many operations as teacher and LMIM together take",
+}
 DECODER_ORDERS = {"sa_ca_ffn": "SA-CA-FFN", "ca_sa_ffn": "CA-SA-FFN"}
 TARGETS = {
     "mae_features": "features of the frozen teacher",
@@ -37,7 +46,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         ("Pre-training", _pretraining(made.pretraining)),
         (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
-    if made.pretraining.method == "lmim" and made.pretraining.guidance:
+    if made.pretraining.method == "seqclr" or (made.pretraining.method == "lmim" and made.pretraining.guidance):
         groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
     return groups
 
@@ -87,15 +96,14 @@ def _pretraining(pretraining: PretrainingParams) -> Rows:
         rows.append(("Encoder from", pretraining.weights))
     if pretraining.method == "none":
         return [*rows, ("Method", "none")]
-    rows += [
-        ("Method", "MIM: masked autoencoder on pixels" if pretraining.method == "mim" else "LMIM"),
-        ("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"),
-    ]
+    rows.append(("Method", METHODS[pretraining.method]))
+    if pretraining.method != "seqclr":
+        rows.append(("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"))
     if pretraining.method == "lmim":
         guidance = f"cross-attention to the guidance view, {DECODER_ORDERS[pretraining.decoder_order]}"
         rows += [
             ("Guidance", guidance if pretraining.guidance else "none"),
-            ("Alignment", f"weight {pretraining.alignment_weight:g}" if pretraining.alignment_weight else "none"),
+            ("Alignment", _alignment(pretraining)),
             ("Target", TARGETS[pretraining.target]),
         ]
         if pretraining.target == "mae_features":
@@ -105,7 +113,25 @@ def _pretraining(pretraining: PretrainingParams) -> Rows:
                 f"{optimisation_in_words(teacher.optimisation)}"
             )
             rows.append(("Teacher", teacher.path or trained))
-    return [*rows, ("Optimisation", optimisation_in_words(pretraining.optimisation))]
+    rows.append(("Optimisation", optimisation_in_words(pretraining.optimisation)))
+    if pretraining.length != 1:
+        rows.append(("Length", f"{pretraining.length:g} times that"))
+    if pretraining.budget != "own":
+        rows.append(("Budget", BUDGETS[pretraining.budget]))
+    return rows
+
+
+def _alignment(pretraining: PretrainingParams) -> str:
+    if not pretraining.alignment_weight:
+        return "none"
+    words = [f"weight {pretraining.alignment_weight:g}"]
+    if pretraining.alignment_stop_gradient:
+        words.append("the guidance [cls] as a fixed target")
+    if pretraining.alignment_projector is not None:
+        words.append(f"after an MLP of width {pretraining.alignment_projector}")
+    if pretraining.alignment_variance:
+        words.append(f"[cls] kept apart by a variance term of weight {pretraining.alignment_variance:g}")
+    return "; ".join(words)
 
 
 def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:

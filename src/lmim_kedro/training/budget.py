@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
@@ -19,10 +20,17 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
             operations of a training step of teacher, LMIM and this method, and gives this method as many as the
             other two take together.
         crops: in an epoch.
+
+    Errors: InputError for the budget `compute` and a method whose operations are not counted.
     """
     pretraining = recipe.pretraining
-    if pretraining.budget == "own" and pretraining.length == 1:
+    if pretraining.method == "none" or (pretraining.budget == "own" and pretraining.length == 1):
         return recipe
+    if pretraining.budget == "compute" and pretraining.method == "seqclr":
+        raise InputError(
+            "`pretraining.budget` is 'compute', which counts the operations of lmim and mim, and not of seqclr: choose "
+            "crops or own"
+        )
     teacher, own = (_seen(part, crops) for part in (pretraining.teacher.optimisation, pretraining.optimisation))
     own *= pretraining.length
     wanted = own if pretraining.budget == "own" else teacher + own

@@ -23,6 +23,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
+from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.training.device import pick_device, use_threads
 from lmim_kedro.training.jobs import Job, run
 from lmim_kedro.training.loop import Interrupted
@@ -77,6 +78,8 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
         ) from error
     trained = torch.load(folder / "result.pt", weights_only=True, map_location="cpu")
     module.load_state_dict(trained["module"])
+    if isinstance(module, Recognizer):
+        module.labels = trained["labels"]
     shutil.rmtree(folder)
     return module, pd.DataFrame(trained["rows"])
 
@@ -94,6 +97,7 @@ def work(job_file: str) -> None:
         metrics = run(job, module, ranks)
         if ranks.first:
             trained = {"module": module.cpu().state_dict(), "rows": metrics.to_dict("records")}
+            trained["labels"] = module.labels if isinstance(module, Recognizer) else {}
             torch.save(trained, folder / "result.part")
             (folder / "result.part").replace(folder / "result.pt")
         ranks.wait()
@@ -128,8 +132,9 @@ def _failure(job: Job, error: ChildFailedError) -> Exception:
     recorded: Any = failure.message
     said = recorded if isinstance(recorded, dict) else {"message": recorded}
     text = str(said["message"])
-    if text.startswith("InputError: "):
-        return InputError(text.removeprefix("InputError: "))
+    for kind in (InputError, Interrupted):
+        if text.startswith(f"{kind.__name__}: "):
+            return kind(text.removeprefix(f"{kind.__name__}: "))
     traceback = said.get("extraInfo", {}).get("py_callstack", "")
     return RuntimeError(f"{job.stage} failed in process {rank}: {text}\n{traceback}")
 

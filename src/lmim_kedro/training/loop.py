@@ -24,7 +24,7 @@ from lmim_kedro.training.device import attention_kernel, pick_device, pick_preci
 from lmim_kedro.training.monitor import Clock, Display, Meter
 from lmim_kedro.training.optimiser import build_optimiser, set_learning_rate
 from lmim_kedro.training.ranks import Ranks
-from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.state import StateFolder, weights_digest
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,8 @@ class _Run:
 
     def train(self, stop: threading.Event) -> pd.DataFrame:
         """All steps that are left."""
+        if self.done == self.total:
+            return pd.DataFrame(self.rows)
         last_save = time.monotonic()
         board = self.state.path.parent / "tensorboard" / self.task.name if self.training.tensorboard else None
         with Display(self.task.name, self.total, self.done, self.ranks.device, self.ranks.first, board) as display:
@@ -149,8 +151,9 @@ class _Run:
                         f"{self.task.name} was stopped at step {self.done:,} of {self.total:,} and has saved its state "
                         f"in {self.state.path}: give the same command again to go on"
                     )
+        self._refuse_broken_weights()
         if self.ranks.first:
-            self.state.clear()
+            self.state.finish(self.start, self.module, self.rows)
         return pd.DataFrame(self.rows)
 
     def _step(self, batch: CropBatch, epoch: int, display: Display) -> None:
@@ -226,9 +229,18 @@ class _Run:
             epoch, first = epoch + 1, 0
 
     def _restore(self) -> None:
-        if self.training.restart and self.ranks.first:
-            self.state.clear()
+        self.start = weights_digest(self.module.state_dict())
+        if self.ranks.first:
+            if self.training.restart:
+                self.state.clear()
+            self.state.forget_other_result(self.start)
         self.ranks.wait()
+        if (result := self.state.finished()) is not None:
+            self.module.load_state_dict(result["module"])
+            self.done, self.rows = self.total, result["rows"]
+            if self.ranks.first:
+                log.info("%s came to its end in the run that was stopped", self.task.name)
+            return
         if (saved := self.state.load()) is None:
             return
         self.module.load_state_dict(saved["module"])
@@ -242,9 +254,15 @@ class _Run:
     def _save(self) -> None:
         if self.meter.steps:
             self._refuse_non_finite(self.meter.read())
+        self._refuse_broken_weights()
         if self.ranks.first:
             extra = {"rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
             self.state.save(self.done, self.module, self.optimiser, extra)
+
+    def _refuse_broken_weights(self) -> None:
+        """A gradient may be the first that is not finite: the loss would show it a step after the checkpoint."""
+        whole = all(bool(parameter.isfinite().all()) for parameter in self.module.parameters())
+        self._refuse_non_finite({"a weight": 0.0 if whole else math.nan})
 
     def _refuse_non_finite(self, values: dict[str, float]) -> None:
         wrong = [scalar for scalar, value in values.items() if not math.isfinite(value)]

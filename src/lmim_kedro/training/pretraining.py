@@ -18,6 +18,7 @@ from lmim_kedro.params import Recipe, TrainingParams, needs_teacher
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
+from lmim_kedro.views.materialize import require_views_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,11 @@ def pretrain(
         log.info("encoder from %s", imported.sentence())
     if recipe.pretraining.method == "none":
         return model, no_metrics()
-    job = Job("pre-training", crops, recipe, training, state, views if views is not None and len(views) else None)
+    if views is not None and len(views):
+        require_views_of(views, crops, recipe.views, recipe.model.image_height, recipe.model.image_width, recipe.seed)
+    else:
+        views = None
+    job = Job("pre-training", crops, recipe, training, state, views)
     trained, metrics = train(job, model)
     return cast("LMIM | SeqCLR", trained), metrics
 

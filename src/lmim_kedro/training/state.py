@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from lmim_kedro.crops.store import write_json
 from lmim_kedro.errors import InputError
+
+FINISHED = "finished.pt"
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
@@ -19,8 +24,20 @@ def fingerprint(recipe: dict[str, Any]) -> str:
     return json.dumps(recipe, sort_keys=True)
 
 
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of named tensors, wherever they lie: what a run began with."""
+    whole = hashlib.blake2b(digest_size=16)
+    for name, tensor in tensors.items():
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()
+
+
 class StateFolder:
     """Checkpoints `step-00001000.pt` of one run, beside `recipe.json`; the newest `keep` of them stay.
+
+    A run that came to its end leaves `finished.pt` instead: if what follows it is stopped, or its result could not be
+    saved, the same command finds it and does not train again (`forget_finished` removes it after that).
 
     Args:
         path: the folder; made when the first checkpoint is written.
@@ -36,9 +53,9 @@ class StateFolder:
         found = self._checkpoints()
         if not found:
             return None
-        before = json.loads((self.path / "recipe.json").read_text("utf-8"))
-        if fingerprint(before) != fingerprint(self.recipe):
-            changes = "; ".join(_differences(before, json.loads(fingerprint(self.recipe))))
+        before, now = self._recipe_before(), fingerprint(self.recipe)
+        if before != now:
+            changes = "; ".join(_differences(json.loads(before), json.loads(now)))
             raise InputError(
                 f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
                 "start over with --params=training.restart=true"
@@ -47,25 +64,60 @@ class StateFolder:
 
     def save(self, step: int, module: nn.Module, optimiser: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
         """Write the checkpoint of a step whole, then forget the oldest."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "recipe.json").write_text(json.dumps(self.recipe, indent=2, sort_keys=True) + "\n", "utf-8")
         state = {"step": step, "module": module.state_dict(), "optimiser": optimiser.state_dict(), **extra}
-        path = self.path / f"step-{step:08d}.pt"
-        temporary = path.with_suffix(".part")
+        self._write(f"step-{step:08d}.pt", state)
+        for old in self._checkpoints()[: -self.keep]:
+            old.unlink()
+
+    def finish(self, start: str, module: nn.Module, rows: list[dict[str, float]]) -> None:
+        """Keep the result of the whole run, and nothing else of it.
+
+        Args:
+            start: weights_digest of the module before its first step.
+            module: trained.
+            rows: its metrics table.
+        """
+        self._write(FINISHED, {"start": start, "module": module.state_dict(), "rows": rows})
+        for checkpoint in self._checkpoints():
+            checkpoint.unlink()
+
+    def finished(self) -> dict[str, Any] | None:
+        """What `finish` kept, or None."""
+        path = self.path / FINISHED
+        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+
+    def forget_other_result(self, start: str) -> None:
+        """Clear the folder if it holds the result of another recipe, or of a run that began with other weights."""
+        found = self.finished()
+        if found is not None and (found["start"] != start or self._recipe_before() != fingerprint(self.recipe)):
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget the run: it is to start over."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(self, name: str, state: dict[str, Any]) -> None:
+        """Write a file of the folder whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "recipe.json", self.recipe)
+        temporary = self.path / f"{name}.part"
         with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        for old in self._checkpoints()[: -self.keep]:
-            old.unlink()
+        os.replace(temporary, self.path / name)
 
-    def clear(self) -> None:
-        """Forget the run: it is finished, or is to start over."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def _recipe_before(self) -> str:
+        return fingerprint(json.loads((self.path / "recipe.json").read_text("utf-8")))
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.path.glob("step-*.pt"))
+
+
+def forget_finished(state: Path) -> None:
+    """Remove the results that finished stages left below `state`: all that needed them is saved."""
+    for result in state.glob(f"*/{FINISHED}"):
+        shutil.rmtree(result.parent)
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

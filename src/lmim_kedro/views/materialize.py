@@ -13,8 +13,12 @@ from lmim_kedro.crops.decode import decode_batch
 from lmim_kedro.crops.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.crops.shards import SHARD_FILE, digest, read_json
 from lmim_kedro.crops.store import STORE_FILE, PackedStore, shard_folder, write_card, write_json
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
+
+VIEWS_FILE = "views.json"
+"""In the store's folder: hash of the crops, the preset and what else the views were drawn with."""
 
 _BATCH = 256
 
@@ -57,6 +61,7 @@ class ViewStorePlan:
             (store / STORE_FILE).unlink(missing_ok=True)
         (store / "shards").mkdir(parents=True, exist_ok=True)
         clear_parts(store / "shards")
+        write_json(store / VIEWS_FILE, {"of": digest(self._asked())})
         done = [(folder, f"view {view}", self._write_shard(folder, view, start)) for folder, view, start in shards]
         return write_card(store, whole, False, done)
 
@@ -77,8 +82,35 @@ class ViewStorePlan:
         return stop - start
 
     def _asked(self) -> list[object]:
-        """All that a view depends on, apart from its crop and number."""
-        return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
+        return _asked(self.crops, self.preset, self.height, self.width, self.seed)
+
+
+def require_views_of(
+    views: PackedStore, crops: PackedStore, preset: ViewPreset, height: int, width: int, seed: int
+) -> None:
+    """Check that a store of views was drawn of these crops in this way: a view's number says of which crop it is.
+
+    Args:
+        views: not empty.
+        crops: that training sees.
+        preset: of the guidance views.
+        height: of the views, pixels.
+        width: of the views, pixels.
+        seed: of the draws.
+
+    Raises:
+        InputError: if it was not.
+    """
+    if read_json(views.path / VIEWS_FILE).get("of") != digest(_asked(crops, preset, height, width, seed)):
+        raise InputError(
+            f"the guidance views in {views.path} are of other crops, another preset or another seed than this run's: "
+            "draw them anew with `kedro run --pipelines=views` and the same --env and --params"
+        )
+
+
+def _asked(crops: PackedStore, preset: ViewPreset, height: int, width: int, seed: int) -> list[object]:
+    """All that a view depends on, apart from its crop and number."""
+    return [crops.fingerprint, preset.model_dump(mode="json"), height, width, seed]
 
 
 def _encode(view: torch.Tensor) -> bytes:

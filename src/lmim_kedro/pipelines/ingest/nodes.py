@@ -69,12 +69,16 @@ def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]
         found: <use>_crops and <use>_duplicates of the three uses, <use>_leaks of pretraining and finetuning.
     """
     from lmim_kedro.crops.card import LabelRule, describe_data
-    from lmim_kedro.models.charset import Charset
+    from lmim_kedro.models.charset import FROM_LABELS, Charset
     from lmim_kedro.reporting.data_card import draw_data_card
 
-    charset = Charset.named(finetuning.charset)
+    longest, crops = finetuning.max_length - 1, found["finetuning_crops"]
+    if finetuning.charset == FROM_LABELS:
+        charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
+    else:
+        charset = Charset.named(finetuning.charset)
     known = frozenset(charset.characters + (charset.characters.upper() if charset.fold_case else ""))
-    card = describe_data(found, LabelRule(known, finetuning.max_length - 1))
+    card = describe_data(found, LabelRule(known, longest))
     shown = ["use", "source", "ok", "set_aside", "excluded", "labels_too_long", "labels_outside"]
     copies = ["duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"]
     log.info("data card\n%s", card[shown + copies].to_string(index=False))

@@ -1,0 +1,50 @@
+"""What the report says was done is what was done."""
+
+import pytest
+
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
+from lmim_kedro.reporting.recipe import recipe_in_words
+
+OPTIMISATION = OptimisationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4)
+
+
+def told(**changes) -> dict[str, dict[str, str]]:
+    pretraining = {"teacher": {"optimisation": OPTIMISATION}, "optimisation": OPTIMISATION, **changes}
+    names = {"variant": "v", "env": "test", "seed": 0, "model_name": "vit_small", "views_name": "strong"}
+    recipe = Recipe(
+        **names,
+        model=ModelParams(),
+        views=ViewPreset(pick=(1, 1), contrast=(0.5, 1.0)),
+        pretraining=PretrainingParams.model_validate(pretraining),
+        finetuning=FinetuningParams(optimisation=OPTIMISATION),
+    )
+    return {group: dict(rows) for group, rows in recipe_in_words(recipe.model_dump(mode="json"), {})}
+
+
+@pytest.mark.parametrize(("method", "name"), [("lmim", "LMIM"), ("mim", "MIM"), ("seqclr", "SeqCLR"), ("none", "none")])
+def test_every_method_is_called_by_its_name(method, name):
+    assert told(method=method)["Pre-training"]["Method"].partition(":")[0] == name
+
+
+def test_seqclr_masks_nothing_and_has_views():
+    groups = told(method="seqclr")
+    assert "Masking" not in groups["Pre-training"] and "Guidance views strong" in groups
+
+
+def test_a_longer_training_is_not_told_as_the_short_one():
+    assert "Length" not in told()["Pre-training"]
+    assert told(length=2.0)["Pre-training"]["Length"] == "2 times that"
+    assert "as the teacher saw" in told(method="mim", budget="crops")["Pre-training"]["Budget"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alignment_stop_gradient": True}, "fixed target"),
+        ({"alignment_projector": 64}, "MLP of width 64"),
+        ({"alignment_variance": 1.0}, "variance term of weight 1"),
+    ],
+)
+def test_variants_of_the_alignment_are_told(changes, words):
+    assert words in told(**changes)["Pre-training"]["Alignment"]
+    assert told()["Pre-training"]["Alignment"] == "weight 1"

@@ -1,0 +1,78 @@
+"""How a batch becomes what the model is given."""
+
+import numpy as np
+import pytest
+import torch
+
+from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.models.charset import Charset
+from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import FinetuningParams, Recipe, ViewPreset
+from lmim_kedro.training import pretraining as stage
+from lmim_kedro.training.finetuning import finetune
+from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, to_input
+from lmim_kedro.views.guidance import GuidanceViews
+
+
+@pytest.fixture
+def batch(store):
+    return next(CropLoader(store, height=32, width=128, batch_size=8, seed=1, with_labels=True).epoch(0))
+
+
+@pytest.fixture
+def recipe(size, pretraining, optimisation) -> Recipe:
+    finetuning = FinetuningParams(
+        optimisation=optimisation, charset="english_36", augmentation="none", max_length=6, freeze_encoder=True
+    )
+    names = {"variant": "lmim", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none"}
+    return Recipe(**names, model=size, views=ViewPreset(), pretraining=pretraining, finetuning=finetuning)
+
+
+def given_to(task, batch, epoch):
+    """What the task hands to the model."""
+    seen = []
+    task.loss(batch, epoch, lambda *given: seen.extend(given) or {})
+    return seen
+
+
+def test_pretraining_sees_the_clean_crop_beside_its_view_and_both_view_and_mask_change_with_the_epoch(
+    batch, size, pretraining
+):
+    model = LMIM(size, pretraining, Encoder(size))
+    task = PretrainingTask("pre-training", model, GuidanceViews(ViewPreset(pick=(1, 1), contrast=(0.3, 0.9))), 5)
+    images, view, mask = given_to(task, batch, 0)
+    assert torch.equal(images, batch.images.float() / 127.5 - 1)
+    assert view.shape == images.shape and (view - images).abs().mean() > 0.05
+    _, same_view, same_mask = given_to(task, batch, 0)
+    _, other_view, other_mask = given_to(task, batch, 1)
+    assert torch.equal(same_view, view) and torch.equal(same_mask, mask)
+    assert not torch.equal(other_view, view) and not torch.equal(other_mask, mask)
+
+
+def test_fine_tuning_sees_the_augmented_crop_and_its_label(batch, size):
+    task = FinetuningTask(Recognizer(size, Charset("ab")), lambda images, aspect, **_: 1 - images.float() / 255, 0)
+    images, labels = given_to(task, batch, 0)
+    assert torch.allclose(images, -to_input(batch.images), atol=1e-6)
+    assert labels == ["ab" if index % 2 else "ba" for index in batch.index.tolist()]
+
+
+def test_the_teacher_is_a_masked_autoencoder_with_a_ratio_of_its_own(store, recipe, training, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(stage, "train", lambda job, model: trained.append(model) or (model, stage.no_metrics()))
+    own = recipe.pretraining.teacher.model_copy(update={"mask_ratio": 0.6})
+    changes = recipe.pretraining.model_copy(update={"teacher": own, "masking": "block"})
+    stage.make_teacher(store, recipe.model_copy(update={"pretraining": changes}), training, tmp_path)
+    given = trained[0].pretraining
+    assert (given.method, given.mask_ratio, given.masking) == ("mim", 0.6, "random")
+
+
+def test_fine_tuning_begins_with_the_pretrained_encoder_and_leaves_a_frozen_one_as_it_is(
+    store, size, recipe, training, tmp_path
+):
+    encoder = Encoder(size)
+    recognizer, metrics = finetune(store, encoder, recipe, training, tmp_path)
+    assert len(metrics) == 12 and np.isfinite(metrics["loss"]).all()
+    after = recognizer.encoder.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in encoder.state_dict().items())
