@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.params import differences
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
@@ -38,7 +39,7 @@ class StateFolder:
             return None
         before = json.loads((self.path / "recipe.json").read_text("utf-8"))
         if fingerprint(before) != fingerprint(self.recipe):
-            changes = "; ".join(_differences(before, json.loads(fingerprint(self.recipe))))
+            changes = "; ".join(differences(before, json.loads(fingerprint(self.recipe))))
             raise InputError(
                 f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
                 "start over with --params=training.restart=true"
@@ -66,13 +67,3 @@ class StateFolder:
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.path.glob("step-*.pt"))
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            found += _differences(before.get(key, "absent"), now.get(key, "absent"), inner)
-        return found
-    return [] if before == now else [f"{name} was {before}, is {now}"]
