@@ -77,6 +77,8 @@ def test_run_takes_every_option_of_kedros_run() -> None:
     [
         (["--params=pretraining.mask_rtio=0.5"], "`pretraining.mask_rtio` is not a parameter (did you mean"),
         (["--pipelines=pretrian"], "Failed to find the pipeline named 'pretrian'. Did you mean one of these"),
+        (["--nodes=pretrian"], "Pipeline does not contain nodes named ['pretrian']: `kedro registry"),
+        (["--from-inputs=crop"], "Pipeline does not contain datasets named ['crop']: `kedro registry"),
         (["--params=finetuning.charset=klingon"], "charset 'klingon' is neither a built-in one"),
         (["--params=pretraining.teacher.path=no.pth"], "`pretraining.teacher.path`: there is no checkpoint at no.pth"),
         (["--params=training.device=cuda:99"], "training.device = 'cuda:99' cannot be used here"),

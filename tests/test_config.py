@@ -11,6 +11,7 @@ from omegaconf.errors import InterpolationResolutionError
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import Parameters, resolve_finetuning, resolve_recipe
+from lmim_kedro.pipelines.finetune.nodes import resolve_recipe as finetune_recipe
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -297,6 +298,17 @@ def test_recipe_of_a_recogniser_keeps_how_its_encoder_was_pretrained(conf: Path)
     now = {"pretraining": {"mask_ratio": 0.5}, "finetuning": {"decoder": "ctc"}}
     recipe = resolve_finetuning(loader(conf, variant="mask_block_60", **now)["parameters"], before)
     assert (recipe.pretraining.mask_ratio, recipe.finetuning.decoder) == (0.6, "ctc")
+
+
+def test_parameters_that_an_encoder_was_not_pretrained_with_are_told(
+    conf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = resolve_recipe(loader(conf)["parameters"]).model_dump(mode="json")
+    finetune_recipe(loader(conf, finetuning={"decoder": "ctc"})["parameters"], before)
+    assert caplog.messages == []
+    finetune_recipe(loader(conf, pretraining={"mask_ratio": 0.5})["parameters"], before)
+    (told,) = caplog.messages
+    assert "(pretraining.mask_ratio was 0.8, is 0.5)" in told
 
 
 def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -> None:

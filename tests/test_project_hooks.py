@@ -10,6 +10,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from kedro_datasets.json import JSONDataset
 
 from lmim_kedro import hooks
+from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import FolderDataset
 from lmim_kedro.errors import InputError
 
@@ -121,3 +122,10 @@ def test_results_are_listed_in_the_order_of_their_steps(
     caplog.set_level(logging.INFO, "lmim_kedro")
     hooks.RunHooks().after_pipeline_run(run_params(tmp_path), made, listed)
     assert caplog.messages[1:] == [f"{name}: data/{name}.json" for name in steps]
+
+
+def test_all_sources_are_looked_at_before_the_first_is_packed(tmp_path: Path) -> None:
+    sources = {use: CropSources(sources={use: {"path": f"no/{use}"}}) for use in ("labelled", "unlabelled")}
+    packing = pipeline([node(same, use, f"{use}_crops", name=f"pack_{use}") for use in sources])
+    with pytest.raises(InputError, match="source labelled: there is nothing at no/labelled.*\nsource unlabelled: "):
+        hooks.RunHooks().before_pipeline_run(run_params(tmp_path), packing, DataCatalog(dict(sources)))

@@ -21,6 +21,7 @@ FAILURE_LOGGERS = (
 )
 
 _NO_PIPELINE = "Failed to find the pipeline named"
+_NO_STEP = ("Pipeline does not contain ", "Pipeline contains no nodes ")
 _NOT_OURS = " It needs to be generated and returned by the 'register_pipelines' function."
 _KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
@@ -42,9 +43,14 @@ def cli() -> None:
 
 
 def input_error(error: BaseException | None) -> InputError | None:
-    """Find the InputError that an exception is or was raised from: Kedro wraps what datasets raise."""
+    """Find the InputError that an exception is or was raised from: Kedro wraps what datasets raise.
+
+    What Kedro itself says of a pipeline, node or dataset that does not exist becomes one.
+    """
     if isinstance(error, ValueError) and str(error).startswith(_NO_PIPELINE):
         return InputError(str(error).replace("\n    ", " ").replace(_NOT_OURS, ""))
+    if isinstance(error, ValueError) and str(error).startswith(_NO_STEP):
+        return InputError(f"{str(error).rstrip('.')}: `kedro registry describe` lists nodes, `kedro viz run` shows all")
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error

@@ -15,6 +15,7 @@ from kedro.io import AbstractDataset, CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import Parameters
 from lmim_kedro.pipeline_registry import STAGES
@@ -37,6 +38,8 @@ class RunHooks:
         if not run_params.get("only_missing_outputs"):
             require_inputs(run_params, pipeline, catalog)
         require_named_files({node.name for node in pipeline.nodes}, catalog)
+        if not run_params.get("only_missing_outputs"):
+            require_sources(pipeline, catalog)
         self._steps = [node.name for node in pipeline.nodes]
         self._begun, self._start = 0, perf_counter()
 
@@ -80,6 +83,13 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: C
         env = run_params.get("env") or catalog["params:env"].load()
         first = command(stage, env, run_params.get("runtime_params") or {})
         raise InputError(f'"{name}" at {place} is not there yet: run `{first}` first')
+
+
+def require_sources(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check the paths of all raw crops before hours go into packing the first. Errors: InputError, a line for each."""
+    datasets = [catalog.get(name) for name in sorted(pipeline.inputs())]
+    if faults := [fault for dataset in datasets if isinstance(dataset, CropSources) for fault in dataset.faults()]:
+        raise InputError("\n".join(faults))
 
 
 def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:

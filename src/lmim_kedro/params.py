@@ -319,7 +319,7 @@ class TrainingParams(Params):
     """How training is run on this machine: nothing here changes what is learned."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU or CPU that has it")
     devices: int = Field(1, gt=0, description="processes on this machine that train together: one per GPU, or on a CPU")
     nodes: int = Field(1, gt=0, description="machines that train together (docs/training.md)")
     rendezvous: str | None = Field(None, description="host:port of one of the machines, where several meet")
@@ -447,3 +447,14 @@ def resolve_finetuning(
         )
     chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
     return made.model_copy(update=chosen)
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
+        return found
+    return [] if before == now else [f"{name} was {before}, is {now}"]

@@ -42,6 +42,13 @@ def test_sources_are_opened_under_their_names_in_order(words, tmp_path):
     assert [(source.name, source.labelled, len(source)) for source in sources] == [("b", True, 3), ("a", False, 3)]
 
 
+def test_faults_are_the_paths_that_lead_nowhere(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"")
+    spec = {"a": {"path": "nowhere"}, "b": {"path": str(tmp_path)}, "c": {"format": "rendered", "words": 3}}
+    (fault,) = CropSources(sources=spec).faults()
+    assert fault.startswith("source a: there is nothing at nowhere")
+
+
 def test_every_source_that_fails_is_named(words, tmp_path):
     spec = {"a": {"path": "nowhere"}, "words": {"path": str(tmp_path)}, "b": {"format": "zip"}}
     with pytest.raises(

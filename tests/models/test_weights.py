@@ -120,6 +120,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
 def test_files_that_are_no_checkpoints_get_a_sentence(tmp_path):
     with pytest.raises(InputError, match="there is no checkpoint at"):
         weights.read_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(InputError, match="is a folder, and a checkpoint file was expected"):
+        weights.read_checkpoint(tmp_path)
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(InputError, match="not a checkpoint"):
         weights.read_checkpoint(tmp_path / "text.pth")

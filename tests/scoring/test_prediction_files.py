@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
@@ -105,6 +106,17 @@ def test_command_prints_one_line_per_file_and_counts_apart_what_cannot_be_scored
     assert capsys.readouterr().out.splitlines() == [
         f"{one}: 3 crops, WAICS 66.67 %",
         f"{two}: 1 crops, WAICS 100.00 %, 1 labels cannot be scored",
+    ]
+
+
+def test_command_scores_each_benchmark_of_an_evaluate_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "predictions.parquet"
+    rows = [("svt", "1", "ab", "AB"), ("cute80", "1", "x", "y"), ("svt", "2", "x", "y")]
+    pd.DataFrame(rows, columns=["benchmark", "key", "prediction", "label"]).to_parquet(path)
+    assert main([str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path} svt: 2 crops, WAICS 50.00 %",
+        f"{path} cute80: 1 crops, WAICS 0.00 %",
     ]
 
 

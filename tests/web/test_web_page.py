@@ -43,6 +43,10 @@ def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(client):
     assert not re.search(r"https?://", page.text)
 
 
+def test_what_is_hidden_stays_hidden_whatever_else_its_style_says(client):
+    assert re.search(r"\[hidden\] \{ display: none !important; \}", client.get("/").text)
+
+
 def test_an_image_is_answered_with_what_the_recogniser_reads(client, recognizer, tmp_path):
     data = RenderedWords(3).render(0)[1]
     (tmp_path / "word.jpg").write_bytes(data)

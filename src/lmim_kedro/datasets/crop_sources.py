@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
@@ -58,6 +60,19 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
         if failures:
             raise InputError("\n".join(failures))
         return opened
+
+    def faults(self) -> list[str]:
+        """A sentence for each source that is not where its path says, or not of a known layout; no crop is listed."""
+        from lmim_kedro.crops.detection import detect
+
+        found = []
+        for name, spec in self._sources.items():
+            if isinstance(spec, Mapping) and spec.get("path") and spec.get("format") != "rendered":
+                try:
+                    detect(Path(spec["path"]), spec.get("format"))
+                except InputError as error:
+                    found.append(f"source {name}: {error}")
+        return found
 
     def save(self, data: list[Source]) -> None:
         """Not to be saved to: raw crops are what the user has."""

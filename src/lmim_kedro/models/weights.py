@@ -195,6 +195,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     argparse.Namespace, which the released files carry, is the only class let in beside tensors and plain containers.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a checkpoint file was expected here: name the file")
     if not path.is_file():
         raise InputError(f"there is no checkpoint at {path}: check the path")
     try:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lmim_kedro.crops.store import write_json
 from lmim_kedro.errors import InputError
+from lmim_kedro.params import differences
 
 FINISHED = "finished.pt"
 
@@ -55,7 +56,7 @@ class StateFolder:
             return None
         before, now = self._recipe_before(), fingerprint(self.recipe)
         if before != now:
-            changes = "; ".join(_differences(json.loads(before), json.loads(now)))
+            changes = "; ".join(differences(json.loads(before), json.loads(now)))
             raise InputError(
                 f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
                 "start over with --params=training.restart=true"
@@ -118,13 +119,3 @@ def forget_finished(state: Path) -> None:
     """Remove the results that finished stages left below `state`: all that needed them is saved."""
     for result in state.glob(f"*/{FINISHED}"):
         shutil.rmtree(result.parent)
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            found += _differences(before.get(key, "absent"), now.get(key, "absent"), inner)
-        return found
-    return [] if before == now else [f"{name} was {before}, is {now}"]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from lmim_kedro.params import Recipe, TrainingParams, resolve_finetuning
+from lmim_kedro.params import Recipe, TrainingParams, differences, resolve_finetuning
+from lmim_kedro.params import resolve_recipe as resolve_asked
+
+log = logging.getLogger(__name__)
 
 
 def resolve_recipe(parameters: dict[str, Any], pretraining_recipe: dict[str, Any]) -> dict[str, Any]:
-    """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now."""
+    """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now.
+
+    What parameters say of pre-training has no effect on an encoder that is made; where they differ, the log says so.
+    """
+    asked = resolve_asked(parameters).model_dump(mode="json", include={"pretraining", "views"})
+    if changed := differences({name: pretraining_recipe[name] for name in asked}, asked):
+        log.warning(
+            "the encoder was pre-trained with other parameters (%s), and stays as it is: "
+            "`kedro run --pipelines=pretrain` makes another one",
+            "; ".join(changed),
+        )
     return resolve_finetuning(parameters, pretraining_recipe).model_dump(mode="json")
 
 
