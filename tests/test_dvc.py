@@ -168,7 +168,10 @@ def test_results_are_in_the_cache_because_git_ignores_them(stages: list[Pipeline
 
 def test_metrics_are_a_few_numbers_for_each_variant(stages: list[PipelineStage]) -> None:
     metrics = [out.def_path for stage in stages for out in stage.outs if out.metric]
-    assert metrics == [f"data/08_reporting/{variant}/metrics.json" for variant in VARIABLES["variants"]]
+    assert metrics == [
+        f"data/08_reporting/{variant}/{VARIABLES['env']}/seed{VARIABLES['report_seed']}/metrics.json"
+        for variant in VARIABLES["variants"]
+    ]
 
 
 def test_code_and_configuration_that_stages_depend_on_exist(project: Path, stages: list[PipelineStage]) -> None:

@@ -30,7 +30,7 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     whole = hashlib.blake2b(digest_size=16)
     for name, tensor in tensors.items():
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return whole.hexdigest()
 
 
