@@ -78,6 +78,11 @@ def left_behind(project: Path) -> dict[str, Any]:
             "maps": np.ones((1, 2, 1, 32)) / 32,
             "queries": np.array([[[0, 3], [0, 20]]]),
         },
+        "reconstructions": {
+            "crops": np.zeros((1, 3, 32, 128), np.uint8),
+            "masked": np.zeros((1, 3, 32, 128), np.uint8),
+            "similarity": np.full((1, 1, 32), 0.5),
+        },
         "cls_statistics": {
             "encoder": {
                 "crops": 8,
@@ -129,6 +134,7 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     page = (tmp_path / "deep/report.html").read_text("utf-8")
     assert page.rstrip().endswith("</html>")
     assert "of [cls] over 8 benchmark crops: encoder 0.035 in 10.4 of 384 directions." in page
+    assert "how near the predicted features come to the teacher's" in page
     assert caplog.messages[-1].startswith("rendered: WAICS 75.00 %")
 
 

@@ -161,7 +161,7 @@ def test_scratch_run_has_a_page_without_what_it_did_not_do(
         "scores": inputs["scores"] | {"variant": "scratch"},
         "stages": stages,
         "figures": Figures(draw_training(*stages.values()), None),
-        "pictures": Pictures(inputs["pictures"].sheet, inputs["pictures"].attention),
+        "pictures": Pictures(inputs["pictures"].sheet, inputs["pictures"].attention, {}),
     }
     text = " ".join(Page(render_page(**inputs)).text.split())
     assert "The paper has no row of variant scratch on svt, rendered" in text

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
-from lmim_kedro.reporting.images import attention_picture, crop_picture
+from lmim_kedro.reporting.images import attention_picture, crop_picture, similarity_picture
 from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -166,13 +166,6 @@ def draw_neighbours(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) 
             names.append(name)
     columns = ["crop", *(f"{place + 1}" for place in range(len(rows[0]) - 1))]
     return _grid(rows, columns, names, texts=texts if labels else None)
-
-
-def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int = 3) -> Image.Image:
-    """Cosines (rows, columns) as colour from dark (0 or less) to yellow (1), light grey where nothing was removed."""
-    colours = matplotlib.colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
-    colours[np.isnan(similarity)] = (226, 230, 232)
-    return Image.fromarray(colours).resize((size[1] * zoom, size[0] * zoom), Image.Resampling.NEAREST)
 
 
 def nothing(why: str) -> np.ndarray:

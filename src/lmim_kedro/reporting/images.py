@@ -75,3 +75,12 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
     draw.rectangle([left - 1, top - 1, right + 1, bottom + 1], outline="white", width=4)
     draw.rectangle([left, top, right, bottom], outline=(214, 39, 40), width=2)
     return blended
+
+
+def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int = 3) -> Image.Image:
+    """Cosines (rows, columns) as colour from dark (0 or less) to yellow (1), light grey where nothing was removed."""
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
+    colours[np.isnan(similarity)] = (226, 230, 232)
+    return Image.fromarray(colours).resize((size[1] * zoom, size[0] * zoom), Image.Resampling.NEAREST)

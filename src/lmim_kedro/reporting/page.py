@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
-from lmim_kedro.reporting.images import attention_picture, crop_picture, picture
+from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, similarity_picture
 from lmim_kedro.reporting.published import published_accuracy
 from lmim_kedro.reporting.readings import Readings
 from lmim_kedro.reporting.recipe import recipe_in_words
@@ -46,12 +46,12 @@ class Pictures:
     Attributes:
         sheet: (H, W, 3) uint8: crops beside their guidance views.
         attention: crops (N, 3, H, W) uint8; maps (N, Q, rows, columns); queries (N, Q, 2) as (row, column).
-        reconstructions: crops, masked and predicted, each (N, 3, H, W) uint8; None where there are none.
+        reconstructions: of models.reconstruction.reconstruct; empty where there are none.
     """
 
     sheet: np.ndarray
     attention: Mapping[str, np.ndarray]
-    reconstructions: Mapping[str, np.ndarray] | None = None
+    reconstructions: Mapping[str, np.ndarray]
 
 
 def render_page(
@@ -107,6 +107,7 @@ def render_page(
             sheet=picture(pictures.sheet),
             attention=_attention(pictures.attention),
             reconstructions=_reconstructions(pictures.reconstructions),
+            pixels_predicted="predicted" in pictures.reconstructions,
             views=recipe["views_name"],
         )
     )
@@ -195,12 +196,16 @@ def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     ]
 
 
-def _reconstructions(arrays: Mapping[str, np.ndarray] | None) -> list[dict[str, str]]:
-    if arrays is None:
-        return []
-    kinds = ("crops", "masked", "predicted")
-    rows = zip(*(arrays[kind] for kind in kinds), strict=True)
-    return [{kind: picture(crop_picture(crop)) for kind, crop in zip(kinds, row, strict=True)} for row in rows]
+def _reconstructions(arrays: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
+    rows = []
+    for number, crop in enumerate(arrays.get("crops", ())):
+        if "predicted" in arrays:
+            predicted = crop_picture(arrays["predicted"][number])
+        else:
+            predicted = similarity_picture(arrays["similarity"][number], crop.shape[1:])
+        shown = {"crop": crop_picture(crop), "masked": crop_picture(arrays["masked"][number]), "predicted": predicted}
+        rows.append({name: picture(image) for name, image in shown.items()})
+    return rows
 
 
 def plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def render_page(
     confusions: Any,
     sheet: Any,
     attention: Any,
+    reconstructions: Any,
     cls_statistics: dict[str, Any],
     **tables: Any,
 ) -> str:
@@ -103,7 +104,7 @@ def render_page(
         figures=figures,
         readings=readings,
         confusions=confusions,
-        pictures=page.Pictures(sheet, attention),
+        pictures=page.Pictures(sheet, attention, reconstructions),
         cls_statistics=cls_statistics,
         data_card=tables["data_card"],
     )

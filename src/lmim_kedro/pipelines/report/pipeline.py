@@ -57,6 +57,7 @@ def create_pipeline() -> Pipeline:
                     "confusions": "confusions",
                     "sheet": "views.sheet",
                     "attention": "attention",
+                    "reconstructions": "reconstructions",
                     "cls_statistics": "cls_statistics",
                     "teacher": "teacher_metrics",
                     "pretraining": "pretraining_metrics",
