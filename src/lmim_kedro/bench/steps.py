@@ -109,12 +109,12 @@ def _measure(
     before = anonymous_memory()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    with attention_kernel(device):
+    with attention_kernel(device, precision):
         work()
     memory = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else anonymous_memory() - before
 
     def step() -> None:
-        with attention_kernel(device):
+        with attention_kernel(device, precision):
             work()
 
     slow = device.type == "cpu" and size.tokens > 100

@@ -41,13 +41,14 @@ def _computes_in_bf16(device: torch.device) -> bool:
     return False
 
 
-def attention_kernel(device: torch.device) -> AbstractContextManager[None]:
+def attention_kernel(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     """A context with the faster kernel of scaled_dot_product_attention.
 
-    On a CPU and for crops' few tokens that is plain matrix products: 0.6 of the flash kernel's time per step for
-    columns_tiny in bfloat16, the same for vit_small (docs/performance.md).
+    On a CPU in bfloat16 that is plain matrix products, for crops' few tokens: 0.4 of the flash kernel's time with 52
+    tokens, about the same with 257. In float32 flash is faster, by a seventh with 257 (docs/performance.md).
     """
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    plain = device.type == "cpu" and precision == torch.bfloat16
+    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
 
 
 def use_threads(count: int, of: int = 1) -> None:

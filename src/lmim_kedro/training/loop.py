@@ -89,7 +89,7 @@ def fit(
         use_threads(training.threads)
         ranks = Ranks(pick_device(training.device))
     run = _Run(task, loader, optimisation, training, seed, state, ranks)
-    with attention_kernel(ranks.device), _stop_signals() as stop:
+    with attention_kernel(ranks.device, run.precision), _stop_signals() as stop:
         return run.train(stop)
 
 
