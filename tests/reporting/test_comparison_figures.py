@@ -9,8 +9,8 @@ from lmim_kedro.reporting.comparison_figures import (
     draw_losses,
     draw_neighbours,
     draw_reconstructions,
-    similarity_picture,
 )
+from lmim_kedro.reporting.images import similarity_picture
 from lmim_kedro.reporting.tables_page import cls_rows
 
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
-from lmim_kedro.reporting.images import attention_picture, crop_picture, similarity_picture
+from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
 from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -132,11 +132,7 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
     rows, names = [], []
     for name, own in methods.items():
         for number, crop in enumerate(own["crops"]):
-            if "predicted" in own:
-                predicted = crop_picture(own["predicted"][number])
-            else:
-                predicted = similarity_picture(own["similarity"][number], crop.shape[1:])
-            rows.append([crop_picture(crop), crop_picture(own["masked"][number]), predicted])
+            rows.append([crop_picture(crop), crop_picture(own["masked"][number]), prediction_picture(own, number)])
             names.append(name if number == 0 else "")
     if not rows:
         return nothing("no run has reconstructions")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _QUALITY = 88
 _THUMBNAIL = (320, 64)
@@ -75,6 +75,13 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
     draw.rectangle([left - 1, top - 1, right + 1, bottom + 1], outline="white", width=4)
     draw.rectangle([left, top, right, bottom], outline=(214, 39, 40), width=2)
     return blended
+
+
+def prediction_picture(reconstructions: Mapping[str, np.ndarray], number: int) -> Image.Image:
+    """What was predicted for one crop of models.reconstruction.reconstruct: pixels, or how near its features came."""
+    if "predicted" in reconstructions:
+        return crop_picture(reconstructions["predicted"][number])
+    return similarity_picture(reconstructions["similarity"][number], reconstructions["crops"][number].shape[1:])
 
 
 def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int = 3) -> Image.Image:

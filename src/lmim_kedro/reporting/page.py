@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
-from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, similarity_picture
+from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, prediction_picture
 from lmim_kedro.reporting.published import published_accuracy
 from lmim_kedro.reporting.readings import Readings
 from lmim_kedro.reporting.recipe import recipe_in_words
@@ -199,11 +199,8 @@ def _attention(attention: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 def _reconstructions(arrays: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
     rows = []
     for number, crop in enumerate(arrays.get("crops", ())):
-        if "predicted" in arrays:
-            predicted = crop_picture(arrays["predicted"][number])
-        else:
-            predicted = similarity_picture(arrays["similarity"][number], crop.shape[1:])
-        shown = {"crop": crop_picture(crop), "masked": crop_picture(arrays["masked"][number]), "predicted": predicted}
+        masked = crop_picture(arrays["masked"][number])
+        shown = {"crop": crop_picture(crop), "masked": masked, "predicted": prediction_picture(arrays, number)}
         rows.append({name: picture(image) for name, image in shown.items()})
     return rows
 
