@@ -57,21 +57,6 @@ class Paired:
     p_value: float
 
 
-def spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    """Rank correlation: Pearson's of the ranks, equal values sharing their mean rank; NaN where one does not vary."""
-    a, b = _ranks(one), _ranks(other)
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt((a @ a) * (b @ b))
-    return float(a @ b) / scale if scale else math.nan
-
-
-def kendall(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's tau-b: pairs in the same order less those in the other, over all, ties accounted for; NaN likewise."""
-    a, b = (np.sign(np.subtract.outer(values, values))[np.triu_indices(len(values), 1)] for values in (one, other))
-    scale = math.sqrt((a @ a) * (b @ b))
-    return float(a @ b) / scale if scale else math.nan
-
-
 def compare_paired(
     a: np.ndarray, b: np.ndarray, benchmarks: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0
 ) -> Paired:
@@ -130,8 +115,7 @@ def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
         "caption": table.caption,
         "env": results.env,
         "rows": len(rows),
-        "spearman": round(spearman(paper, ours), 4),
-        "kendall": round(kendall(paper, ours), 4),
+        **_rank_correlations(paper, ours),
     }
     names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
     return [
@@ -184,8 +168,11 @@ def _pair(
     }
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    found = np.asarray(values, dtype=np.float64)
-    below = (found[None] < found[:, None]).sum(1)
-    equal = (found[None] == found[:, None]).sum(1)
-    return below + (equal + 1) / 2
+def _rank_correlations(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+    """Spearman's rho and Kendall's tau-b; NaN where one does not vary."""
+    from scipy.stats import kendalltau, spearmanr
+
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return {"spearman": math.nan, "kendall": math.nan}
+    found = {"spearman": spearmanr(one, other), "kendall": kendalltau(one, other)}
+    return {name: round(float(each.statistic), 4) for name, each in found.items()}

@@ -57,10 +57,10 @@ class Comparison:
 
         Of the crops that one of them alone reads right, each falls to either with probability 1/2.
         """
-        fewer, differ = min(self.only_a, self.only_b), self.only_a + self.only_b
-        terms = [math.lgamma(differ + 1) - math.lgamma(k + 1) - math.lgamma(differ - k + 1) for k in range(fewer + 1)]
-        tail = np.exp(np.array(terms) - differ * math.log(2)).sum()
-        return min(1.0, 2 * float(tail))
+        from scipy.stats import binomtest
+
+        differ = self.only_a + self.only_b
+        return float(binomtest(self.only_a, differ).pvalue) if differ else 1.0
 
     def interval(self, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
         """Paired percentile bootstrap interval of the difference, over crops; NaN if nothing was compared.

@@ -9,9 +9,6 @@ from lmim_kedro.params import EvaluationParams
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 4
-"""Variants in a picture where none of the paper's methods has been run."""
-
 
 def build_tables(runs: dict[Any, Any], env: str, evaluation: EvaluationParams) -> tuple[Any, Any]:
     """The verdicts of all runs, and the paper's tables with them."""
@@ -48,22 +45,23 @@ def tabulate_cls(runs: dict[Any, Any]) -> Any:
 def draw_losses(teacher: dict[Any, Any], pretraining: dict[Any, Any], finetuning: dict[Any, Any]) -> Any:
     """Loss curves of every variant, of its first seed."""
     from lmim_kedro.reporting import comparison_figures
+    from lmim_kedro.reporting.selection import first_seeds
 
     stages = {"Teacher": teacher, "Pre-training": pretraining, "Fine-tuning": finetuning}
-    first = {title: _first_seeds(runs) for title, runs in stages.items()}
     return comparison_figures.draw_losses(
-        {title: {variant: load() for variant, load in runs.items()} for title, runs in first.items()}
+        {title: {variant: load() for variant, load in first_seeds(runs).items()} for title, runs in stages.items()}
     )
 
 
 def draw_lengths(runs: dict[Any, Any], evaluation: EvaluationParams) -> Any:
     """Accuracy by word length of each method, over its seeds."""
     from lmim_kedro.reporting import comparison_figures
+    from lmim_kedro.reporting.selection import methods
     from lmim_kedro.scoring.analysis import accuracy_by_length
 
     tables = {
         title: [accuracy_by_length(load(), evaluation.metric) for (name, _), load in runs.items() if name == variant]
-        for variant, title in _methods(runs).items()
+        for variant, title in methods(runs).items()
     }
     return comparison_figures.draw_lengths(tables, evaluation.metric)
 
@@ -71,47 +69,25 @@ def draw_lengths(runs: dict[Any, Any], evaluation: EvaluationParams) -> Any:
 def draw_attention(runs: dict[Any, Any]) -> Any:
     """Attention of the methods on the same crops, queries marked."""
     from lmim_kedro.reporting import comparison_figures
+    from lmim_kedro.reporting.selection import arrays_of_methods
 
-    return comparison_figures.draw_attention(_arrays(runs))
+    return comparison_figures.draw_attention(arrays_of_methods(runs))
 
 
 def draw_reconstructions(runs: dict[Any, Any]) -> Any:
     """What the methods predict for masked crops."""
     from lmim_kedro.reporting import comparison_figures
+    from lmim_kedro.reporting.selection import arrays_of_methods
 
-    return comparison_figures.draw_reconstructions(_arrays(runs))
+    return comparison_figures.draw_reconstructions(arrays_of_methods(runs))
 
 
 def draw_neighbours(runs: dict[Any, Any]) -> Any:
-    """The nearest crops by [cls], before alignment (the teacher), without it, and after it; or of what was run."""
-    import numpy as np
-
+    """The nearest crops by [cls], before and after alignment; or of what was run."""
     from lmim_kedro.reporting import comparison_figures
+    from lmim_kedro.reporting.selection import neighbours_by_cls
 
-    shown: dict[str, tuple[Any, str]] = {title: (own, "encoder") for title, own in list(_arrays(runs).items())[-1:]}
-    first = _first_seeds(runs)
-    if "lmim" in first and (aligned := first["lmim"]()):
-        unaligned = first["no_alignment"]() if "no_alignment" in first else {}
-        if unaligned and not np.array_equal(unaligned["queries"], aligned["queries"]):
-            unaligned = {}  # evaluated on other crops
-        sides = {
-            "before: teacher": (aligned, "teacher"),
-            "not aligned": (unaligned, "encoder"),
-            "after: LMIM": (aligned, "encoder"),
-        }
-        shown = {title: (own, side) for title, (own, side) in sides.items() if side in own}
-    return comparison_figures.draw_neighbours(
-        {
-            title: {
-                "queries": own["queries"],
-                "query_labels": own["query_labels"],
-                "neighbours": own[side],
-                "labels": own[f"{side}_labels"],
-                "cosines": own[f"{side}_cosines"],
-            }
-            for title, (own, side) in shown.items()
-        }
-    )
+    return comparison_figures.draw_neighbours(neighbours_by_cls(runs))
 
 
 def render_page(tables: Any, order: Any, cls_table: Any, results: Any, **figures: Any) -> str:
@@ -121,27 +97,3 @@ def render_page(tables: Any, order: Any, cls_table: Any, results: Any, **figures
     for line in headline(order):
         log.info(line)
     return render_tables(tables, order, cls_table, figures, results)
-
-
-def _first_seeds(runs: dict[Any, Any]) -> dict[str, Any]:
-    """Variant -> what loads its smallest seed; runs are in the order of their names."""
-    found: dict[str, Any] = {}
-    for (variant, _), load in runs.items():
-        found.setdefault(variant, load)
-    return found
-
-
-def _methods(runs: dict[Any, Any]) -> dict[str, str]:
-    """Variant -> title: the paper's methods that were run, or else a few of what there is."""
-    from lmim_kedro.reporting.paper_rows import METHODS
-
-    variants = list(dict.fromkeys(variant for variant, _ in runs))
-    found = {variant: title for variant, title in METHODS.items() if variant in variants}
-    return found or {variant: variant for variant in variants[:_SHOWN]}
-
-
-def _arrays(runs: dict[Any, Any]) -> dict[str, Any]:
-    """Title of a method -> the arrays of its first seed; methods that left none are not in it."""
-    first = _first_seeds(runs)
-    loaded = {title: first[variant]() for variant, title in _methods(runs).items()}
-    return {title: arrays for title, arrays in loaded.items() if arrays}
