@@ -37,13 +37,20 @@ def test_a_charset_file_is_read_and_its_faults_are_named(tmp_path):
 
 
 def test_a_label_of_24_characters_fits_25_steps():
-    checked = check_labels(["x" * 24, "x" * 25, ""], Charset.named("english_94"), 24, spell_unknown=True)
+    checked = check_labels(["x" * 24, "x" * 25, ""], Charset.named("english_94"), 24, columns=None)
     assert checked.usable.tolist() == [0]
     assert (checked.too_long, checked.empty) == (1, 1)
 
 
+def test_ctc_needs_a_blank_column_between_equal_characters():
+    labels = ["abcdefgh", "aabbccdd", "aabbcd", "aéabbcd", "AaBbcde"]
+    checked = check_labels(labels, Charset.named("english_36"), 24, columns=8)
+    assert checked.usable.tolist() == [0, 2, 3], "case is folded and unknown characters are left out before counting"
+    assert checked.too_long == 2
+
+
 def test_unknown_characters_are_counted_and_never_silently_lost():
-    checked = check_labels(["né", "é"], Charset.named("english_36"), 24, spell_unknown=False)
+    checked = check_labels(["né", "é"], Charset.named("english_36"), 24, columns=32)
     assert checked.unknown == {"é": 2}
     assert checked.usable.tolist() == [0] and checked.empty == 1
     assert "2 characters outside the charset: é" in checked.sentence()
@@ -62,5 +69,5 @@ def test_a_charset_from_labels_is_the_sorted_characters_of_those_that_can_be_lea
 
 
 def test_what_was_found_in_labels_is_told_as_plain_values():
-    checked = check_labels(["né", "é", "", "x" * 30], Charset.named("english_36"), 24, spell_unknown=True)
+    checked = check_labels(["né", "é", "", "x" * 30], Charset.named("english_36"), 24, columns=None)
     assert checked.facts() == {"usable": 2, "empty": 1, "too_long": 1, "unknown": {"é": 2}}

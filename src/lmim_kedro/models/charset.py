@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,15 +167,16 @@ class LabelCheck:
         }
 
 
-def check_labels(labels: Sequence[str], charset: Charset, max_length: int, spell_unknown: bool) -> LabelCheck:
+def check_labels(labels: Sequence[str], charset: Charset, max_length: int, columns: int | None) -> LabelCheck:
     """Sort out labels that cannot be learnt from; nothing is replaced by anything.
 
     Args:
         labels: as they stand in the data.
         charset: what the recogniser can write.
         max_length: longest usable label, characters; the released code drops one more than it has to.
-        spell_unknown: True where an unknown character is a symbol of its own (autoregressive decoder); False where it
-            cannot be written at all (CTC) and is left out of the label.
+        columns: of a CTC recogniser, which leaves unknown characters out of a label and needs a column for each other
+            one, and a blank column between two that are equal. None for an autoregressive one: an unknown character
+            is a symbol of its own.
     """
     usable, empty, too_long, unknown = [], 0, 0, Counter[str]()
     for position, label in enumerate(labels):
@@ -182,10 +184,13 @@ def check_labels(labels: Sequence[str], charset: Charset, max_length: int, spell
         for character, index in zip(charset.fold(label), indices, strict=True):
             if index == charset.unknown:
                 unknown[character] += 1
-        length = len(indices) if spell_unknown else sum(index != charset.unknown for index in indices)
-        if length == 0:
+        fits = True
+        if columns is not None:
+            indices = [index for index in indices if index != charset.unknown]
+            fits = len(indices) + sum(one == other for one, other in pairwise(indices)) <= columns
+        if not indices:
             empty += 1
-        elif length > max_length:
+        elif len(indices) > max_length or not fits:
             too_long += 1
         else:
             usable.append(position)

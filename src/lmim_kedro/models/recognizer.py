@@ -99,7 +99,7 @@ class Recognizer(nn.Module):
             labels: B labels that check_labels found usable.
         """
         targets, lengths = self.targets(labels)
-        targets, lengths = targets.to(images.device, non_blocking=True), lengths.to(images.device, non_blocking=True)
+        targets = targets.to(images.device, non_blocking=True)  # lengths stay: ctc_loss reads them on the host
         if self.decoder_name == "autoregressive":
             logits = self.decoder(self.memory(images), targets).float()
             total = F.cross_entropy(
@@ -108,9 +108,7 @@ class Recognizer(nn.Module):
             return {"loss": total / len(labels)}
         log_probabilities = self.column_logits(images).float().log_softmax(-1).transpose(0, 1)
         columns = torch.full_like(lengths, log_probabilities.shape[0])
-        loss = F.ctc_loss(
-            log_probabilities, targets, columns, lengths, blank=len(self.charset), reduction="none", zero_infinity=True
-        )
+        loss = F.ctc_loss(log_probabilities, targets, columns, lengths, blank=len(self.charset), reduction="none")
         return {"loss": loss.mean()}
 
     def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
