@@ -1,6 +1,7 @@
 """Baselines train as long as teacher and LMIM together, in crops or in operations."""
 
 import pytest
+from torch.nn import functional
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
@@ -38,6 +39,22 @@ def test_its_own_budget_changes_nothing():
 
 def test_crops_adds_those_that_the_teacher_saw():
     assert steps(recipe(budget="crops")) == (2 * 100 + 30 * 10) / 10
+    assert steps(recipe(budget="crops"), crops=109) == (2 * 100 + 30 * 10) / 10, "an epoch is of whole batches"
+
+
+def test_operations_of_attention_are_counted(monkeypatch):
+    given = recipe()
+    whole = step_operations(given, given.pretraining)
+
+    def without_products(q, k, v, *_, **__):
+        return q + (k + v)[..., : q.shape[-2], :]
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", without_products)
+    kept, tokens = 1 + SIZE.tokens // 4, 1 + SIZE.tokens  # MIM's encoder sees a quarter, its decoder all
+    pairs = SIZE.depth * kept**2 + tokens**2 + (tokens - kept) * tokens  # the last block is asked for what was removed
+    products, backward, multiply_and_add = 2, 3, 2
+    expected = products * backward * multiply_and_add * pairs * SIZE.width
+    assert whole - step_operations(given, given.pretraining) == pytest.approx(expected, rel=1e-6)
 
 
 def test_length_is_a_factor():
