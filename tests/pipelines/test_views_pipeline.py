@@ -160,13 +160,21 @@ def test_views_of_other_crops_another_preset_or_seed_are_refused(change, plan_wi
     plan = plan_with(seed=0)
     views = plan.write(tmp_path / "views")
     crops, preset = copy(plan.crops), plan.preset
-    require_views_of(views, crops, preset, 32, 128, 0)
+    require_views_of(views, crops, 1, preset, 32, 128, 0)
     if change == "crops":
         crops.fingerprint = "another"
     if change == "preset":
         preset = preset.model_copy(update={"pick": (0, 1)})
     with pytest.raises(InputError, match="kedro run --pipelines=views"):
-        require_views_of(views, crops, preset, 32, 128, 1 if change == "seed" else 0)
+        require_views_of(views, crops, 1, preset, 32, 128, 1 if change == "seed" else 0)
+
+
+@pytest.mark.parametrize("wanted", [0, 2])
+def test_another_number_of_views_than_was_asked_for_is_refused(wanted, plan_with, tmp_path):
+    plan = plan_with(seed=0)
+    views = plan.write(tmp_path / "views")
+    with pytest.raises(InputError, match=rf"holds 5 guidance views, and not {wanted} of each of 5 crops"):
+        require_views_of(views, plan.crops, wanted, plan.preset, 32, 128, 0)
 
 
 @pytest.fixture

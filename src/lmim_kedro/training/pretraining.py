@@ -14,7 +14,7 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.models.weights import import_encoder
-from lmim_kedro.params import Recipe, TrainingParams, needs_teacher
+from lmim_kedro.params import Recipe, TrainingParams, encoder_differences, needs_teacher
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
@@ -53,14 +53,22 @@ def pretrain(
     training: TrainingParams,
     state: Path,
     views: PackedStore | None = None,
+    materialized: int = 0,
 ) -> tuple[LMIM | SeqCLR, pd.DataFrame]:
     """The pre-trained model of a recipe, and the metrics of its training; untrained for method `none`.
 
-    `views`: materialised guidance views of the crops; None or empty: they are drawn while training.
+    Args:
+        crops: to train on.
+        teacher: what make_teacher returned.
+        recipe: how.
+        training: how this machine runs it.
+        state: folder of the training states.
+        views: guidance views of the crops, materialised.
+        materialized: how many of each crop; 0: they are drawn while training, whatever `views` holds.
     """
-    if needs_teacher(recipe.pretraining) and teacher.model != recipe.model:
+    if needs_teacher(recipe.pretraining) and (other := encoder_differences(teacher.model, recipe.model)):
         raise InputError(
-            "the teacher on disk is an encoder of other sizes than the model that is to learn from it: make it anew "
+            f"the teacher on disk has another {', '.join(other)} than the model that is to learn from it: make it anew "
             "with `kedro run --pipelines=pretrain` and the same --env and --params"
         )
     recipe = with_budget(recipe, len(crops))
@@ -74,10 +82,14 @@ def pretrain(
         log.info("encoder from %s", imported.sentence())
     if recipe.pretraining.method == "none":
         return model, no_metrics()
-    if views is not None and len(views):
-        require_views_of(views, crops, recipe.views, recipe.model.image_height, recipe.model.image_width, recipe.seed)
-    else:
+    if not materialized:
         views = None
+    elif isinstance(model, SeqCLR) or not model.guided:
+        log.info("%s looks at no materialised views: views.materialize has no effect on it", recipe.variant)
+        views = None
+    elif views is not None:
+        size = recipe.model
+        require_views_of(views, crops, materialized, recipe.views, size.image_height, size.image_width, recipe.seed)
     job = Job("pre-training", crops, recipe, training, state, views)
     trained, metrics = train(job, model)
     return cast("LMIM | SeqCLR", trained), metrics

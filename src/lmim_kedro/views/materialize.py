@@ -86,13 +86,14 @@ class ViewStorePlan:
 
 
 def require_views_of(
-    views: PackedStore, crops: PackedStore, preset: ViewPreset, height: int, width: int, seed: int
+    views: PackedStore, crops: PackedStore, count: int, preset: ViewPreset, height: int, width: int, seed: int
 ) -> None:
     """Check that a store of views was drawn of these crops in this way: a view's number says of which crop it is.
 
     Args:
-        views: not empty.
+        views: the store.
         crops: that training sees.
+        count: views per crop that there should be.
         preset: of the guidance views.
         height: of the views, pixels.
         width: of the views, pixels.
@@ -101,6 +102,11 @@ def require_views_of(
     Raises:
         InputError: if it was not.
     """
+    if len(views) != count * len(crops):
+        raise InputError(
+            f"{views.path} holds {len(views):,} guidance views, and not {count} of each of {len(crops):,} crops, as "
+            "views.materialize says: draw them with `kedro run --pipelines=views` and the same --env and --params"
+        )
     if read_json(views.path / VIEWS_FILE).get("of") != digest(_asked(crops, preset, height, width, seed)):
         raise InputError(
             f"the guidance views in {views.path} are of other crops, another preset or another seed than this run's: "

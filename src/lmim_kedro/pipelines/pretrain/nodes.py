@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmim_kedro.params import Recipe, TrainingParams, resolve_recipe
+from lmim_kedro.params import Parameters, Recipe, TrainingParams, resolve_recipe
 
 
 def resolve_pretraining(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -20,10 +20,17 @@ def make_teacher(crops: Any, parameters: dict[str, Any], training: TrainingParam
 
 
 def pretrain(
-    crops: Any, teacher: Any, recipe: dict[str, Any], training: TrainingParams, state: Any, views: Any
+    crops: Any,
+    teacher: Any,
+    recipe: dict[str, Any],
+    parameters: dict[str, Any],
+    training: TrainingParams,
+    state: Any,
+    views: Any,
 ) -> tuple[Any, Any, Any]:
     """The pre-trained model, its encoder alone, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
-    model, metrics = pretraining.pretrain(crops, teacher, Recipe(**recipe), training, state, views)
+    materialized = Parameters.model_validate(parameters).views.materialize
+    model, metrics = pretraining.pretrain(crops, teacher, Recipe(**recipe), training, state, views, materialized)
     return model, model.encoder, metrics

@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "pretraining.crops",
                     "teacher",
                     "pretraining_recipe",
+                    "parameters",
                     "params:training",
                     "training_state",
                     "views.store",
