@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lmim_kedro.models.encoder import NORM_EPS, Encoder, gather_tokens, initialise, sincos_position
 from lmim_kedro.models.masking import Split, split
+from lmim_kedro.models.whole_batch import whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 
@@ -127,7 +128,7 @@ class LMIM(nn.Module):
             losses["alignment"] = self._alignment(latent[:, 0], guide[:, 0])
             losses["loss"] = losses["loss"] + self.pretraining.alignment_weight * losses["alignment"]
             if self.pretraining.alignment_variance:
-                losses["variance"] = spread_loss(latent[:, 0]) + spread_loss(guide[:, 0])
+                losses["variance"] = spread_loss(whole_batch(latent[:, 0])) + spread_loss(whole_batch(guide[:, 0]))
                 losses["loss"] = losses["loss"] + self.pretraining.alignment_variance * losses["variance"]
         losses["cls_std"] = latent[:, 0].detach().float().std(0, correction=0).mean()
         return losses

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmim_kedro.models.encoder import Encoder, initialise
+from lmim_kedro.models.whole_batch import whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 INSTANCES = 5
@@ -15,10 +16,11 @@ PROJECTION = 256
 
 
 class SeqCLR(nn.Module):
-    """The encoder and a projection head; nothing is masked.
+    """The encoder and a BiLSTM projection head; nothing is masked.
 
-    Each view becomes a sequence of patch features, adaptive average pooling cuts it into 5 instances from left to
-    right, and an instance must find its like in the other view among all instances of the batch (NT-Xent).
+    Each view becomes a sequence of column features, which a BiLSTM and a linear layer project; adaptive average pooling
+    cuts it into 5 instances from left to right, and an instance must find its like in the other view among all
+    instances of the batch (NT-Xent).
 
     Args:
         model: sizes.
@@ -32,10 +34,8 @@ class SeqCLR(nn.Module):
         super().__init__()
         self.model, self.pretraining = model, pretraining
         self.encoder = Encoder(model)
-        self.projector = nn.Sequential(
-            nn.Linear(model.width, model.width), nn.GELU(), nn.Linear(model.width, PROJECTION)
-        )
-        self.projector.apply(initialise)
+        self.lstm = nn.LSTM(model.width, PROJECTION, bidirectional=True, batch_first=True)
+        self.projector = nn.Linear(2 * PROJECTION, PROJECTION).apply(initialise)
 
     def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, and how often an instance's nearest is its like.
@@ -47,7 +47,9 @@ class SeqCLR(nn.Module):
             scalars `loss`, `matched` (share, 0 to 1) and `cls_std`, as LMIM.forward.
         """
         features = self.encoder(torch.cat([first, second]))
-        instances = F.normalize(self.projector(self.instances(features[:, 1:])).float().flatten(0, 1), dim=-1)
+        columns = features[:, 1:].unflatten(1, (self.model.rows, self.model.columns)).mean(1)
+        views = F.normalize(self.instances(self.project(columns)).float(), dim=-1).chunk(2)
+        instances = torch.cat([whole_batch(view).flatten(0, 1) for view in views])
         likeness = instances @ instances.T / TEMPERATURE
         likeness.fill_diagonal_(float("-inf"))
         half = len(instances) // 2
@@ -58,7 +60,10 @@ class SeqCLR(nn.Module):
             "cls_std": features[:, 0].detach().float().std(0, correction=0).mean(),
         }
 
-    def instances(self, features: Tensor) -> Tensor:
-        """(B, rows * columns, D) -> (B, 5, D): the mean over rows, then over each fifth of the columns."""
-        columns = features.unflatten(1, (self.model.rows, self.model.columns)).mean(1)
+    def project(self, columns: Tensor) -> Tensor:
+        """(B, columns, D) -> (B, columns, PROJECTION)."""
+        return self.projector(self.lstm(columns)[0])
+
+    def instances(self, columns: Tensor) -> Tensor:
+        """(B, columns, D) -> (B, 5, D): the mean over each fifth of the columns."""
         return F.adaptive_avg_pool1d(columns.transpose(1, 2), INSTANCES).transpose(1, 2)

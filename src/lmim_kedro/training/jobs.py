@@ -127,6 +127,12 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
 
 def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropLoader]:
     assert isinstance(module, LMIM | SeqCLR)
+    if job.training.accumulate > 1 and (isinstance(module, SeqCLR) or module.pretraining.alignment_variance):
+        raise InputError(
+            f"training.accumulate is {job.training.accumulate}, but the loss of {job.recipe.variant} compares the "
+            "crops of a batch with one another, and would only see those of a part: set it to 1, and save memory with "
+            "training.checkpoint_activations or more training.devices"
+        )
     size, seed = job.recipe.model, derive_seed(job.recipe.seed, job.stage, 0)
     views = GuidanceViews(job.recipe.views, size.image_height, size.image_width)
     if isinstance(module, SeqCLR):
@@ -137,9 +143,10 @@ def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropL
 
 def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropLoader]:
     finetuning = job.recipe.finetuning
-    spell_unknown = finetuning.decoder == "autoregressive"
+    module.encoder.requires_grad_(not finetuning.freeze_encoder)
+    columns = job.recipe.model.columns if finetuning.decoder == "ctc" else None
     labels = job.crops.labels(range(len(job.crops)))
-    checked = check_labels(labels, module.charset, module.longest_label, spell_unknown)
+    checked = check_labels(labels, module.charset, module.longest_label, columns)
     if ranks.first:
         log.info("fine-tuning: %s", checked.sentence())
     module.labels = checked.facts()
