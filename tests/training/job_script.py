@@ -1,6 +1,6 @@
-"""Trains a small LMIM in several processes; test_launch.py starts it as a process of its own.
+"""Trains a small model in several processes; test_launch.py starts it as a process of its own.
 
-python job_script.py FOLDER STEPS DEVICES NODES RENDEZVOUS [BASE_LEARNING_RATE]
+python job_script.py FOLDER STEPS DEVICES NODES RENDEZVOUS BASE_LEARNING_RATE VARIANT
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from lmim_kedro.crops.sources import open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import (
     FinetuningParams,
     IngestParams,
@@ -37,23 +38,24 @@ SIZE = ModelParams(
     decoder_width=32,
     decoder_depth=1,
     decoder_heads=2,
-    decoder_dropout=0.1,
 )
+VARIANTS = {"lmim": {}, "seqclr": {"method": "seqclr"}, "align_variance": {"alignment_variance": 1.0}}
 
 
-def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | None, rate: float) -> None:
+def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | None, rate: float, variant: str) -> None:
     words = open_source("words", {"format": "rendered", "words": 44, "seed": 1, "use_labels": False})
     crops = prepare([words], IngestParams(workers=1), folder / "crops", need_labels=False)
+    size = SIZE.model_copy(update={"decoder_dropout": 0.1 if variant == "lmim" else 0.0})
     optimisation = OptimisationParams(steps=steps, batch_size=8, warmup_steps=3, base_learning_rate=rate)
     pretraining = PretrainingParams.model_validate(
-        {"teacher": {"optimisation": optimisation}, "optimisation": optimisation}
+        {"teacher": {"optimisation": optimisation}, "optimisation": optimisation, **VARIANTS[variant]}
     )
     recipe = Recipe(
-        variant="lmim",
+        variant=variant,
         env="test",
         seed=0,
         model_name="small",
-        model=SIZE,
+        model=size,
         views=ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0)),
         views_name="small",
         pretraining=pretraining,
@@ -63,7 +65,7 @@ def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | N
         device="cpu", threads=1, log_every=1, checkpoint_steps=5, devices=devices, nodes=nodes, rendezvous=rendezvous
     )
     torch.manual_seed(0)
-    model = LMIM(SIZE, pretraining, Encoder(SIZE))
+    model = SeqCLR(size, pretraining) if variant == "seqclr" else LMIM(size, pretraining, Encoder(size))
     trained, metrics = train(Job("pre-training", crops, recipe, training, folder / "state"), model)
     metrics.to_csv(folder / "metrics.csv", index=False)
     values = b"".join(tensor.numpy().tobytes() for tensor in trained.state_dict().values())
@@ -71,8 +73,8 @@ def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | N
 
 
 if __name__ == "__main__":
-    path, steps, devices, nodes, rendezvous, *rate = sys.argv[1:]
+    path, steps, devices, nodes, rendezvous, rate, variant = sys.argv[1:]
     try:
-        main(Path(path), int(steps), int(devices), int(nodes), rendezvous or None, float(rate[0]) if rate else 0.03)
+        main(Path(path), int(steps), int(devices), int(nodes), rendezvous or None, float(rate), variant)
     except InputError as error:
         sys.exit(str(error))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
@@ -56,24 +57,41 @@ def test_unknown_characters_are_in_the_log_and_with_the_recogniser(
     assert any("2 characters outside the charset: é" in line for line in caplog.messages)
 
 
-def test_what_was_found_in_the_labels_comes_back_from_several_processes(
-    store, size, pretraining, optimisation, training, tmp_path, monkeypatch
-):
+@pytest.fixture
+def launched(training, monkeypatch):
+    """Settings of several processes, with which their work is done here and by one."""
+
     @contextmanager
     def alone(device):
         yield Ranks(device)
 
-    store.path = tmp_path
-    store._labels[:2] = ["aé", "éb"]
     jobs = []
     monkeypatch.setattr(Job, "write", lambda job, path: jobs.append(job))
     monkeypatch.setattr(Job, "read", classmethod(lambda cls, path: jobs[-1]))
     monkeypatch.setattr(launch, "joined", alone)
-    monkeypatch.setattr(launch, "elastic_launch", lambda config, work: work)  # here, not in processes of their own
+    monkeypatch.setattr(launch, "elastic_launch", lambda config, work: work)
+    return training.model_copy(update={"devices": 2})
+
+
+def test_what_was_found_in_the_labels_comes_back_from_several_processes(
+    store, size, pretraining, optimisation, launched, tmp_path
+):
+    store._labels[:2] = ["aé", "éb"]
     recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
-    two = training.model_copy(update={"devices": 2})
-    recognizer, _ = finetune(store, Encoder(size), recipe, two, tmp_path / "state")
+    recognizer, _ = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_frozen_encoder_stays_as_it_is_however_many_processes_train(
+    processes, store, size, pretraining, optimisation, training, launched, tmp_path
+):
+    recipe = recipe_of(size, pretraining, optimisation, charset="english_36", freeze_encoder=True)
+    encoder = Encoder(size)
+    given = launched if processes == 2 else training
+    recognizer, _ = finetune(store, encoder, recipe, given, tmp_path / "state")
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(recognizer.encoder.state_dict()[name], tensor), name
 
 
 def test_a_process_that_was_asked_to_stop_is_no_failure():

@@ -1,5 +1,7 @@
 """Several processes train as one does, stop as one does, and fail with one sentence."""
 
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,10 +16,20 @@ import pytest
 SCRIPT = Path(__file__).with_name("job_script.py")
 
 
-def start(folder: Path, *, steps: int, devices: int, nodes: int = 1, at: str = "", rate: float = 0.03):
+def start(
+    folder: Path,
+    *,
+    steps: int,
+    devices: int,
+    nodes: int = 1,
+    at: str = "",
+    rate: float = 0.03,
+    variant: str = "lmim",
+    **options: bool,
+):
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, str(SCRIPT), str(folder), str(steps), str(devices), str(nodes), at, str(rate)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, str(SCRIPT), str(folder), str(steps), str(devices), str(nodes), at, str(rate), variant]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def finish(process: subprocess.Popen, status: int = 0) -> str:
@@ -59,12 +71,32 @@ def test_two_processes_stopped_and_started_again_equal_an_uninterrupted_run_bit_
     wait_for(tmp_path / "state" / "pre-training" / "step-00000010.pt", process)
     process.send_signal(signal.SIGTERM)
     said = finish(process, status=1)
-    assert "pre-training was stopped and has saved its state in" in said.splitlines()[-1]
+    assert "pre-training was stopped with a checkpoint of step" in said.splitlines()[-1]
     assert not (tmp_path / "weights").exists()
     said = finish(start(tmp_path, steps=24, devices=2))
     assert "goes on at step" in said
     assert table(tmp_path)["loss"].tolist() == table(two)["loss"].tolist()
     assert (tmp_path / "weights").read_text() == (two / "weights").read_text()
+
+
+def test_ctrl_c_which_reaches_every_process_twice_saves_a_checkpoint_once(tmp_path):
+    """A terminal sends it to the whole group, and the launcher hands it on to the processes that have it already."""
+    process = start(tmp_path, steps=100_000, devices=2, start_new_session=True)
+    wait_for(tmp_path / "state" / "pre-training" / "recipe.json", process)
+    os.killpg(process.pid, signal.SIGINT)
+    last = finish(process, status=1).splitlines()[-1]
+    step = int(re.search(r"stopped with a checkpoint of step ([0-9,]+) in", last)[1].replace(",", ""))
+    newest = max((tmp_path / "state" / "pre-training").glob("step-*.pt"))
+    assert newest.name == f"step-{step:08d}.pt" and step % 10 == 0
+
+
+@pytest.mark.parametrize("variant", ["seqclr", "align_variance"])
+def test_losses_that_compare_the_crops_of_a_batch_see_those_of_all_processes(variant, tmp_path):
+    for devices in (1, 2):
+        finish(start(tmp_path / str(devices), steps=6, devices=devices, variant=variant))
+    one, two = table(tmp_path / "1"), table(tmp_path / "2")
+    name = "loss" if variant == "seqclr" else "variance"
+    assert np.allclose(two[name], one[name], rtol=0.02)
 
 
 def test_a_loss_that_is_not_finite_stops_all_processes_with_one_sentence_and_the_checkpoint_stays(tmp_path):

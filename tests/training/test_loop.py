@@ -92,9 +92,10 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, 
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
 
 
-def test_ctrl_c_saves_as_well(run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_save_as_well(number, run, tmp_path):
     with pytest.raises(Interrupted):
-        run(task=StopAfter, stop_at=3, number=signal.SIGINT)
+        run(task=StopAfter, stop_at=3, number=number)
     assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000003.pt"]
 
 
@@ -123,6 +124,17 @@ def test_results_are_forgotten_when_all_that_needs_them_is_saved_and_a_stopped_r
     forget_finished(tmp_path / "state")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
     forget_finished(tmp_path / "nothing")
+
+
+def test_a_stopped_run_is_not_continued_from_other_weights(run, monkeypatch):
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "manual_seed", lambda _: None)  # so the model begins with other weights
+        with pytest.raises(InputError, match=r"began with other weights.*training\.restart=true"):
+            run()
+    metrics, _ = run()
+    assert len(metrics) == 12
 
 
 def test_another_recipe_is_refused_with_the_difference(run, tmp_path):

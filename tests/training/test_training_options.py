@@ -1,5 +1,7 @@
 """What changes memory, speed and display, and leaves the losses as they are."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -64,9 +66,16 @@ def test_training_sees_materialised_views_where_there_are_some(train, store):
     assert min(asked[8 * 5 : 8 * 10]) >= len(store)
 
 
-def test_the_table_says_how_long_training_waited(train):
+def test_the_table_says_how_long_training_waited(train, store, monkeypatch):
+    fetch = store.fetch
+
+    def slowly(indices):
+        time.sleep(0.2)
+        return fetch(indices)
+
+    monkeypatch.setattr(store, "fetch", slowly)
     waiting = train("waiting")["waiting"]
-    assert waiting.between(0, 1).all()
+    assert waiting.between(0, 1).all() and waiting.mean() > 0.5
 
 
 def test_tensorboard_that_is_not_installed_is_a_sentence(train, monkeypatch):

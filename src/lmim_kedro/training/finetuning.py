@@ -35,8 +35,6 @@ def finetune(
     charset = choose_charset(crops, recipe)
     recognizer = Recognizer(recipe.model, charset, finetuning.decoder, finetuning.max_length)
     recognizer.encoder.load_state_dict(encoder.state_dict())
-    if finetuning.freeze_encoder:
-        recognizer.encoder.requires_grad_(False)
     trained, metrics = train(Job("fine-tuning", crops, recipe, training, state), recognizer)
     return cast(Recognizer, trained), metrics
 

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 RUN_ID = "lmim"
 """What further machines give as --rdzv-id."""
 
+SECONDS_TO_SAVE = 110
+"""That processes which were asked to stop get before they are killed; schedulers give 120 (docs/training.md)."""
+
 
 def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
     """Train a module as `job.training` says; returns it trained, on the CPU, and the metrics table.
@@ -61,6 +64,7 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
         rdzv_endpoint=training.rendezvous or "localhost:0",
         max_restarts=0,
         monitor_interval=0.2,
+        shutdown_timeout=SECONDS_TO_SAVE,
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))
@@ -72,9 +76,10 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
     except ChildFailedError as error:
         raise _failure(job, error) from error
     except SignalException as error:
+        step = job.folder.newest_step
+        where = "before its first checkpoint" if step is None else f"with a checkpoint of step {step:,}"
         raise Interrupted(
-            f"{job.stage} was stopped and has saved its state in {job.folder.path}: "
-            "give the same command again to go on"
+            f"{job.stage} was stopped {where} in {job.folder.path}: give the same command again to go on"
         ) from error
     trained = torch.load(folder / "result.pt", weights_only=True, map_location="cpu")
     module.load_state_dict(trained["module"])

@@ -51,7 +51,7 @@ class Task(Protocol):
 
 
 class Interrupted(InputError):
-    """Training was asked to stop (SIGTERM, SIGINT) and has saved what it needs to go on."""
+    """Training was asked to stop (SIGTERM, SIGINT, SIGHUP), and can go on from its newest checkpoint."""
 
 
 def fit(
@@ -89,7 +89,7 @@ def fit(
         use_threads(training.threads)
         ranks = Ranks(pick_device(training.device))
     run = _Run(task, loader, optimisation, training, seed, state, ranks)
-    with attention_kernel(ranks.device, run.precision), _stop_signals() as stop:
+    with attention_kernel(ranks.device, run.precision), _stop_signals(ranks) as stop:
         return run.train(stop)
 
 
@@ -241,7 +241,7 @@ class _Run:
             if self.ranks.first:
                 log.info("%s came to its end in the run that was stopped", self.task.name)
             return
-        if (saved := self.state.load()) is None:
+        if (saved := self.state.load(self.start)) is None:
             return
         self.module.load_state_dict(saved["module"])
         self.optimiser.load_state_dict(saved["optimiser"])
@@ -256,7 +256,7 @@ class _Run:
             self._refuse_non_finite(self.meter.read())
         self._refuse_broken_weights()
         if self.ranks.first:
-            extra = {"rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
+            extra = {"start": self.start, "rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
             self.state.save(self.done, self.module, self.optimiser, extra)
 
     def _refuse_broken_weights(self) -> None:
@@ -274,8 +274,12 @@ class _Run:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second SIGINT interrupts at once. Outside the main thread: never set."""
+def _stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
+    """An event that SIGTERM, SIGINT and SIGHUP set. Outside the main thread: never set.
+
+    A second signal of a kind interrupts at once where this is the only process. One of several gets each of them twice,
+    from the terminal or the scheduler and from its launcher: there it changes nothing.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -284,10 +288,13 @@ def _stop_signals() -> Iterator[threading.Event]:
 
     def ask(number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        if ranks.world == 1:
+            signal.signal(number, before[number])
 
-    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
-        before[number] = signal.signal(number, ask)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)  # SIGHUP is not everywhere, and is ignored under nohup
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, ask)
     try:
         yield stop
     finally:

@@ -49,8 +49,14 @@ class StateFolder:
     def __init__(self, path: Path, recipe: dict[str, Any], keep: int = 2) -> None:
         self.path, self.recipe, self.keep = path, recipe, keep
 
-    def load(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None; a checkpoint of another recipe is refused with the difference."""
+    def load(self, start: str) -> dict[str, Any] | None:
+        """The newest whole checkpoint, or None.
+
+        Args:
+            start: weights_digest of the module before its first step.
+
+        Errors: InputError for a checkpoint of another recipe, or of a run that began with other weights.
+        """
         found = self._checkpoints()
         if not found:
             return None
@@ -61,7 +67,20 @@ class StateFolder:
                 f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
                 "start over with --params=training.restart=true"
             )
-        return torch.load(found[-1], map_location="cpu", weights_only=True)
+        newest = torch.load(found[-1], map_location="cpu", weights_only=True)
+        if newest["start"] != start:
+            raise InputError(
+                f"{self.path} holds a run of the same recipe that began with other weights (the encoder or the teacher "
+                "has been made anew, or a file of weights replaced): put the old ones back to continue it, or start "
+                "over with --params=training.restart=true"
+            )
+        return newest
+
+    @property
+    def newest_step(self) -> int | None:
+        """Of the newest whole checkpoint; None if there is none."""
+        found = self._checkpoints()
+        return int(found[-1].stem.removeprefix("step-")) if found else None
 
     def save(self, step: int, module: nn.Module, optimiser: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
         """Write the checkpoint of a step whole, then forget the oldest."""
