@@ -235,6 +235,10 @@ class PretrainingParams(Params):
         return self
 
 
+RECOGNIZER_POSITIONS = 200
+"""Rows of the autoregressive decoder's position table (released weights)."""
+
+
 class FinetuningParams(Params):
     """The recogniser and how it is trained (paper, section 4.2)."""
 
@@ -251,6 +255,15 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimisation: OptimisationParams
+
+    @model_validator(mode="after")
+    def _steps_have_positions(self) -> FinetuningParams:
+        if self.decoder == "autoregressive" and self.max_length > RECOGNIZER_POSITIONS:
+            raise ValueError(
+                f"max_length = {self.max_length} is more than the {RECOGNIZER_POSITIONS} places of the autoregressive "
+                f"decoder: set at most {RECOGNIZER_POSITIONS}, or decoder: ctc"
+            )
+        return self
 
 
 class IngestParams(Params):
@@ -423,6 +436,12 @@ def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
         pretraining=chosen.pretraining,
         finetuning=chosen.finetuning,
     )
+
+
+def encoder_differences(one: ModelParams, other: ModelParams) -> list[str]:
+    """The sizes in which two encoders differ; those of what stands on an encoder are left out."""
+    sizes = (name for name in ModelParams.model_fields if name != "recognizer" and not name.startswith("decoder_"))
+    return [name for name in sizes if getattr(one, name) != getattr(other, name)]
 
 
 def resolve_finetuning(

@@ -137,9 +137,9 @@ def _span_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.nda
 def _block_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
     """(B, rows * columns): patches under the first rectangle get the largest value, uncovered ones 0.
 
-    Rectangles as in BEiT: area 4 % to 30 % of the crop, aspect ratio 0.3 to 1/0.3 in pixels of the squeezed grid,
-    its centre anywhere, so that no part of the crop is spared. The ratio is met exactly: the last rectangle is removed
-    only in part, at random.
+    Rectangles as in BEiT: area 4 % to 30 % of the crop, height / width 0.3 to 1/0.3 on a crop twice as wide as high,
+    as words are before they are squeezed into 32 x 128; the centre anywhere, so that no part of the crop is spared.
+    The ratio is met exactly: the last rectangle is removed only in part, at random.
     """
     draws = uniform(BLOCKS * 4, seed=seed, stream="masking blocks", epoch=epoch, index=index)
     area, aspect, y, x = np.moveaxis(draws.reshape(-1, BLOCKS, 4), 2, 0)

@@ -26,7 +26,7 @@ from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.seqclr import SeqCLR
-from lmim_kedro.params import ModelParams, PretrainingParams
+from lmim_kedro.params import ModelParams, PretrainingParams, encoder_differences
 
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
 LAYOUTS = "MAERec's, the released LMIM's (pre-training or recogniser) and a folder written by this project"
@@ -233,8 +233,7 @@ def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tup
     encoder = Encoder(model)
     if path.is_dir():
         config, tensors = _read_folder(path, "encoder")
-        if (found := ModelParams(**config["model"])) != model:
-            changed = [name for name in ModelParams.model_fields if getattr(found, name) != getattr(model, name)]
+        if changed := encoder_differences(ModelParams(**config["model"]), model):
             raise InputError(f"the encoder in {path} has another {', '.join(changed)} than the model preset in use")
         load_strictly(encoder, tensors, str(path))
         return encoder, Imported(str(path), "this project's encoder", len(tensors))
