@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from lmim_kedro.crops.decode import UndecodableCrop, decode, decode_batch, resize
 
@@ -33,6 +33,18 @@ def test_every_mode_becomes_three_channels(mode):
     image = Image.fromarray(picture(20, 50)).convert(mode)
     form = "JPEG" if mode == "CMYK" else "GIF" if mode == "P" else "PNG"
     assert decode(encoded(image, form)).shape == (20, 50, 3)
+
+
+@pytest.mark.parametrize("profiled", [False, True])
+def test_sixteen_bits_of_grey_become_eight(profiled):
+    """A PNG with a colour profile goes to Pillow, any other to OpenCV."""
+    deep = np.linspace(0, 65535, 12 * 30).astype(np.uint16).reshape(12, 30)
+    options = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()} if profiled else {}
+    data = encoded(Image.fromarray(deep), "PNG", **options)
+    assert (b"iCCP" in data[:256]) == profiled
+    found = decode(data)
+    assert found.shape == (12, 30, 3)
+    assert np.abs(found.astype(int) - (deep[..., None] >> 8)).max() <= 1
 
 
 def test_bytes_that_are_no_image_are_refused():

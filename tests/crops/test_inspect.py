@@ -49,6 +49,17 @@ def test_truncated_crop_is_set_aside_with_its_reason(kind):
     assert (facts.status, facts.reason) == ("set aside", "truncated")
 
 
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_several_frames_cut_off_anywhere_are_set_aside(kind):
+    """How many frames there are is read beyond the header, where the file may end."""
+    frames = [PICTURE.rotate(angle) for angle in (0, 90, 180)]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert inspect_crop(data, MAX_PIXELS).reason == "animated: 3 frames"
+    for length in range(1, len(data), 7):
+        facts = inspect_crop(data[:length], MAX_PIXELS)
+        assert facts.status == "ok" or facts.reason
+
+
 def test_jpeg_that_lacks_its_last_bytes_is_not_taken_for_whole():
     assert inspect_crop(encode(PICTURE, "JPEG")[:-30], MAX_PIXELS).reason == "truncated"
 

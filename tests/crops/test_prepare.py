@@ -182,6 +182,43 @@ def test_source_of_which_nothing_can_be_used_is_an_error_with_the_first_reason(t
         run([named("a", [FAULTY[1], FAULTY[2]])], tmp_path)
 
 
+def test_files_that_were_missing_are_read_when_they_are_there(tmp_path):
+    names = [f"{number}.png" for number in range(4)]
+    listed = tmp_path / "words" / "gt.txt"
+    listed.parent.mkdir()
+    listed.write_text("".join(f"{name}\tword\n" for name in names))
+
+    def ingest():
+        return run([open_source("words", {"path": str(listed)})], tmp_path / "store", shard_crops=2)
+
+    (listed.parent / names[0]).write_bytes(png(1))
+    first = ingest()
+    assert len(first) == 1
+    (listed.parent / names[3]).write_bytes(png(2))
+    second = ingest()
+    assert len(second) == 2 and second.fingerprint != first.fingerprint
+    written = [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in second.shards]
+    assert ingest().fingerprint == second.fingerprint
+    assert [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in second.shards] == written
+
+
+def test_files_that_were_all_broken_are_read_again_after_the_error(tmp_path):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "a.png").write_bytes(b"no picture")
+    source = {"path": str(tmp_path / "words")}
+    with pytest.raises(InputError, match="none of the 1 crops"):
+        run([open_source("words", source)], tmp_path / "store", need_labels=False)
+    (tmp_path / "words" / "a.png").write_bytes(png(1))
+    assert len(run([open_source("words", source)], tmp_path / "store", need_labels=False)) == 1
+
+
+def test_a_file_managers_file_among_the_shards_is_left_alone(tmp_path):
+    run([named("a", good(3))], tmp_path)
+    (tmp_path / "shards" / ".DS_Store").write_bytes(b"")
+    assert len(run([named("a", good(4), identity="2")], tmp_path)) == 4
+    assert (tmp_path / "shards" / ".DS_Store").exists()
+
+
 def test_summary_counts_each_source_and_all(tmp_path):
     store = run([named("a", FAULTY), named("b", [RawCrop("k", png(1, 30), "w")])], tmp_path)
     summary = summarise(manifest_tables(store)).set_index("source")

@@ -95,6 +95,77 @@ def test_lmdb_without_num_samples_is_refused_with_what_it_holds(tmp_path):
         open_at(folder)
 
 
+def test_images_beyond_num_samples_are_told(tmp_path):
+    entries = {"num-samples": b"2"} | {f"image-{number:09d}": png() for number in (1, 2, 3)}
+    source = open_at(write_lmdb(tmp_path / "a", entries))
+    assert len(source) == 2
+    assert "more images than its num-samples says, which are not read" in source.description
+    counted = write_lmdb(tmp_path / "b", entries | {"num-samples": b"3"})
+    assert "num-samples" not in open_at(counted).description
+
+
+def test_lmdb_in_a_file_of_its_own_is_refused_with_what_to_do(tmp_path):
+    with lmdb.open(str(tmp_path / "words.txt"), subdir=False, lock=False) as env, env.begin(write=True) as txn:
+        txn.put(b"num-samples", b"0")
+    with pytest.raises(InputError, match=r"an LMDB in a file of its own: move it into a folder, as data\.mdb"):
+        open_at(tmp_path / "words.txt")
+
+
+def test_names_that_no_file_can_have_are_rows_with_a_reason(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    lines = [{"filename": "a.png", "text": "a"}, {"filename": 12, "text": "b"}, {"filename": "c\0.png", "text": "c"}]
+    lines += [{"filename": "d" * 300 + ".png", "text": "d"}]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reasons = [crop.reason for crop in read(open_at(tmp_path / "all.jsonl"))]
+    assert reasons[0] is None and reasons[1].startswith("bad line")
+    assert all(reason.startswith("unreadable file: ") for reason in reasons[2:])
+
+
+def test_a_list_whose_first_label_is_empty_is_a_list(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "gt.txt").write_text("a.png\t\nb.png\tword\n")
+    assert [crop.label for crop in read(open_at(tmp_path))] == ["", "word"]
+
+
+def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    write_images(tmp_path, ["a.png", "closed/b.png"])
+    scan = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"closed cannot be read \(Permission denied\)"):
+        open_at(tmp_path)
+
+
+def test_a_source_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "exists", refuse)
+    with pytest.raises(InputError, match=r"source a: .*words cannot be read \(Permission denied\)"):
+        open_at(tmp_path / "words")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"split": "heldout"}, "no number of words was given"),
+        ({"words": 10, "difficulty": {"letters": [20, 25]}}, r"letters is 20 to 25: words have 2 to 18 letters"),
+        ({"words": 10, "difficulty": {"letters": [8, 3]}}, "letters is 8 to 3"),
+        ({"words": 10, "difficulty": {"letters": [0, 5]}}, "letters is 0 to 5"),
+        ({"words": 10, "difficulty": {"contrast": 300}}, "contrast is 300: choose 0 to 200"),
+        ({"words": "many"}, "words cannot be rendered with"),
+    ],
+)
+def test_words_that_cannot_be_rendered_are_refused(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        open_source("a", {"format": "rendered", **options})
+
+
 def test_file_that_is_no_lmdb_is_refused(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"<html>quota exceeded</html>" * 500)
     with pytest.raises(InputError, match="cannot be opened .* download it again"):

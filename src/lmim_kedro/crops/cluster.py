@@ -167,7 +167,7 @@ def _run(tasks: Sequence[ShardTask], client: Any, bar: tqdm[Any]) -> None:
 def _see(task: ShardTask) -> None:
     """Wait until a shard that a worker has made is seen here."""
     until = time.monotonic() + PATIENCE_SECONDS
-    while not task.is_done():
+    while not task.is_made():
         if time.monotonic() > until:
             raise InputError(f"a worker has made {task.folder}, but it is not to be seen here: {_ELSEWHERE}")
         time.sleep(0.2)

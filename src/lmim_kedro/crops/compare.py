@@ -28,6 +28,8 @@ _SMALLEST = 8
 """Pixels that must be left, across and down."""
 
 _CHUNK = 20_000
+_AT_ONCE = 512
+"""Encoded crops that are held: each may be a photograph."""
 
 
 class Crops(Protocol):
@@ -92,8 +94,20 @@ def _correlation(ours: Pictures, our_place: np.ndarray, theirs: Pictures, their_
 def _pictures(crops: Crops, indices: np.ndarray, pool: ThreadPoolExecutor) -> tuple[list[Pictures], np.ndarray]:
     """Decode each crop once; return them by border, and the place in them of each index."""
     distinct, place = np.unique(indices, return_inverse=True)
-    images = list(pool.map(decode, crops.fetch(distinct), chunksize=64))
-    return [_comparable([_trim(image, border) for image in images], pool) for border in _BORDERS], place
+    small = np.empty((len(_BORDERS), len(distinct), _SIZE[1], _SIZE[0], 3), np.float32)
+    aspect = np.empty((len(_BORDERS), len(distinct)), np.float32)
+    for start in range(0, len(distinct), _AT_ONCE):
+        for number, trimmed in enumerate(pool.map(_trimmed, crops.fetch(distinct[start : start + _AT_ONCE])), start):
+            for border, (image, shape) in enumerate(trimmed):
+                small[border, number], aspect[border, number] = image, shape
+    return [_comparable(*of_border) for of_border in zip(small, aspect, strict=True)], place
+
+
+def _trimmed(data: bytes) -> list[tuple[np.ndarray, float]]:
+    """A crop's small picture and width / height, for each border that is cut off; the large ones are not kept."""
+    image = decode(data)
+    cut = [_trim(image, border) for border in _BORDERS]
+    return [(cv2.resize(each, _SIZE, interpolation=cv2.INTER_AREA), each.shape[1] / each.shape[0]) for each in cut]
 
 
 def _trim(image: np.ndarray, border: int) -> np.ndarray:
@@ -102,11 +116,7 @@ def _trim(image: np.ndarray, border: int) -> np.ndarray:
     return image[border:-border, border:-border]
 
 
-def _comparable(images: Sequence[np.ndarray], pool: ThreadPoolExecutor) -> Pictures:
-    small = np.empty((len(images), _SIZE[1], _SIZE[0], 3), np.float32)
-    for place, image in enumerate(pool.map(_small, images, chunksize=64)):
-        small[place] = image
-    aspect = np.array([image.shape[1] / image.shape[0] for image in images], np.float32)
+def _comparable(small: np.ndarray, aspect: np.ndarray) -> Pictures:
     return Pictures(_of_length_one(small), _of_length_one(small.mean(axis=3)), aspect)
 
 
@@ -116,7 +126,3 @@ def _of_length_one(values: np.ndarray) -> np.ndarray:
     spread = flat.std(axis=1, keepdims=True)
     flat *= np.where(spread >= _FLAT, 1 / np.maximum(spread, _FLAT), 0) / flat.shape[1] ** 0.5
     return flat
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA)

@@ -24,9 +24,10 @@ class UndecodableCrop(ValueError):
 
 
 def decode(data: bytes) -> np.ndarray:
-    """An encoded image -> (h, w, 3) uint8 RGB, whatever its mode; transparent pixels on white.
+    """An encoded image of a packed store -> (h, w, 3) uint8 RGB, whatever its mode.
 
-    OpenCV first; PIL for what OpenCV cannot read (CMYK, GIF, ...).
+    OpenCV first; PIL for what OpenCV cannot read (CMYK, GIF, ...). Ingest stores partly transparent crops on white;
+    crops that have not been through it are decoded by `inspect.decode_checked`.
 
     Raises:
         UndecodableCrop: neither can.
@@ -39,6 +40,8 @@ def decode(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as file:
             opened: Image.Image = file
+            if opened.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
+                return np.repeat((np.asarray(opened) >> 8).astype(np.uint8)[..., None], 3, axis=2)
             if "A" in opened.getbands() or "transparency" in opened.info:
                 layer = opened.convert("RGBA")
                 opened = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

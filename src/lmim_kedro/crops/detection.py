@@ -8,6 +8,7 @@ from lmim_kedro.crops.lists import IMAGE_SUFFIXES
 from lmim_kedro.errors import InputError
 
 _LIST_NAMES = ("gt.txt", "annotation.jsonl", "annotation.json")
+_LMDB_MAGIC = (0xBEEFC0DE).to_bytes(4, "little")
 _LIST_SUFFIXES = (".txt", ".tsv", ".jsonl", ".json")
 
 
@@ -73,6 +74,9 @@ def _layout_of_list(file: Path) -> str:
         return "jsonl"
     if file.suffix == ".json":
         return "mmocr"
+    with file.open("rb") as start:
+        if start.read(20)[16:] == _LMDB_MAGIC:
+            raise InputError(f"{file} is an LMDB in a file of its own: move it into a folder, as data.mdb")
     line = _first_line(file)
     if line.startswith("{"):
         return "jsonl"
@@ -89,8 +93,9 @@ def _layout_of_list(file: Path) -> str:
 def _first_line(file: Path) -> str:
     with file.open("rb") as lines:
         for raw in lines:
-            if line := raw.removeprefix(b"\xef\xbb\xbf").strip():
-                return line.decode("utf-8", errors="replace")
+            line = raw.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                return line.strip(b" \r\n").decode("utf-8", errors="replace")  # a tab before no label stays
     return ""
 
 

@@ -82,13 +82,14 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Exception as error:  # Pillow's readers raise whatever a broken header leads them to
         return Decoded(CropFacts("set aside", _fault(error, data), None, None, len(data), None, None, digest))
-    pixels, plain, reason = None, False, _refused_by_header(header, max_pixels)
-    if reason is None:
-        try:
+    pixels, plain, reason = None, False, None
+    try:
+        reason = _refused_by_header(header, max_pixels)  # whether it is animated stands in later parts of the file
+        if reason is None:
             pixels, plain = _decode(data, header)
             reason = _refused_by_size(pixels, header)
-        except Exception as error:  # as above
-            reason = _fault(error, data)
+    except Exception as error:  # as above
+        reason = _fault(error, data)
     size_and_kind = header.width, header.height, len(data), header.format, header.mode
     if reason is not None or pixels is None:
         return Decoded(CropFacts("set aside", reason, *size_and_kind, digest))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ from lmim_kedro.errors import InputError
 
 _SCHEMA = pa.schema([("file", pa.string()), ("label", pa.string()), ("fault", pa.string())])
 _CHUNK = 50_000
+MISSING, UNREADABLE = "missing file", "unreadable file"
+"""Reasons that may be gone when the source is read again."""
 _KINDS = {"jsonl": "jsonl list", "mmocr": "mmocr annotation", "icdar": "ICDAR list", "list": "tab-separated list"}
 _IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
 """Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
@@ -55,10 +58,16 @@ class ListedReader:
         try:
             data = (self.root / entry.file).read_bytes()
         except FileNotFoundError:
-            return RawCrop(entry.file, None, entry.label, "missing file")
+            return RawCrop(entry.file, None, entry.label, MISSING)
         except OSError as error:
-            return RawCrop(entry.file, None, entry.label, f"unreadable file: {error.strerror}")
+            return RawCrop(entry.file, None, entry.label, f"{UNREADABLE}: {error.strerror}")
+        except ValueError as error:  # a name that no file can have
+            return RawCrop(entry.file, None, entry.label, f"{UNREADABLE}: {error}")
         return RawCrop(entry.file, data, entry.label, entry.fault)
+
+    def readable(self, keys: Sequence[str]) -> bool:
+        """Whether any of these files, which could not be read, can be by now."""
+        return any(_is_readable(self.root / key) for key in keys)
 
 
 def open_listed(path: Path, layout: str, images: Path | None) -> ListedReader:
@@ -79,7 +88,8 @@ def open_listed(path: Path, layout: str, images: Path | None) -> ListedReader:
         root, identity = path, _identity_of_names(table)
         description = f"folder of {table.num_rows:,} image files without labels: {path}"
     else:
-        root, identity = _images_of(path, table, images), _identity_of_file(path)
+        root = _images_of(path, table, images)
+        identity = f"{_identity_of_file(path)} {os.path.relpath(root, path.parent)}"
         description = f"{_KINDS[layout]} of {table.num_rows:,} crops with labels: {path}, files below {root}"
     return ListedReader(layout, description, layout != "folder", root, table, table.num_rows, f"{layout} {identity}")
 
@@ -101,14 +111,21 @@ def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
     else:
         above = [path.parent, *list(path.parent.parents)[:3]]
         candidates = [folder / name for folder in above for name in _IMAGE_FOLDERS]
-    hits = [sum((candidate / file).is_file() for file in files) for candidate in candidates]
+    hits = [sum(os.path.isfile(candidate / file) for file in files) for candidate in candidates]
     if not any(hits):
         raise InputError(
             f"none of {len(files)} files that {path} lists, such as {files[0]}, lies below "
-            f"{', '.join(str(candidate) for candidate in candidates if candidate.is_dir()) or candidates[0]}: "
+            f"{', '.join(str(candidate) for candidate in candidates if os.path.isdir(candidate)) or candidates[0]}: "
             "give the folder that the listed paths start from as `images`, relative to the list"
         )
     return candidates[hits.index(max(hits))]
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return os.path.isfile(file) and os.access(file, os.R_OK)
+    except ValueError:
+        return False
 
 
 def _identity_of_names(table: pa.Table) -> str:

@@ -52,9 +52,19 @@ def read_mmocr(path: Path) -> Iterator[Entry]:
 
 
 def read_folder(path: Path) -> Iterator[Entry]:
-    """All image files below `path`, in the order of their names; links to folders are followed once."""
+    """All image files below `path`, in the order of their names; links to folders are followed once.
+
+    Errors: InputError for a folder that may not be read.
+    """
     seen = set()
-    for folder, subfolders, files in os.walk(path, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"the folder {error.filename} cannot be read ({error.strerror}): give the rights to read it, or take it "
+            "out of the source"
+        ) from error
+
+    for folder, subfolders, files in os.walk(path, followlinks=True, onerror=refuse):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -112,7 +122,7 @@ def _jsonl_entry(line: str) -> Entry | None:
     try:
         record = json.loads(line)
         return _checked(record["filename"], record["text"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -20,7 +20,10 @@ _META_PAGES = 8192
 
 @dataclass(frozen=True)
 class LmdbReader:
-    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise."""
+    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise.
+
+    `more`: there is an image beyond num-samples.
+    """
 
     folder: Path
     crops: int
@@ -28,6 +31,7 @@ class LmdbReader:
     digits: int
     base: int
     identity: str
+    more: bool = False
     format: str = "lmdb"
 
     def __len__(self) -> int:
@@ -36,7 +40,9 @@ class LmdbReader:
     @property
     def description(self) -> str:
         """One sentence: what was found where."""
-        return f"LMDB of {self.crops:,} crops {'with' if self.labelled else 'without'} labels in {self.folder}"
+        beyond = "; it holds more images than its num-samples says, which are not read" if self.more else ""
+        labels = "with" if self.labelled else "without"
+        return f"LMDB of {self.crops:,} crops {labels} labels in {self.folder}{beyond}"
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
@@ -90,11 +96,12 @@ def open_lmdb(folder: Path) -> LmdbReader:
                 "a decimal number and image-000000001 were expected"
             )
         labelled = _first_key(txn, b"label-") is not None
+        base, digits = 0 if int(number[1]) == 0 else 1, len(number[1])
+        more = txn.get(f"image-{int(count) + base:0{digits}d}".encode()) is not None
     with (folder / "data.mdb").open("rb") as file:
         pages = hashlib.blake2b(file.read(_META_PAGES), digest_size=16).hexdigest()
         size = file.seek(0, 2)
-    base = 0 if int(number[1]) == 0 else 1
-    return LmdbReader(folder, int(count), labelled, len(number[1]), base, f"lmdb {size} {pages}")
+    return LmdbReader(folder, int(count), labelled, digits, base, f"lmdb {size} {pages}", more)
 
 
 def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ many workers made it and however often it was interrupted.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lmim_kedro.crops.raw import Source
 from lmim_kedro.crops.shard_writer import clear_parts, disk_is_full
-from lmim_kedro.crops.shards import ShardTask, digest, read_json
+from lmim_kedro.crops.shards import ShardTask, digest
 from lmim_kedro.crops.store import ROWS_FILE, STORE_FILE, PackedStore, shard_folder, write_card
 from lmim_kedro.crops.workers import run_shards
 from lmim_kedro.errors import InputError
@@ -49,16 +50,20 @@ class IngestPlan:
         """
         self._check()
         tasks = self.tasks(store)
-        fingerprint = digest([task.fingerprint for task in tasks])
-        if read_json(store / STORE_FILE).get("fingerprint") != fingerprint:
-            (store / STORE_FILE).unlink(missing_ok=True)
         clear_parts(store / "shards")
         waiting = [task for task in tasks if not task.is_done()]
         if waiting:
+            (store / STORE_FILE).unlink(missing_ok=True)
             run_shards(waiting, self.params, sum(len(task) for task in tasks))
         shards = [(task.folder, task.source.name, task.stored()) for task in tasks]
         if not any(crops for _, _, crops in shards):
-            raise InputError(self._nothing_usable(tasks))
+            problem = self._nothing_usable(tasks)
+            (store / STORE_FILE).unlink(missing_ok=True)
+            for task in tasks:
+                shutil.rmtree(task.folder)  # so that files which are mended are read again
+            raise InputError(problem)
+        # With what was not read, as it may be there when a shard is made again.
+        fingerprint = digest([[task.fingerprint, task.unread()] for task in tasks])
         try:
             return write_card(store, fingerprint, all(source.labelled for source in self.sources), shards)
         except OSError as error:

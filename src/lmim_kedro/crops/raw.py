@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +54,9 @@ class CropReader(Protocol):
 class Source(CropReader, Protocol):
     """A reader under the name that the catalog gives it.
 
-    `identity` changes whenever the crops would: a prepared shard with the same identity need not be made again. It
-    holds no path and no date, so that it is the same on every machine.
+    `identity` changes with what is listed and where it is looked for: a prepared shard with the same identity need not
+    be made again, unless a crop of it that could not be read is `readable` by now. It holds no path of this machine and
+    no date, so that it is the same on every one. Image files that are replaced under their names do not change it.
     """
 
     @property
@@ -66,6 +67,10 @@ class Source(CropReader, Protocol):
     @property
     def identity(self) -> str:
         """What its crops depend on."""
+        ...
+
+    def readable(self, keys: Sequence[str]) -> bool:
+        """Whether any of these crops, which were listed and could not be read, can be by now."""
         ...
 
     def only(self, start: int, stop: int) -> Source:

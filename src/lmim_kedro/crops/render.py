@@ -64,6 +64,10 @@ ONSETS = [
 ]
 VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oa", "oo", "ou"]
 CODAS = ["", "", "", "ck", "l", "ll", "m", "n", "nd", "ng", "r", "rt", "s", "st", "t", "x", "y"]
+SHORTEST, LONGEST = 2, 18
+"""Letters that one to three syllables can have."""
+MOST_CONTRAST = 200
+"""Beyond it, hardly any two colours that are drawn at random would do."""
 CAPITALS = "ABCDEFGHJKLMNPRSTVWXYZ"
 
 
@@ -119,6 +123,13 @@ class RenderedWords:
         except TypeError as error:
             known = ", ".join(Difficulty.__dataclass_fields__)
             raise InputError(f"difficulty {sorted(difficulty or {})} is not known: it can hold {known}") from error
+        low, high = self.difficulty.letters
+        if not (1 <= low <= high and low <= LONGEST and high >= SHORTEST):
+            raise InputError(
+                f"difficulty.letters is {low} to {high}: words have {SHORTEST} to {LONGEST} letters, the fewest first"
+            )
+        if not 0 <= self.difficulty.contrast <= MOST_CONTRAST:
+            raise InputError(f"difficulty.contrast is {self.difficulty.contrast}: choose 0 to {MOST_CONTRAST}, of 255")
         self.words, self.seed, self.split = words, seed, split
         self.labelled = split != "pretraining"
         self.description = f"{words:,} rendered words, {split}: {self.difficulty.sentence()}"

@@ -16,6 +16,7 @@ from lmim_kedro.errors import InputError
 
 _FIRST_MAP = 16 * 2**20
 _BATCH = 1000
+_BATCH_BYTES = 64 * 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,6 +34,7 @@ class ShardWriter:
         self.part = _part_of(folder)
         self.crops = 0
         self._batch: list[tuple[bytes, bytes]] = []
+        self._bytes = 0
         self._first_map = first_map
 
     def __enter__(self) -> ShardWriter:
@@ -48,9 +50,10 @@ class ShardWriter:
         """Add a crop and return its index in the shard, from 0."""
         self.crops += 1
         self._batch.append((b"image-%09d" % self.crops, image))
+        self._bytes += len(image)
         if label is not None:
             self._batch.append((b"label-%09d" % self.crops, label.encode("utf-8")))
-        if len(self._batch) >= _BATCH:
+        if len(self._batch) >= _BATCH or self._bytes >= _BATCH_BYTES:
             self._commit()
         return self.crops - 1
 
@@ -114,6 +117,7 @@ class ShardWriter:
                     for key, value in self._batch:
                         txn.put(key, value)
                 self._batch.clear()
+                self._bytes = 0
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmim_kedro.crops.inspect import CropFacts, decode_checked, is_tall, quiet_decoders, stored_bytes
+from lmim_kedro.crops.listed import MISSING, UNREADABLE
 from lmim_kedro.crops.manifest import SCHEMA
 from lmim_kedro.crops.raw import RawCrop, Source
 from lmim_kedro.crops.shard_writer import ShardWriter
@@ -45,11 +46,19 @@ class ShardTask:
         }
         return digest(asked)
 
-    def is_done(self) -> bool:
+    def is_made(self) -> bool:
         """Tell whether the shard is there, whole, and made from the same crops in the same way."""
         if not all((self.folder / name).is_file() for name in ("data.mdb", ROWS_FILE)):
             return False
         return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
+
+    def is_done(self) -> bool:
+        """Tell whether the shard is made, and no file that was missing or unreadable then can be read now."""
+        return self.is_made() and not self.source.readable(self.unread())
+
+    def unread(self) -> list[str]:
+        """Return the keys of crops that were listed and could not be read when the shard, which is made, was."""
+        return list(read_json(self.folder / SHARD_FILE).get("unread", ()))
 
     def stored(self) -> int:
         """Return how many crops the shard, which is done, holds."""
@@ -68,7 +77,8 @@ def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
                 advance(_REPORT_EVERY)
         table = pa.table([pa.array(rows[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
         pq.write_table(table, writer.part / ROWS_FILE, compression="zstd")
-        made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops}
+        unread = [str(key) for key, why in zip(rows["key"], rows["reason"], strict=True) if _may_be_mended(why)]
+        made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops, "unread": unread}
         write_json(writer.part / SHARD_FILE, made)
     advance(len(task) % _REPORT_EVERY)
 
@@ -98,6 +108,10 @@ def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, obje
         "turned": turned,
         **_facts_row(facts),
     }
+
+
+def _may_be_mended(reason: object) -> bool:
+    return isinstance(reason, str) and reason.startswith((MISSING, UNREADABLE))
 
 
 def _facts_row(facts: CropFacts | None) -> dict[str, object]:

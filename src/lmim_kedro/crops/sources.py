@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ class NamedSource:
         return self.reader.format
 
     @property
+    def root(self) -> Path | None:
+        """The folder that the keys of image files start from; None where the keys name no files."""
+        return self.reader.root if isinstance(self.reader, ListedReader) else None
+
+    @property
     def labelled(self) -> bool:
         """Whether its crops come with labels."""
         return self.reader.labelled and self.use_labels
@@ -61,6 +66,10 @@ class NamedSource:
         if isinstance(self.reader, ListedReader):
             return replace(self, reader=self.reader.only(start, stop))
         return self
+
+    def readable(self, keys: Sequence[str]) -> bool:
+        """Whether any of these crops, which were listed and could not be read, can be by now."""
+        return isinstance(self.reader, ListedReader) and self.reader.readable(keys)
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop` (exclusive), one for each position."""
@@ -87,6 +96,10 @@ def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
         return _open(name, spec)
     except InputError as error:
         raise InputError(f"source {name}: {error}") from error
+    except PermissionError as error:
+        raise InputError(
+            f"source {name}: {error.filename} cannot be read ({error.strerror}): give the rights to read it"
+        ) from error
 
 
 def _open(name: str, spec: Mapping[str, Any]) -> NamedSource:
@@ -119,7 +132,12 @@ def _rendered(name: str, options: dict[str, Any], use_labels: bool) -> NamedSour
 
     known = tuple(inspect.signature(RenderedWords).parameters)
     _refuse_unknown(options, known, known)
-    reader = RenderedWords(**options)
+    if "words" not in options:
+        raise InputError("no number of words was given: say how many to render, as `words: 8000`")
+    try:
+        reader = RenderedWords(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"words cannot be rendered with {options}: {error}") from error
     identity = f"rendered {json.dumps(options, sort_keys=True, default=str)} {getattr(reader, 'identity', '')}"
     return NamedSource(name, reader, identity.strip(), use_labels)
 

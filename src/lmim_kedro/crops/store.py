@@ -192,7 +192,9 @@ def write_card(store: Path, fingerprint: str, labelled: bool, shards: Iterable[t
     """Write store.json, given (folder, source, crops) of each shard, and remove what an earlier store left."""
     shards = list(shards)
     kept = {folder for folder, _, _ in shards}
-    for folder in (store / "shards").iterdir():
+    (store / STORE_FILE).unlink(missing_ok=True)
+    # Also the halves of workers that were killed; what a file manager leaves there is not ours.
+    for folder in (store / "shards").glob("*.lmdb*"):
         if folder not in kept:
             shutil.rmtree(folder)
     card = {

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lmim_kedro.crops.decode import decode
+
 if TYPE_CHECKING:
     from lmim_kedro.crops.store import PackedStore
 
@@ -26,7 +28,7 @@ def draw_crops(store: PackedStore, crops: int) -> bytes:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for place, (data, label) in enumerate(zip(store.fetch(indices), labels, strict=True)):
         left, top = place % _COLUMNS * _CELL[0] + 4, place // _COLUMNS * _CELL[1] + 4
-        crop = Image.open(io.BytesIO(data)).convert("RGB")
+        crop = Image.fromarray(decode(data))
         scale = min(_CROP[0] / crop.width, _CROP[1] / crop.height)
         size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
         sheet.paste(crop.resize(size, Image.Resampling.BILINEAR), (left, top + _CROP[1] - size[1]))

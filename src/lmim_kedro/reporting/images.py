@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lmim_kedro.crops.decode import decode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -39,7 +41,7 @@ def png(image: np.ndarray) -> str:
 
 def thumbnail(encoded: bytes) -> str:
     """A data URI of an encoded crop in any format, in its own aspect ratio, no larger than a page shows it."""
-    crop = Image.open(io.BytesIO(encoded)).convert("RGB")
+    crop = Image.fromarray(decode(encoded))
     scale = min(_THUMBNAIL[0] / crop.width, _THUMBNAIL[1] / crop.height, 1)
     size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
     return picture(crop.resize(size, Image.Resampling.LANCZOS) if scale < 1 else crop)
