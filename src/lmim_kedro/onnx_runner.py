@@ -19,13 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmim_kedro.crops.decode import UndecodableCrop, decode_batch
+from lmim_kedro.crops.decode import UndecodableCrop, resize
+from lmim_kedro.crops.inspect import quiet_decoders
+from lmim_kedro.crops.raw import RawCrop
+from lmim_kedro.crops.stream import BadCrop, pixels_of
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.charset import Charset
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
-INSTALL = "install the extra with `pip install lmim-kedro[onnx]`"
+INSTALL = "install the extra with `pip install '.[onnx]'`"
 
 
 class OnnxReading(NamedTuple):
@@ -59,7 +62,7 @@ class OnnxRecognizer:
         folder = Path(folder)
         try:
             self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 f"{folder} holds no config.json: give a folder that `python -m lmim_kedro.models.export_onnx` wrote"
             ) from None
@@ -93,12 +96,18 @@ class OnnxRecognizer:
             UndecodableCrop: for bytes that are no image; its `place` is that in `blobs`.
         """
         for start in range(0, len(blobs), batch_size):
-            try:
-                images, _ = decode_batch(blobs[start : start + batch_size], self.height, self.width)
-            except UndecodableCrop as error:
-                error.place += start
-                raise
-            yield from self.read(images)
+            images = [self._pixels(blob, start + n) for n, blob in enumerate(blobs[start : start + batch_size])]
+            yield from self.read(np.stack(images))
+
+    def _pixels(self, blob: bytes, place: int) -> np.ndarray:
+        """(3, H, W) of an encoded image, decoded as `lmim-kedro read` does."""
+        try:
+            with quiet_decoders():
+                return resize(pixels_of(RawCrop("", blob)), self.height, self.width).transpose(2, 0, 1)
+        except BadCrop as error:
+            unreadable = UndecodableCrop(f"{len(blob):,} bytes that are no usable image ({error})")
+            unreadable.place = place
+            raise unreadable from error
 
     def _greedy(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and their probabilities, (B, L) each; the end symbol of probability 1 wherever nothing is written.

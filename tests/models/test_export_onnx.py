@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -207,11 +209,22 @@ def test_damaged_graph_is_refused(tmp_path: Path) -> None:
         OnnxRecognizer(tmp_path)
 
 
+def test_transparent_parts_show_white_as_elsewhere(exported: tuple[Recognizer, Path]) -> None:
+    ink = np.zeros((32, 128, 4), np.uint8)
+    ink[8:24, 20:100:7, 3] = 255
+    white = np.full((32, 128, 3), 255, np.uint8)
+    white[8:24, 20:100:7] = 0
+    encoded = [cv2.imencode(".png", picture)[1].tobytes() for picture in (ink, white)]
+    transparent, opaque = OnnxRecognizer(exported[1], threads=1).read_encoded(encoded)
+    assert transparent.text == opaque.text
+    assert transparent.confidence == pytest.approx(opaque.confidence, rel=1e-3)
+
+
 def test_file_that_is_no_image_is_named(
     exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
     assert read_from_the_command_line([str(exported[1]), str(tmp_path / "x.png")]) == 1
-    assert "x.png holds 8 bytes that are no image" in capsys.readouterr().err
+    assert "x.png holds 8 bytes that are no usable image (undecodable)" in capsys.readouterr().err
     assert read_from_the_command_line([str(exported[1]), str(tmp_path / "none.png")]) == 1
     assert "none.png cannot be read" in capsys.readouterr().err
