@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
+    from lmim_kedro.crops.stream import NamedCrop
     from lmim_kedro.models.recognizer import Reading, Recognizer
 
 MODELS = "data/06_models/*/*/*/recognizer"
@@ -36,14 +38,14 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
 
     def work() -> int:
         recognizer = _load(model)
+        from lmim_kedro.models.reading_files import printable, write_text
+
         readings = _Told(_readings(recognizer, images, batch_size, beam))
         if layout == "text":
             for reading in readings:
                 if reading.error is None:
-                    click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+                    click.echo(printable(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}"))
         else:
-            from lmim_kedro.models.reading_files import write_text
-
             write_text(readings, sys.stdout, layout)
         return 1 if readings.failed else 0
 
@@ -55,7 +57,7 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: whoever reaches this machine.")
 @click.option("--port", default=8000, show_default=True, type=int)
 def serve(model: Path | None, host: str, port: int) -> None:
-    """A web page to drop crops on; needs `pip install 'lmim-kedro[web]'`."""
+    """A web page to drop crops on; needs `pip install '.[web]'`."""
 
     def work() -> int:
         try:
@@ -63,7 +65,7 @@ def serve(model: Path | None, host: str, port: int) -> None:
 
             from lmim_kedro.web.app import create_app
         except ImportError as error:
-            raise InputError(f"the page needs {error.name}: install it with `pip install 'lmim-kedro[web]'`") from error
+            raise InputError(f"the page needs {error.name}: install it with `pip install '.[web]'`") from error
         app = create_app(_load(model))
         click.echo(f"open http://{host}:{port} - Ctrl-C ends", err=True)
         uvicorn.run(app, host=host, port=port, log_level="warning")
@@ -87,10 +89,12 @@ class _Told:
         self.readings, self.failed = readings, 0
 
     def __iter__(self) -> Iterator[Reading]:
+        from lmim_kedro.models.reading_files import printable
+
         for reading in self.readings:
             if reading.error is not None:
                 self.failed += 1
-                click.echo(f"{reading.key}: {reading.error}", err=True)
+                click.echo(printable(f"{reading.key}: {reading.error}"), err=True)
             yield reading
 
 
@@ -104,14 +108,21 @@ def _load(model: Path | None) -> Recognizer:
 
 
 def _readings(recognizer: Recognizer, images: tuple[Path, ...], batch_size: int, beam: int) -> Iterator[Reading]:
-    """Keys below a folder begin with the folder, so that each names a file."""
-    from lmim_kedro.crops.stream import crops_of, is_set
     from lmim_kedro.models.reader import read_named
 
-    crops = (
-        (str(image / key) if is_set(image) and key else key, crop) for image in images for key, crop in crops_of(image)
-    )
-    return read_named(recognizer, crops, batch_size, beam)
+    return read_named(recognizer, chain.from_iterable(map(_crops_of, images)), batch_size, beam)
+
+
+def _crops_of(image: Path) -> Iterator[NamedCrop]:
+    """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
+    from lmim_kedro.crops.sources import open_source
+    from lmim_kedro.crops.stream import crops_of, crops_of_source, is_set
+
+    if not is_set(image):
+        return crops_of(image)
+    source = open_source(str(image), {"path": str(image)})
+    start = source.root or image
+    return ((str(start / key) if key else key, crop) for key, crop in crops_of_source(source))
 
 
 def _end(work: Callable[[], Any]) -> None:

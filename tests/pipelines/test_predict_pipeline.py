@@ -144,6 +144,26 @@ def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) ->
     assert all(0 <= float(line[2]) <= 1 for line in lines)
 
 
+def test_what_the_shell_prints_for_a_list_names_its_files(folder: Path, model: Path, tmp_path: Path) -> None:
+    listed = folder.parent / f"{folder.name}.txt"
+    listed.write_text(f"{folder.name}/word 0.jpg\tword\n{folder.name}/more/word 6.jpg\tword\n")
+    done = shell(["--model", str(model), str(listed)])
+    listed.unlink()
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
+        str(folder / "word 0.jpg"),
+        str(folder / "more" / "word 6.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("format", ["text", "csv", "jsonl"])
+def test_a_file_whose_name_is_not_utf_8_is_read(format: str, folder: Path, model: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes((folder / "word 0.jpg").read_bytes())
+    done = shell(["--model", str(model), "--format", format, str(tmp_path / name)])
+    assert done.exit_code == 0, done.output
+    assert r"caf\xe9.jpg" in done.stdout.replace("\\\\", "\\")
+
+
 def test_json_lines_of_the_shell_can_be_parsed(folder: Path, model: Path) -> None:
     done = shell(["--model", str(model), "--format", "jsonl", str(folder)])
     rows = [json.loads(line) for line in done.stdout.splitlines()]
