@@ -33,4 +33,5 @@ def test_rows_fine_tuned_on_ard_are_of_their_own_environment(project: Path) -> N
     assert (project / "conf" / ARD).is_dir()
     rows = [row for row in VARIANTS if is_of(row, ARD)]
     assert len(rows) == 4 and not any(is_of(row, "union14m") for row in rows)
-    assert not any("ARD" in row.detail for row in counterparts("lmim"))
+    assert not any("ARD" in row.detail for row in counterparts("lmim", "union14m"))
+    assert all("ARD" in row.detail for row in counterparts("lmim", "ard") if row.table >= 6)

@@ -72,7 +72,7 @@ def test_weighted_averages_of_table_8_fit_no_other_sizes_of_ic13_and_ic15() -> N
     ],
 )
 def test_accuracy_of_a_variant_is_the_one_in_its_row(variant: str, benchmark: str, accuracy: float, table: int) -> None:
-    found = published_accuracy(variant, benchmark)
+    found = published_accuracy(variant, "mini", benchmark)
     assert found is not None
     assert (found[0], found[1].table) == (accuracy, table)
 
@@ -88,12 +88,13 @@ def test_accuracy_of_a_variant_is_the_one_in_its_row(variant: str, benchmark: st
     ],
 )
 def test_cells_without_counterpart_stay_empty(variant: str, benchmark: str) -> None:
-    assert published_accuracy(variant, benchmark) is None
+    assert published_accuracy(variant, "mini", benchmark) is None
 
 
 def test_every_variant_of_the_configuration_has_its_row(project: Path) -> None:
     variants = yaml.safe_load((project / "conf/base/parameters_variants.yml").read_text("utf-8"))["variants"]
     named = {"no_guidance", "no_alignment", "views_weak", "decoder_ca_sa", "target_pixel", "mask_random_60", "lmim"}
     assert named <= set(variants)
-    assert [name for name in named if not counterparts(name)] == []
-    assert len({(row.table, row.name, row.detail) for row in counterparts("lmim")}) == len(counterparts("lmim")) == 5
+    assert [name for name in named if not counterparts(name, "mini")] == []
+    rows = counterparts("lmim", "mini")
+    assert len({(row.table, row.name, row.detail) for row in rows}) == len(rows) == 5

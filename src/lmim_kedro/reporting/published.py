@@ -68,12 +68,12 @@ def published_rows() -> tuple[PublishedRow, ...]:
     return tuple(rows)
 
 
-def counterparts(variant: str) -> list[PublishedRow]:
-    """The rows that a variant repeats, the main results (Tables 6-8) first; empty for one that is not in the paper.
+def counterparts(variant: str, env: str) -> list[PublishedRow]:
+    """The rows that a variant repeats in an environment, the main results (Tables 6-8) first; empty for none.
 
-    Which they are stands in reporting.paper_rows; those fine-tuned on ARD are left out.
+    Which they are stands in reporting.paper_rows: those fine-tuned on ARD are of the environment `ard` alone.
     """
-    keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, "")}
+    keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, env)}
     own = [row for row in published_rows() if (row.table, row.name, row.detail) in keys]
     ablation = [row for row in own if row.table < 6]  # one of them: Tables 2 to 5 print the row of Table 1 again
     return [row for row in own if row.table >= 6] + ablation[:1]
@@ -84,15 +84,18 @@ def has_labels(row: PublishedRow, labels: Labels) -> bool:
     return row.labels == (labels if labels in labels_known(row.protocol) else "original")
 
 
-def published_accuracy(variant: str, benchmark: str, labels: Labels = "original") -> tuple[float, PublishedRow] | None:
+def published_accuracy(
+    variant: str, env: str, benchmark: str, labels: Labels = "original"
+) -> tuple[float, PublishedRow] | None:
     """The paper's accuracy (percent) of a variant on a benchmark, and its row; None if it has none.
 
     Args:
         variant: of this project.
+        env: its environment.
         benchmark: in this project's names.
         labels: original, or corrected where the benchmark has such labels.
     """
-    for row in counterparts(variant):
+    for row in counterparts(variant, env):
         if has_labels(row, labels) and benchmark in row.accuracies:
             return row.accuracies[benchmark], row
     return None

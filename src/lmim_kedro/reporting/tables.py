@@ -53,12 +53,12 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    metric, variant = scores["metric"], scores["variant"]
+    metric, variant, env = scores["metric"], scores["variant"], scores["env"]
     kinds = accuracies_with(metric)
     rows: list[dict[str, Any]] = []
     for benchmark, accuracy in scores["accuracy"].items():
         low, high = scores["interval_95"][benchmark]
-        found = published_accuracy(variant, benchmark, scores["labels"])
+        found = published_accuracy(variant, env, benchmark, scores["labels"])
         rows.append(
             {
                 "benchmark": benchmark,
@@ -75,7 +75,7 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
         )
     for protocol, average in scores["averages"].items():
         of_paper = [
-            row for row in counterparts(variant) if row.protocol == protocol and row.labels == average["labels"]
+            row for row in counterparts(variant, env) if row.protocol == protocol and row.labels == average["labels"]
         ]
         for column, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
             paper = getattr(of_paper[0], column) if of_paper else None
@@ -98,7 +98,7 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
     Of Tables 6-8, the rows that the authors ran themselves.
     """
     variant, accuracy = scores["variant"], scores["accuracy"]
-    beside = counterparts(variant)
+    beside = counterparts(variant, scores["env"])
     tables = []
     for number in sorted({row.table for row in beside}, key=lambda number: (number < 6, number)):
         columns = get_protocol(next(row.protocol for row in beside if row.table == number)).subsets
