@@ -78,6 +78,19 @@ def run(store, size, pretraining, optimisation, training, tmp_path):
     return train
 
 
+@pytest.fixture
+def handled():
+    """Sets the handler of a signal for the length of a test."""
+    before = {}
+
+    def handle(number, handler):
+        before[number] = signal.signal(number, handler)
+
+    yield handle
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def losses(metrics: pd.DataFrame) -> list[float]:
     return metrics["loss"].tolist()
 
@@ -93,10 +106,17 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_save_as_well(number, run, tmp_path):
+def test_ctrl_c_and_a_closed_terminal_save_as_well(number, run, tmp_path, handled):
+    handled(number, signal.default_int_handler)  # whatever the tests were started with
     with pytest.raises(Interrupted):
         run(task=StopAfter, stop_at=3, number=number)
     assert [path.name for path in (tmp_path / "state").glob("step-*")] == ["step-00000003.pt"]
+
+
+def test_a_signal_that_is_ignored_as_under_nohup_stops_nothing(run, handled):
+    handled(signal.SIGHUP, signal.SIG_IGN)
+    metrics, _ = run(task=StopAfter, stop_at=3, number=signal.SIGHUP)
+    assert len(metrics) == 12
 
 
 def test_a_finished_run_leaves_its_result_and_the_same_command_does_not_train_again(run, tmp_path):

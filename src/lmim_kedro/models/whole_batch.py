@@ -5,14 +5,19 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
+@torch.compiler.disable
 def whole_batch(features: Tensor) -> Tensor:
-    """(B, ...) of this process -> (processes * B, ...) of all, in the order of their ranks; gradients flow back.
+    """(B, ...) of this process -> (processes * B, ...) of all, in the order of their ranks.
 
-    Each process then has the loss of the whole batch, and the mean of their gradients is that loss's gradient.
+    Gradients flow to the features of this process, times the number of processes: each process has the loss of the
+    whole batch and its gradient for its own crops, and the mean that DistributedDataParallel takes is to be their sum.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return features
-    return torch.cat(all_gather(features.contiguous()))
+    world = dist.get_world_size()
+    gathered = [torch.empty_like(features) for _ in range(world)]
+    dist.all_gather(gathered, features.detach().contiguous())
+    gathered[dist.get_rank()] = features + (world - 1) * (features - features.detach())
+    return torch.cat(gathered)

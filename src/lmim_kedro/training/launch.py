@@ -3,7 +3,7 @@
 On further machines, which see the same folders, the same worker runs under torch's own launcher:
 
     torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT --rdzv-id=lmim \\
-        --module lmim_kedro.training.launch data/06_models/.../state/launch/pre-training/job.json
+        --shutdown-timeout=110 --module lmim_kedro.training.launch data/06_models/.../state/launch/pre-training/job.json
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lmim_kedro.models import weights
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.training.device import pick_device, use_threads
 from lmim_kedro.training.jobs import Job, run
-from lmim_kedro.training.loop import Interrupted
+from lmim_kedro.training.loop import STOPPING, Interrupted, heeds
 from lmim_kedro.training.ranks import Ranks, joined
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
         max_restarts=0,
         monitor_interval=0.2,
         shutdown_timeout=SECONDS_TO_SAVE,
+        signals_to_handle=",".join(name for name in STOPPING if heeds(name)),
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))
@@ -76,11 +77,7 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
     except ChildFailedError as error:
         raise _failure(job, error) from error
     except SignalException as error:
-        step = job.folder.newest_step
-        where = "before its first checkpoint" if step is None else f"with a checkpoint of step {step:,}"
-        raise Interrupted(
-            f"{job.stage} was stopped {where} in {job.folder.path}: give the same command again to go on"
-        ) from error
+        raise Interrupted(f"{job.stage} was stopped {_state(job)}: give the same command again to go on") from error
     trained = torch.load(folder / "result.pt", weights_only=True, map_location="cpu")
     module.load_state_dict(trained["module"])
     if isinstance(module, Recognizer):
@@ -122,12 +119,21 @@ def _check(job: Job, device: torch.device) -> None:
         raise InputError("training.nodes > 1 needs training.rendezvous: HOST:PORT of one of the machines")
 
 
+def _state(job: Job) -> str:
+    folder = job.folder
+    if folder.is_finished:
+        return f"when it had come to its end, which is kept in {folder.path}"
+    if folder.newest_step is None:
+        return "before its first checkpoint"
+    return f"with a checkpoint of step {folder.newest_step:,} in {folder.path}"
+
+
 def _others(job: Job) -> str:
     training = job.training
     return (
         f"on each of the others: torchrun --nnodes={training.nodes} --nproc-per-node={training.devices} "
         f"--rdzv-backend=c10d --rdzv-endpoint={training.rendezvous} --rdzv-id={RUN_ID} "
-        f"--module lmim_kedro.training.launch {job.exchange / 'job.json'}"
+        f"--shutdown-timeout={SECONDS_TO_SAVE} --module lmim_kedro.training.launch {job.exchange / 'job.json'}"
     )
 
 

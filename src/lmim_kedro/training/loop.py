@@ -32,6 +32,10 @@ STOP_EVERY = 10
 """Steps after which several processes agree on whether one of them was asked to stop."""
 
 
+STOPPING = ("SIGTERM", "SIGINT", "SIGHUP")
+"""Signals that ask a run to stop."""
+
+
 class Task(Protocol):
     """What is trained: a module, and how a batch becomes losses."""
 
@@ -273,6 +277,11 @@ class _Run:
             )
 
 
+def heeds(name: str) -> bool:
+    """Whether there is a signal of that name here and it is not ignored, as nohup has SIGHUP ignored."""
+    return hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN
+
+
 @contextmanager
 def _stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
     """An event that SIGTERM, SIGINT and SIGHUP set. Outside the main thread: never set.
@@ -291,10 +300,8 @@ def _stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
         if ranks.world == 1:
             signal.signal(number, before[number])
 
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)  # SIGHUP is not everywhere, and is ignored under nohup
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, ask)
+    for number in (getattr(signal, name) for name in STOPPING if heeds(name)):
+        before[number] = signal.signal(number, ask)
     try:
         yield stop
     finally:

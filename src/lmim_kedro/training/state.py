@@ -68,13 +68,18 @@ class StateFolder:
                 "start over with --params=training.restart=true"
             )
         newest = torch.load(found[-1], map_location="cpu", weights_only=True)
-        if newest["start"] != start:
+        if newest.get("start") != start:
             raise InputError(
                 f"{self.path} holds a run of the same recipe that began with other weights (the encoder or the teacher "
                 "has been made anew, or a file of weights replaced): put the old ones back to continue it, or start "
                 "over with --params=training.restart=true"
             )
         return newest
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / FINISHED).is_file()
 
     @property
     def newest_step(self) -> int | None:
