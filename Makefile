@@ -1,4 +1,4 @@
-# What each target does in one line stands in README.md, for whoever has no make.
+# `make help` lists the targets; README.md says how to run and test without make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

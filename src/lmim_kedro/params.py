@@ -329,7 +329,7 @@ class PredictParams(Params):
 
 
 class TrainingParams(Params):
-    """How training is run on this machine: nothing here changes what is learned."""
+    """How training is run on this machine: nothing here changes what is learned, but rounding and dropout's draws."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU or CPU that has it")

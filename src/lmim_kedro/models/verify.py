@@ -64,7 +64,7 @@ def verify(folder: Path) -> Iterator[Comparison]:
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"{folder} lacks {', '.join(missing)}: give a folder laid out as golden/official_small")
+        raise InputError(f"{folder} lacks {', '.join(missing)}: docs/weights.md says what it is to hold")
     yield from _positions(folder)
     yield from _pretraining(folder)
     yield from _finetuning(folder)
@@ -207,7 +207,7 @@ def _count(module: nn.Module) -> int:
 def main() -> int:
     """Print one line a quantity; 0 if all are within the tolerance, 1 if not, 2 if the folder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m lmim_kedro.models.verify", description=__doc__)
-    parser.add_argument("folder", type=Path, help="golden values, laid out as golden/official_small")
+    parser.add_argument("folder", type=Path, help="what the released code computed (docs/weights.md)")
     folder = parser.parse_args().folder
     failed = total = 0
     try:
