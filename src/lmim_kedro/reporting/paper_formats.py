@@ -70,7 +70,7 @@ def summary(results: Results) -> str:
     return (
         f"{METRICS[results.metric].title} in percent. In a cell, the paper's value, then ours: mean over seeds ± "
         f"standard deviation. Ours were run at the size of environment {results.env}, and read {of}. Cells never run "
-        f"are empty. Where the columns are not the paper's benchmarks, `{MEAN}` is over all of ours: other crops than "
+        f"are empty. Where the columns are not the paper's benchmarks, '{MEAN}' is over all of ours: other crops than "
         "the paper's, so that only the order of rows can be compared."
         f"{_not_beside(results)}"
     )
