@@ -38,14 +38,14 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
 
     def work() -> int:
         recognizer = _load(model)
-        from lmim_kedro.models.reading_files import printable, write_text
-
         readings = _Told(_readings(recognizer, images, batch_size, beam))
         if layout == "text":
             for reading in readings:
                 if reading.error is None:
-                    click.echo(printable(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}"))
+                    click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
         else:
+            from lmim_kedro.models.reading_files import write_text
+
             write_text(readings, sys.stdout, layout)
         return 1 if readings.failed else 0
 
@@ -89,12 +89,10 @@ class _Told:
         self.readings, self.failed = readings, 0
 
     def __iter__(self) -> Iterator[Reading]:
-        from lmim_kedro.models.reading_files import printable
-
         for reading in self.readings:
             if reading.error is not None:
                 self.failed += 1
-                click.echo(printable(f"{reading.key}: {reading.error}"), err=True)
+                click.echo(f"{reading.key}: {reading.error}", err=True)
             yield reading
 
 
@@ -119,10 +117,15 @@ def _crops_of(image: Path) -> Iterator[NamedCrop]:
     from lmim_kedro.crops.stream import crops_of, crops_of_source, is_set
 
     if not is_set(image):
-        return crops_of(image)
+        return ((_printable(str(image)), crop) for _, crop in crops_of(image))
     source = open_source(str(image), {"path": str(image)})
     start = source.root or image
-    return ((str(start / key) if key else key, crop) for key, crop in crops_of_source(source))
+    return ((_printable(str(start / str(key))), crop) for key, crop in crops_of_source(source))
+
+
+def _printable(path: str) -> str:
+    """Names of files need not be UTF-8: other bytes are shown as `\\xe9`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _end(work: Callable[[], Any]) -> None:

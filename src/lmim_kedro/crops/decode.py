@@ -39,15 +39,19 @@ def decode(data: bytes) -> np.ndarray:
         return image
     try:
         with Image.open(io.BytesIO(data)) as file:
-            opened: Image.Image = file
-            if opened.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
-                return np.repeat((np.asarray(opened) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-            if "A" in opened.getbands() or "transparency" in opened.info:
-                layer = opened.convert("RGBA")
-                opened = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-            return np.asarray(opened.convert("RGB"))
+            return rgb_of(file)
     except (OSError, ValueError, SyntaxError) as error:
         raise UndecodableCrop(f"{len(data):,} bytes that are no image") from error
+
+
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """A PIL image -> (h, w, 3) uint8 RGB; of 16 bits the upper 8, transparent parts on white."""
+    if image.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if "A" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(image.convert("RGB"))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -55,15 +55,8 @@ class ListedReader:
     def _crop(self, entry: Entry) -> RawCrop:
         if entry.fault and entry.fault.startswith("bad line"):
             return RawCrop(entry.file, None, None, entry.fault)
-        try:
-            data = (self.root / entry.file).read_bytes()
-        except FileNotFoundError:
-            return RawCrop(entry.file, None, entry.label, MISSING)
-        except OSError as error:
-            return RawCrop(entry.file, None, entry.label, f"{UNREADABLE}: {error.strerror}")
-        except ValueError as error:  # a name that no file can have
-            return RawCrop(entry.file, None, entry.label, f"{UNREADABLE}: {error}")
-        return RawCrop(entry.file, data, entry.label, entry.fault)
+        data, reason = read_file(self.root / entry.file)
+        return RawCrop(entry.file, data, entry.label, reason or entry.fault)
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these files, which could not be read, can be by now."""
@@ -119,6 +112,18 @@ def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
             "give the folder that the listed paths start from as `images`, relative to the list"
         )
     return candidates[hits.index(max(hits))]
+
+
+def read_file(path: Path) -> tuple[bytes | None, str | None]:
+    """The bytes of a file, or None and why there are none."""
+    try:
+        return path.read_bytes(), None
+    except FileNotFoundError:
+        return None, MISSING
+    except OSError as error:
+        return None, f"{UNREADABLE}: {error.strerror}"
+    except ValueError as error:  # a name that no file can have
+        return None, f"{UNREADABLE}: {error}"
 
 
 def _is_readable(file: Path) -> bool:

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image as PIL
 
-from lmim_kedro.crops.decode import resize
+from lmim_kedro.crops.decode import resize, rgb_of
 from lmim_kedro.crops.inspect import decode_checked, quiet_decoders
+from lmim_kedro.crops.listed import read_file
 from lmim_kedro.crops.raw import RawCrop
 from lmim_kedro.crops.sources import Source, open_source
 
@@ -106,7 +107,7 @@ def pixels_of(image: Image | RawCrop) -> np.ndarray:
     if isinstance(image, RawCrop):
         pixels = _decode(image.data, image.reason)
     elif isinstance(image, str | PathLike):
-        pixels = _decode(*_file(Path(image)))
+        pixels = _decode(*read_file(Path(image)))
     elif isinstance(image, np.ndarray):
         pixels = _of_array(image)
     elif isinstance(image, PIL.Image):
@@ -161,15 +162,6 @@ def is_set(path: Path) -> bool:
     return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
 
 
-def _file(path: Path) -> tuple[bytes | None, str | None]:
-    try:
-        return path.read_bytes(), None
-    except FileNotFoundError:
-        return None, "missing file"
-    except OSError as error:
-        return None, f"unreadable file: {error.strerror}"
-
-
 def _decode(data: bytes | None, reason: str | None) -> np.ndarray:
     if data is None:
         raise BadCrop(reason or "missing file")
@@ -197,14 +189,9 @@ def _of_array(array: np.ndarray) -> np.ndarray:
 
 def _of_pil(image: PIL.Image) -> np.ndarray:
     try:
-        if image.mode.startswith("I;16"):
-            return _of_array((np.asarray(image) >> 8).astype(np.uint8))
         if image.mode in ("I", "F"):
             raise BadCrop(f"unsupported mode: {image.mode}")
-        if "A" in image.getbands() or "transparency" in image.info:
-            layer = image.convert("RGBA")
-            image = PIL.alpha_composite(PIL.new("RGBA", layer.size, "white"), layer)
-        return np.asarray(image.convert("RGB"))
+        return rgb_of(image)
     except BadCrop:
         raise
     except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to

@@ -24,17 +24,12 @@ _CHUNK = 10_000
 def row(reading: Reading) -> dict[str, Any]:
     """One reading under the names of COLUMNS; confidences are rounded."""
     return {
-        "key": reading.key if reading.key is None else printable(reading.key),
+        "key": reading.key,
         "text": reading.text,
         "confidence": round(reading.confidence, DIGITS),
         "confidences": [round(value, DIGITS) for value in reading.confidences],
         "error": reading.error,
     }
-
-
-def printable(text: str) -> str:
-    """Text with the names of files, which need not be UTF-8: other bytes are shown as `\\xe9`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def write_readings(readings: Iterable[Reading], path: Path, format: str) -> tuple[int, int]:

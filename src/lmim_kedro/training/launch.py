@@ -65,7 +65,7 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
         max_restarts=0,
         monitor_interval=0.2,
         shutdown_timeout=SECONDS_TO_SAVE,
-        signals_to_handle=",".join(name for name in STOPPING if heeds(name)),
+        signals_to_handle=",".join(name for name in (*STOPPING, "SIGQUIT") if heeds(name)),
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))

@@ -87,7 +87,9 @@ def pretrain(
     elif isinstance(model, SeqCLR) or not model.guided:
         log.info("%s looks at no materialised views: views.materialize has no effect on it", recipe.variant)
         views = None
-    elif views is not None:
+    elif views is None:
+        raise InputError(f"views.materialize is {materialized}, but no store of views was given")
+    else:
         size = recipe.model
         require_views_of(views, crops, materialized, recipe.views, size.image_height, size.image_width, recipe.seed)
     job = Job("pre-training", crops, recipe, training, state, views)
