@@ -22,7 +22,7 @@ lint: install-test  ## Linters, import contracts, types
 	$(BIN)/mypy
 
 bench: install  ## How fast the parts are here, each beside the plain way, as a table and in bench.json
-	$(BIN)/python -m lmim_kedro.bench --json bench.json
+	$(BIN)/python -m benchmarks --json bench.json
 
 viz: install  ## Draw the pipelines in the browser
 	$(BIN)/kedro viz run

@@ -73,8 +73,8 @@ def make_crops(options: argparse.Namespace) -> None:
     import cv2
     import numpy as np
 
-    from lmim_kedro.crops.render import RenderedWords
-    from lmim_kedro.crops.shard_writer import ShardWriter
+    from lmim_kedro.crops.sources.rendered import RenderedWords
+    from lmim_kedro.crops.store.shard_writer import ShardWriter
 
     if raw_folder(options).is_dir():
         return
@@ -91,7 +91,7 @@ def make_crops(options: argparse.Namespace) -> None:
 
 def open_crops(options: argparse.Namespace):
     """The synthetic LMDB as a source."""
-    from lmim_kedro.crops.sources import open_source
+    from lmim_kedro.crops.sources.open import open_source
 
     return open_source("synthetic", {"path": str(raw_folder(options))})
 
@@ -115,7 +115,7 @@ def validate_range(part: tuple) -> int:
     """Count the good crops among those from start to stop."""
     import cv2
 
-    from lmim_kedro.crops.inspect import inspect_crop, quiet_decoders
+    from lmim_kedro.crops.validate import inspect_crop, quiet_decoders
 
     source, start, stop = part
     cv2.setNumThreads(1)
@@ -127,8 +127,8 @@ def pack(options: argparse.Namespace) -> dict[str, float]:
     """Stage: validate, hash and pack; then write the manifest and its summary, as the pipeline does."""
     import cv2
 
-    from lmim_kedro.crops.manifest import manifest_tables, summarise, write_manifest
-    from lmim_kedro.crops.prepare import prepare
+    from lmim_kedro.crops.ingest.plan import prepare
+    from lmim_kedro.crops.store.manifest import manifest_tables, summarize, write_manifest
     from lmim_kedro.params import IngestParams
 
     cv2.setNumThreads(1)
@@ -137,7 +137,7 @@ def pack(options: argparse.Namespace) -> dict[str, float]:
     started = now()
     store = prepare([source], params, options.store / "crops", need_labels=True)
     figures, packed = since(started), now()
-    summary = summarise(manifest_tables(store))
+    summary = summarize(manifest_tables(store))
     write_manifest(manifest_tables(store), options.store / "manifest.parquet")
     assert summary["ok"].iloc[0] == options.crops, summary
     return figures | {f"manifest_{name}": value for name, value in since(packed).items()}

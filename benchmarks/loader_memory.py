@@ -50,9 +50,9 @@ def main() -> None:
 
 def write(store: Path, crops: int) -> None:
     """A packed store as ingest leaves it, without a manifest."""
-    from lmim_kedro.crops.shard_writer import ShardWriter
-    from lmim_kedro.crops.sources import open_source
-    from lmim_kedro.crops.store import shard_folder, write_card
+    from lmim_kedro.crops.sources.open import open_source
+    from lmim_kedro.crops.store.packed import shard_folder, write_card
+    from lmim_kedro.crops.store.shard_writer import ShardWriter
 
     words = open_source("words", {"format": "rendered", "words": DISTINCT, "seed": 0, "split": "pretraining"})
     blobs = [crop.data or b"" for crop in words.read(0, DISTINCT)]
@@ -69,7 +69,7 @@ def write(store: Path, crops: int) -> None:
 def load(store: Path, batches: int, batch_size: int) -> dict[str, float]:
     """Memory in MiB before the loader is made, and after so many batches of its first epoch, which is still open."""
     from lmim_kedro.crops.loader import CropLoader
-    from lmim_kedro.crops.store import PackedStore
+    from lmim_kedro.crops.store.packed import PackedStore
 
     before = memory("RssAnon")
     loader = CropLoader(PackedStore(store), height=HEIGHT, width=WIDTH, batch_size=batch_size, seed=0)

@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from lmim_kedro.crops.compare import correlations
-from lmim_kedro.crops.inspect import decode_checked, quiet_decoders
-from lmim_kedro.crops.leak_sheet import draw_leaks
+from lmim_kedro.crops.checks.leak_sheet import draw_leaks
+from lmim_kedro.crops.checks.near_hashes import near_pairs
+from lmim_kedro.crops.checks.same_picture import correlations
 from lmim_kedro.crops.perceptual import hashes_as_numbers
-from lmim_kedro.crops.similar import near_pairs
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.validate import decode_checked, quiet_decoders
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 
@@ -132,7 +132,7 @@ def measure(
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    """Encode with OpenCV's defaults, colours at half resolution."""
+    """Encode with OpenCV's defaults, colors at half resolution."""
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
@@ -149,7 +149,7 @@ def scaled(pixels: np.ndarray, height: int) -> np.ndarray:
 
 
 def lit(pixels: np.ndarray, contrast: float, brightness: float) -> np.ndarray:
-    """Change contrast about mid-grey, then brightness in grey levels; what leaves 0 to 255 is clipped."""
+    """Change contrast about mid-gray, then brightness in gray levels; what leaves 0 to 255 is clipped."""
     return np.clip((pixels - 128.0) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
 
 

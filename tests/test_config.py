@@ -10,8 +10,9 @@ from omegaconf.errors import InterpolationResolutionError
 
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters, resolve_finetuning, resolve_recipe
+from lmim_kedro.params import Parameters
 from lmim_kedro.pipelines.finetune.nodes import resolve_recipe as finetune_recipe
+from lmim_kedro.recipe import resolve_finetuning, resolve_recipe
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -49,7 +50,7 @@ def test_environment_overrides_base_value_by_value(conf: Path) -> None:
     pretraining = loader(conf)["parameters"]["pretraining"]
     assert pretraining["mask_ratio"] == 0.7
     assert pretraining["masking"] == "random"
-    assert pretraining["optimisation"]["batch_size"] == 512
+    assert pretraining["optimization"]["batch_size"] == 512
 
 
 def test_variant_overrides_environment_and_command_line_overrides_variant(conf: Path) -> None:
@@ -61,22 +62,22 @@ def test_variant_overrides_environment_and_command_line_overrides_variant(conf: 
 
 
 def test_finetuning_preset_goes_with_any_variant_under_variant_and_command_line(conf: Path) -> None:
-    write(conf, finetuning={"charset": "english_36", "optimisation": {"epochs": None, "steps": 9}})
+    write(conf, finetuning={"charset": "english_36", "optimization": {"epochs": None, "steps": 9}})
     plain = loader(conf)["parameters"]["finetuning"]
-    assert (plain["preset"], plain["augmentation"], plain["optimisation"]["steps"]) == ("reference", "abinet", 9)
+    assert (plain["preset"], plain["augmentation"], plain["optimization"]["steps"]) == ("reference", "abinet", 9)
     strong = {"preset": "strong"}
     found = loader(conf, variant="mim", finetuning=strong)["parameters"]
     assert found["pretraining"]["method"] == "mim"
     recipe = resolve_recipe(found).finetuning
     assert (recipe.preset, recipe.augmentation, recipe.charset) == ("strong", "parseq", "english_36")
-    optimisation = recipe.optimisation
-    assert (optimisation.epochs, optimisation.steps, optimisation.batch_size) == (20, None, 1024)
-    assert optimisation.learning_rate == pytest.approx(6.5e-4)
+    optimization = recipe.optimization
+    assert (optimization.epochs, optimization.steps, optimization.batch_size) == (20, None, 1024)
+    assert optimization.learning_rate == pytest.approx(6.5e-4)
     found = loader(conf, finetuning=strong | {"augmentation": "none"})["parameters"]["finetuning"]
     assert (found["preset"], found["augmentation"]) == ("strong", "none")
-    variant = {"mine": {"finetuning": strong | {"optimisation": {"epochs": 3}}}}
+    variant = {"mine": {"finetuning": strong | {"optimization": {"epochs": 3}}}}
     found = loader(conf, variant="mine", variants=variant)["parameters"]["finetuning"]
-    assert (found["preset"], found["augmentation"], found["optimisation"]["epochs"]) == ("strong", "parseq", 3)
+    assert (found["preset"], found["augmentation"], found["optimization"]["epochs"]) == ("strong", "parseq", 3)
 
 
 @pytest.mark.parametrize("variant", ["finetune_strong", "scratch_strong"])
@@ -88,8 +89,8 @@ def test_variants_with_the_strong_recipe_have_it(conf: Path, variant: str) -> No
 
 def test_all_rows_of_the_tables_environment_are_fine_tuned_for_as_many_crops(project: Path) -> None:
     """Or the strong preset would bring its 20 epochs at 1,024 along."""
-    found = [loader(project / "conf", "tables", variant=name)["parameters"] for name in ("lmim", "finetune_strong")]
-    plain, strong = (resolve_recipe(each).finetuning.optimisation for each in found)
+    found = [loader(project / "conf", "quick", variant=name)["parameters"] for name in ("lmim", "finetune_strong")]
+    plain, strong = (resolve_recipe(each).finetuning.optimization for each in found)
     assert (strong.epochs, strong.steps, strong.batch_size) == (None, plain.steps, plain.batch_size)
     assert strong.learning_rate == plain.learning_rate
     assert strong.layer_decay == 1.0
@@ -111,10 +112,10 @@ def test_parameters_are_plain_values_that_a_reader_cannot_spoil(conf: Path) -> N
 
 
 def test_null_on_the_command_line_takes_a_default_away(conf: Path) -> None:
-    given = {"optimisation": {"epochs": None, "steps": 5}}
-    assert loader(conf, pretraining=given)["parameters"]["pretraining"]["optimisation"]["steps"] == 5
-    message = refusal(conf, pretraining={"optimisation": {"steps": 5}})
-    assert message.startswith("`pretraining.optimisation` ") and "both found" in message
+    given = {"optimization": {"epochs": None, "steps": 5}}
+    assert loader(conf, pretraining=given)["parameters"]["pretraining"]["optimization"]["steps"] == 5
+    message = refusal(conf, pretraining={"optimization": {"steps": 5}})
+    assert message.startswith("`pretraining.optimization` ") and "both found" in message
 
 
 @pytest.mark.parametrize("source", ["command line", "environment"])
@@ -131,9 +132,9 @@ def test_null_on_the_command_line_takes_a_default_away(conf: Path) -> None:
             "view_presets.medium.jitter.hue",
         ),
         (
-            {"pretraining": {"teacher": {"optimisation": {"bach_size": 8}}}},
-            "pretraining.teacher.optimisation.bach_size",
-            "pretraining.teacher.optimisation.batch_size",
+            {"pretraining": {"teacher": {"optimization": {"bach_size": 8}}}},
+            "pretraining.teacher.optimization.bach_size",
+            "pretraining.teacher.optimization.batch_size",
         ),
         (
             {"variants": {"mim": {"pretraining": {"metod": "mim"}}}},
@@ -142,9 +143,9 @@ def test_null_on_the_command_line_takes_a_default_away(conf: Path) -> None:
         ),
         ({"variants": {"mim": {"vews": {}}}}, "variants.mim.vews", "variants.mim.views"),
         (
-            {"finetuning_presets": {"strong": {"optimisation": {"bach_size": 8}}}},
-            "finetuning_presets.strong.optimisation.bach_size",
-            "finetuning_presets.strong.optimisation.batch_size",
+            {"finetuning_presets": {"strong": {"optimization": {"bach_size": 8}}}},
+            "finetuning_presets.strong.optimization.bach_size",
+            "finetuning_presets.strong.optimization.batch_size",
         ),
         (
             {"finetuning_presets": {"reference": {"augmentatoin": "none"}}},
@@ -238,15 +239,15 @@ def test_value_that_is_not_allowed_is_refused_with_what_is(conf: Path, given: di
 def test_missing_parameter_is_named(conf: Path) -> None:
     file = conf / "base" / "parameters_pretraining.yml"
     values = yaml.safe_load(file.read_text())
-    del values["pretraining"]["teacher"]["optimisation"]["base_learning_rate"]
+    del values["pretraining"]["teacher"]["optimization"]["base_learning_rate"]
     file.write_text(yaml.safe_dump(values))
     message = refusal(conf)
-    assert message.startswith("`pretraining.teacher.optimisation.base_learning_rate` is missing (at 256 crops a step")
+    assert message.startswith("`pretraining.teacher.optimization.base_learning_rate` is missing (at 256 crops a step")
 
 
 def test_command_line_repairs_what_an_environment_leaves_broken(conf: Path) -> None:
-    write(conf, pretraining={"optimisation": {"steps": 5}})
-    assert loader(conf, pretraining={"optimisation": {"epochs": None}})["parameters"]["variant"] == "lmim"
+    write(conf, pretraining={"optimization": {"steps": 5}})
+    assert loader(conf, pretraining={"optimization": {"epochs": None}})["parameters"]["variant"] == "lmim"
 
 
 def test_unknown_environment_is_refused_with_the_folders_there_are(conf: Path) -> None:
@@ -293,7 +294,7 @@ def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:
     assert recipe == resolve_recipe(Parameters.model_validate(parameters))
 
 
-def test_recipe_of_a_recogniser_keeps_how_its_encoder_was_pretrained(conf: Path) -> None:
+def test_recipe_of_a_recognizer_keeps_how_its_encoder_was_pretrained(conf: Path) -> None:
     before = resolve_recipe(loader(conf, variant="mask_block_60")["parameters"]).model_dump(mode="json")
     now = {"pretraining": {"mask_ratio": 0.5}, "finetuning": {"decoder": "ctc"}}
     recipe = resolve_finetuning(loader(conf, variant="mask_block_60", **now)["parameters"], before)
@@ -319,16 +320,16 @@ def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -
         resolve_finetuning(loader(conf, model="vit_tiny")["parameters"], before)
 
 
-def test_chinese_environment_is_the_papers_recogniser(project: Path) -> None:
+def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     """Section 4.1 and Table 6: 7,934 characters, 40 symbols, 60 epochs, 43.8 M parameters."""
     import torch
 
-    from lmim_kedro.models.charset import Charset
     from lmim_kedro.models.recognizer import Recognizer
+    from lmim_kedro.text.charset import Charset
 
     parameters = loader(project / "conf", "chinese")["parameters"]
     recipe = resolve_recipe(parameters)
-    assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimisation.epochs) == ("chinese", 40, 60)
+    assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimization.epochs) == ("chinese", 40, 60)
     assert parameters["evaluation"]["metric"] == "chinese"
     charset = Charset.named(recipe.finetuning.charset)
     assert len(charset) == 7934

@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from lmim_kedro.pipeline_registry import STAGES, register_pipelines
 
-IN_DVC = (*STAGES, "tables")
+IN_DVC = (*STAGES, "paper")
 VARIABLES = {
     "env": "mini",
     "variants": ["lmim", "mask_block_60"],
@@ -91,7 +91,7 @@ def test_training_is_done_for_every_variant_and_seed(stages: list[PipelineStage]
         ("finetune", 4),
         ("evaluate", 4),
         ("report", 2),
-        ("tables", 1),
+        ("paper", 1),
     ):
         assert sum(pipeline_of(stage) == name for stage in stages) == count, name
 
@@ -129,7 +129,7 @@ def test_deps_are_what_the_catalog_lets_the_pipeline_read_from_earlier_stages(
 def test_tables_are_made_of_what_every_variant_and_seed_was_evaluated_to(
     project: Path, stages: list[PipelineStage]
 ) -> None:
-    (tables,) = (stage for stage in stages if pipeline_of(stage) == "tables")
+    (tables,) = (stage for stage in stages if pipeline_of(stage) == "paper")
     deps = data(tables.deps)
     assert deps == [PurePosixPath("data/07_model_output")]
     for stage in stages:
@@ -138,7 +138,7 @@ def test_tables_are_made_of_what_every_variant_and_seed_was_evaluated_to(
 
 
 def test_tables_come_after_every_evaluation(stages: list[PipelineStage]) -> None:
-    (tables,) = (stage for stage in stages if pipeline_of(stage) == "tables")
+    (tables,) = (stage for stage in stages if pipeline_of(stage) == "paper")
     graph = tables.repo.index.graph
     before = {stage.name for stage in graph.successors(tables)}
     assert before == {stage.name for stage in stages if pipeline_of(stage) == "evaluate"}

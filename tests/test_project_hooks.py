@@ -125,7 +125,7 @@ def test_results_are_listed_in_the_order_of_their_steps(
 
 
 def test_all_sources_are_looked_at_before_the_first_is_packed(tmp_path: Path) -> None:
-    sources = {use: CropSources(sources={use: {"path": f"no/{use}"}}) for use in ("labelled", "unlabelled")}
+    sources = {use: CropSources(sources={use: {"path": f"no/{use}"}}) for use in ("labeled", "unlabeled")}
     packing = pipeline([node(same, use, f"{use}_crops", name=f"pack_{use}") for use in sources])
-    with pytest.raises(InputError, match="source labelled: there is nothing at no/labelled.*\nsource unlabelled: "):
+    with pytest.raises(InputError, match="source labeled: there is nothing at no/labeled.*\nsource unlabeled: "):
         hooks.RunHooks().before_pipeline_run(run_params(tmp_path), packing, DataCatalog(dict(sources)))

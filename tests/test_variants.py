@@ -13,11 +13,12 @@ import torch
 import yaml
 
 from lmim_kedro.config import merge_and_check
-from lmim_kedro.crops.render import RenderedWords
-from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.params import Recipe, TrainingParams, resolve_recipe
-from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.params import TrainingParams
+from lmim_kedro.recipe import Recipe, resolve_recipe
+from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.pretraining import pretrain
@@ -42,8 +43,8 @@ TWO_STEPS = {"epochs": None, "steps": 2, "warmup_epochs": None, "warmup_steps": 
 GIVEN = {
     "model": "tiny",
     "models": {"tiny": TINY},
-    "pretraining": {"optimisation": TWO_STEPS, "teacher": {"optimisation": TWO_STEPS}},
-    "finetuning": {"optimisation": TWO_STEPS},
+    "pretraining": {"optimization": TWO_STEPS, "teacher": {"optimization": TWO_STEPS}},
+    "finetuning": {"optimization": TWO_STEPS},
 }
 
 
@@ -107,7 +108,7 @@ def test_variant_takes_two_steps_of_pretraining_or_as_many_as_its_budget_makes_o
     if recipe.pretraining.method == "none":
         assert metrics.empty and not changed(model.encoder, untrained.encoder)
     else:
-        assert_trained(metrics, with_budget(recipe, len(store)).pretraining.optimisation.steps)
+        assert_trained(metrics, with_budget(recipe, len(store)).pretraining.optimization.steps)
         assert changed(model.encoder, untrained.encoder)
 
 

@@ -1,4 +1,4 @@
-"""LMIM: linguistics-aware masked image modelling for scene text recognition, as a Kedro project."""
+"""LMIM: linguistics-aware masked image modeling for scene text recognition, as a Kedro project."""
 
 import os
 

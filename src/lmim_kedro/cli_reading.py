@@ -1,4 +1,4 @@
-"""`lmim-kedro read` and `lmim-kedro serve`: a recogniser at work, without a Kedro run."""
+"""`lmim-kedro read` and `lmim-kedro serve`: a recognizer at work, without a Kedro run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import click
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
-    from lmim_kedro.crops.stream import NamedCrop
+    from lmim_kedro.crops.sources.stream import NamedCrop
     from lmim_kedro.models.recognizer import Reading, Recognizer
 
 MODELS = "data/06_models/*/*/*/recognizer"
-"""Where a run leaves recognisers: variant, environment, seed."""
+"""Where a run leaves recognizers: variant, environment, seed."""
 
 model_option = click.option(
-    "--model", type=click.Path(path_type=Path), help=f"A recogniser's folder.  [default: the newest of {MODELS}]"
+    "--model", type=click.Path(path_type=Path), help=f"A recognizer's folder.  [default: the newest of {MODELS}]"
 )
 
 
@@ -44,7 +44,7 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
                 if reading.error is None:
                     click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
         else:
-            from lmim_kedro.models.reading_files import write_text
+            from lmim_kedro.reading.files import write_text
 
             write_text(readings, sys.stdout, layout)
         return 1 if readings.failed else 0
@@ -63,7 +63,7 @@ def serve(model: Path | None, host: str, port: int) -> None:
         try:
             import uvicorn
 
-            from lmim_kedro.web.app import create_app
+            from lmim_kedro.reading.web import create_app
         except ImportError as error:
             raise InputError(f"the page needs {error.name}: install it with `pip install '.[web]'`") from error
         app = create_app(_load(model))
@@ -75,10 +75,10 @@ def serve(model: Path | None, host: str, port: int) -> None:
 
 
 def newest_recognizer() -> Path:
-    """The recogniser below the working folder that was written last. Errors: InputError if there is none."""
+    """The recognizer below the working folder that was written last. Errors: InputError if there is none."""
     found = [path for path in Path().glob(MODELS) if (path / "config.json").is_file()]
     if not found:
-        raise InputError(f"there is no recogniser at {MODELS}: name one with --model, or make one with `kedro run`")
+        raise InputError(f"there is no recognizer at {MODELS}: name one with --model, or make one with `kedro run`")
     return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
 
 
@@ -106,15 +106,15 @@ def _load(model: Path | None) -> Recognizer:
 
 
 def _readings(recognizer: Recognizer, images: tuple[Path, ...], batch_size: int, beam: int) -> Iterator[Reading]:
-    from lmim_kedro.models.reader import read_named
+    from lmim_kedro.reading.reader import read_named
 
     return read_named(recognizer, chain.from_iterable(map(_crops_of, images)), batch_size, beam)
 
 
 def _crops_of(image: Path) -> Iterator[NamedCrop]:
     """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
-    from lmim_kedro.crops.sources import open_source
-    from lmim_kedro.crops.stream import crops_of, crops_of_source, is_set
+    from lmim_kedro.crops.sources.open import open_source
+    from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set
 
     if not is_set(image):
         return ((_printable(str(image)), crop) for _, crop in crops_of(image))

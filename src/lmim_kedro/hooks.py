@@ -101,7 +101,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     parameters = Parameters.model_validate(catalog["parameters"].load())
     pick_device(parameters.training.device)
     if "finetune" in steps:
-        from lmim_kedro.models.charset import FROM_LABELS, Charset
+        from lmim_kedro.text.charset import FROM_LABELS, Charset
 
         if parameters.finetuning.charset != FROM_LABELS:
             Charset.named(parameters.finetuning.charset)
@@ -121,7 +121,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
 
 
 def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None:
-    """Check what `predict` is to read, and that there is a recogniser. Errors: InputError."""
+    """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
     from lmim_kedro.models.weights import require_charset
 
     predict = parameters.predict
@@ -136,7 +136,7 @@ def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None
     if not recognizer.exists():
         folder = recognizer._describe()["filepath"]
         raise InputError(
-            f"there is no recogniser at {folder}: "
+            f"there is no recognizer at {folder}: "
             + (
                 "check the path in `predict.recognizer`"
                 if predict.recognizer

@@ -6,13 +6,13 @@ Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from lmim_kedro.errors import InputError
+from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.registries import AUGMENTATIONS, DECODERS, METHODS
 
 Preset = TypeVar("Preset")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -36,7 +36,7 @@ class RecognizerParams(Params):
 
 
 class ModelParams(Params):
-    """Sizes of encoder, guided decoder and recogniser. `vit_small` is the paper's (section 4.2)."""
+    """Sizes of encoder, guided decoder and recognizer. `vit_small` is the paper's (section 4.2)."""
 
     image_height: int = Field(32, gt=0, description="pixels")
     image_width: int = Field(128, gt=0, description="pixels")
@@ -45,9 +45,9 @@ class ModelParams(Params):
     patch_overlap: int = Field(
         0, ge=0, description="pixels that a patch sees beyond its left and right edge; 0 in the paper"
     )
-    input: Literal["rgb", "grey"] = Field(
+    input: Literal["rgb", "gray"] = Field(
         "rgb",
-        description="rgb: mean = std = 0.5 (paper); grey: one channel, standardised per crop, one polarity",
+        description="rgb: mean = std = 0.5 (paper); gray: one channel, standardized per crop, one polarity",
     )
     position_grid: Literal["square", "layout"] = Field(
         "square",
@@ -102,7 +102,7 @@ class ModelParams(Params):
 
 
 class JitterParams(Params):
-    """Colour jitter after the picked operations (released code; the order is torchvision's, random)."""
+    """Color jitter after the picked operations (released code; the order is torchvision's, random)."""
 
     probability: Share = 0.8
     brightness: float = 0.4
@@ -129,7 +129,7 @@ class ViewPreset(Params):
     piecewise_affine: Range | None = Field(None, description="sigma of the moved grid points, share of the size")
     perspective: Range | None = Field(None, description="sigma of the moved corners, share of the size")
     solarize: Range | None = Field(None, description="threshold, 0-255; inverts above it in half of the cases")
-    grayscale_blend: Range | None = Field(None, description="alpha of the grey crop blended in")
+    grayscale_blend: Range | None = Field(None, description="alpha of the gray crop blended in")
     jitter: JitterParams | None = None
     grayscale_probability: Share = 0.0
 
@@ -145,12 +145,12 @@ class ViewsParams(Params):
     )
 
 
-class OptimisationParams(Params):
+class OptimizationParams(Params):
     """AdamW with linear warm-up and a half-cosine to zero, set at every step."""
 
     epochs: float | None = Field(None, gt=0, description="passes over the crops; give this or steps")
-    steps: int | None = Field(None, gt=0, description="optimiser steps; give this or epochs")
-    batch_size: int = Field(512, gt=0, description="crops per optimiser step, over all devices")
+    steps: int | None = Field(None, gt=0, description="optimizer steps; give this or epochs")
+    batch_size: int = Field(512, gt=0, description="crops per optimizer step, over all devices")
     base_learning_rate: float = Field(gt=0, description="at 256 crops a step; scaled linearly with batch_size")
     warmup_epochs: float | None = Field(None, ge=0, description="give this or warmup_steps")
     warmup_steps: int | None = Field(None, ge=0, description="give this or warmup_epochs")
@@ -162,7 +162,7 @@ class OptimisationParams(Params):
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> OptimisationParams:
+    def _one_of_each(self) -> OptimizationParams:
         for a, b in (("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
             given = [name for name in (a, b) if getattr(self, name) is not None]
             if len(given) != 1:
@@ -187,26 +187,26 @@ class TeacherParams(Params):
 
     path: str | None = Field(None, description="checkpoint in MAERec's, the released LMIM's or this project's layout")
     mask_ratio: float = Field(0.75, gt=0, lt=1)
-    optimisation: OptimisationParams
+    optimization: OptimizationParams
 
 
 class PretrainingParams(Params):
     """LMIM and its ablations (paper, section 3 and Tables 1-5)."""
 
-    method: Literal["lmim", "mim", "seqclr", "none"] = Field(
+    method: Annotated[str, AfterValidator(METHODS.check)] = Field(
         "lmim",
-        description="mim: MAE on per-patch normalised pixels; seqclr: sequence contrastive; none: no pre-training",
+        description="mim: MAE on per-patch normalized pixels; seqclr: sequence contrastive; none: no pre-training",
     )
     budget: Literal["own", "crops", "compute"] = Field(
         "own",
-        description="own: as long as optimisation says; crops: as many crops more as the teacher saw; compute: as many "
+        description="own: as long as optimization says; crops: as many crops more as the teacher saw; compute: as many "
         "operations as teacher and LMIM together took",
     )
     weights: str | None = Field(
         None, description="encoder to start from: a checkpoint or folder; with method none it is fine-tuned as it is"
     )
     length: float = Field(
-        1.0, gt=0, description="factor on the epochs or steps of optimisation: 2 gives the 20 epochs rows"
+        1.0, gt=0, description="factor on the epochs or steps of optimization: 2 gives the 20 epochs rows"
     )
     masking: Literal["random", "block", "span", "density"] = Field(
         "random",
@@ -226,7 +226,7 @@ class PretrainingParams(Params):
     decoder_order: Literal["sa_ca_ffn", "ca_sa_ffn"] = Field("sa_ca_ffn", description="Table 3")
     target: Literal["mae_features", "pixel", "random_features"] = Field("mae_features", description="Table 4")
     teacher: TeacherParams
-    optimisation: OptimisationParams
+    optimization: OptimizationParams
 
     @model_validator(mode="after")
     def _alignment_needs_guidance(self) -> PretrainingParams:
@@ -240,21 +240,21 @@ RECOGNIZER_POSITIONS = 200
 
 
 class FinetuningParams(Params):
-    """The recogniser and how it is trained (paper, section 4.2)."""
+    """The recognizer and how it is trained (paper, section 4.2)."""
 
     preset: str = Field("reference", description="a name under finetuning_presets: reference, strong or your own")
-    decoder: Literal["autoregressive", "ctc"] = "autoregressive"
+    decoder: Annotated[str, AfterValidator(DECODERS.check)] = "autoregressive"
     charset: str = Field(
         "english_94",
         description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
         "characters of the training labels",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
-    augmentation: Literal["abinet", "parseq", "none"] = Field(
+    augmentation: Annotated[str, AfterValidator(AUGMENTATIONS.check)] = Field(
         "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
     )
     freeze_encoder: bool = False
-    optimisation: OptimisationParams
+    optimization: OptimizationParams
 
     @model_validator(mode="after")
     def _steps_have_positions(self) -> FinetuningParams:
@@ -307,7 +307,7 @@ class IngestParams(Params):
 
 
 class EvaluationParams(Params):
-    """How a recogniser is scored."""
+    """How a recognizer is scored."""
 
     metric: Literal["waics", "exact", "chinese"] = Field("waics", description="the metric that tables show")
     labels: Literal["original", "corrected"] = Field(
@@ -319,10 +319,10 @@ class EvaluationParams(Params):
 
 
 class PredictParams(Params):
-    """What the `predict` pipeline reads, with which recogniser, into what."""
+    """What the `predict` pipeline reads, with which recognizer, into what."""
 
     source: str | None = Field(None, description="a folder of images, an LMDB or a list of crops; no labels needed")
-    recognizer: str | None = Field(None, description="a recogniser's folder; null: that of this variant, env and seed")
+    recognizer: str | None = Field(None, description="a recognizer's folder; null: that of this variant, env and seed")
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     batch_size: int = Field(256, gt=0)
     beam: int = Field(1, gt=0, description="hypotheses of beam search; 1: greedy")
@@ -369,26 +369,6 @@ class Parameters(Params):
     variants: dict[str, dict[str, Any]]
 
 
-class Recipe(Params):
-    """What was done to make a model: written beside every checkpoint and printed in every report."""
-
-    variant: str
-    env: str
-    seed: int
-    model_name: str
-    model: ModelParams
-    views: ViewPreset
-    views_name: str
-    pretraining: PretrainingParams
-    finetuning: FinetuningParams
-
-
-def did_you_mean(name: object, names: Iterable[str], prefix: str = "") -> str:
-    """Say ` (did you mean `mask_ratio`?)` where one of the known names is close, `prefix` before it, or nothing."""
-    close = get_close_matches(str(name), list(names), n=1)
-    return f" (did you mean `{prefix}{close[0]}`?)" if close else ""
-
-
 def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
     """The preset that a parameter names. Errors: InputError with the known names and the closest of them."""
     if isinstance(name, str) and name in presets:
@@ -397,83 +377,3 @@ def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
         f"`{parameter}` is {name!r}, which is not defined{did_you_mean(name, presets)}: choose one of "
         f"{', '.join(sorted(presets))}, or define it in conf/base/parameters*.yml"
     )
-
-
-def needs_teacher(pretraining: PretrainingParams) -> bool:
-    """Whether what is predicted are features of an encoder."""
-    return pretraining.method == "lmim" and pretraining.target != "pixel"
-
-
-def teacher_of(parameters: Parameters) -> str:
-    """Whose teacher a variant learns from: `teacher`, which all share, or its own, under the variant's name.
-
-    A variant has its own if it changes the model or the teacher's training, or if its teacher is an untrained encoder.
-    """
-    pretraining = parameters.pretraining
-    changes = parameters.variants.get(parameters.variant, {})
-    trained = needs_teacher(pretraining) and pretraining.target == "mae_features"
-    own = changes.keys() & {"model", "models", "seed"} or "teacher" in changes.get("pretraining", {})
-    return "teacher" if trained and not own else parameters.variant
-
-
-def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
-    """What the parameters of a run mean for the model it makes.
-
-    Args:
-        parameters: as the configuration loader returns them: environment, variant and command line merged in.
-
-    Errors: InputError for a model or views preset that is not defined.
-    """
-    chosen = parameters if isinstance(parameters, Parameters) else Parameters.model_validate(parameters)
-    return Recipe(
-        variant=chosen.variant,
-        env=chosen.env,
-        seed=chosen.seed,
-        model_name=chosen.model,
-        model=pick(chosen.models, chosen.model, "model"),
-        views=pick(chosen.view_presets, chosen.views.preset, "views.preset"),
-        views_name=chosen.views.preset,
-        pretraining=chosen.pretraining,
-        finetuning=chosen.finetuning,
-    )
-
-
-def encoder_differences(one: ModelParams, other: ModelParams) -> list[str]:
-    """The sizes in which two encoders differ; those of what stands on an encoder are left out."""
-    sizes = (name for name in ModelParams.model_fields if name != "recognizer" and not name.startswith("decoder_"))
-    return [name for name in sizes if getattr(one, name) != getattr(other, name)]
-
-
-def resolve_finetuning(
-    parameters: Mapping[str, Any] | Parameters, pretraining_recipe: Mapping[str, Any] | Recipe
-) -> Recipe:
-    """The recipe of a recogniser: what its encoder was pre-trained with, and how it is fine-tuned now.
-
-    Args:
-        parameters: of this run, as for `resolve_recipe`.
-        pretraining_recipe: written beside the encoder.
-
-    Errors: InputError if the parameters ask for an encoder of other sizes than the one that was pre-trained.
-    """
-    asked = resolve_recipe(parameters)
-    made = pretraining_recipe if isinstance(pretraining_recipe, Recipe) else Recipe.model_validate(pretraining_recipe)
-    sizes, made_sizes = asked.model.model_dump(), made.model.model_dump()
-    other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
-    if other:
-        raise InputError(
-            f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs "
-            f"in {', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
-        )
-    chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
-    return made.model_copy(update=chosen)
-
-
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
-        return found
-    return [] if before == now else [f"{name} was {before}, is {now}"]

@@ -8,7 +8,7 @@ from importlib import import_module
 from kedro.pipeline import Pipeline
 
 STAGES = ("ingest", "views", "pretrain", "finetune", "evaluate", "report")
-EXTRAS = ("predict", "tables")
+EXTRAS = ("predict", "paper")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

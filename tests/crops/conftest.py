@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.raw import RawCrop
-from lmim_kedro.crops.sources import NamedSource
-from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import NamedSource
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.params import IngestParams
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -45,7 +45,7 @@ class Given:
     """A reader of crops that are given."""
 
     crops: tuple[RawCrop, ...]
-    labelled: bool
+    labeled: bool
     format: str = "test"
     description: str = "given crops"
 

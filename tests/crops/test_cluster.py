@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lmim_kedro.crops import cluster as ingest_cluster
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.shard_writer import ShardWriter
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest import cluster as ingest_cluster
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 

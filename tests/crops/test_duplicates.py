@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.duplicates import find_duplicates, list_clusters
-from lmim_kedro.crops.exclusions import ExclusionPlan
-from lmim_kedro.crops.leaks import choose_exclusions
+from lmim_kedro.crops.checks.duplicates import find_duplicates, list_clusters
+from lmim_kedro.crops.checks.leaks import choose_exclusions
+from lmim_kedro.crops.store.exclusions import ExclusionPlan
 from lmim_kedro.params import IngestParams
 
 

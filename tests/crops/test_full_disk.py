@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lmim_kedro.crops import shard_writer, store
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.shard_writer import ShardWriter
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.store import packed, shard_writer
+from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 
@@ -33,9 +33,9 @@ cp -r "$1"/store "$5"
 INGEST = """
 import sys
 from pathlib import Path
-from lmim_kedro.crops.export import export
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest.export_lmdb import export
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 disk, raw = map(Path, sys.argv[1:])
@@ -118,7 +118,7 @@ def test_wherever_room_runs_out_there_is_no_half_shard(tmp_path, monkeypatch, ra
 
 def test_no_room_for_the_card_keeps_the_shards(tmp_path, monkeypatch, raw):
     with monkeypatch.context() as patch, pytest.raises(InputError, match="became full when all shards were there"):
-        patch.setattr(store, "write_json", no_room)
+        patch.setattr(packed, "write_json", no_room)
         run(raw, tmp_path / "store")
     assert len(list(tmp_path.glob("store/shards/*.lmdb"))) == 3
     assert not (tmp_path / "store" / "store.json").exists()
@@ -135,11 +135,11 @@ def test_other_errors_of_the_disk_stay_what_they_are(tmp_path, monkeypatch, raw)
 
 
 def test_file_without_room_is_never_taken_for_the_old_one(tmp_path, monkeypatch):
-    store.write_json(tmp_path / "card.json", {"a": 1})
+    packed.write_json(tmp_path / "card.json", {"a": 1})
     with monkeypatch.context() as patch, pytest.raises(OSError):
         patch.setattr(Path, "replace", no_room)
-        store.write_json(tmp_path / "card.json", {"a": 2})
-    assert contents(tmp_path) == {Path("card.json"): b'{\n "a": 1\n}\n'}
+        packed.write_json(tmp_path / "card.json", {"a": 2})
+    assert contents(tmp_path) == {Path("card.json"): b'{\n  "a": 1\n}\n'}
 
 
 def test_map_grows_while_an_ingest_writes_more_than_the_first_map(tmp_path, monkeypatch, raw):

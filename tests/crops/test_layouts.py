@@ -7,8 +7,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.params import IngestParams
 
 LABELS = ["Café 24", '1,000, "or so"', "老 字 号"]
@@ -145,7 +145,7 @@ EACH = [pytest.param(layout, make, id=make.__name__) for layout, makes in LAYOUT
 @pytest.mark.parametrize(("layout", "make"), EACH)
 def test_layout_is_detected_and_gives_crops_and_labels_as_they_are(tmp_path, layout, make):
     source = open_source("a", {"path": str(make(tmp_path))})
-    assert (source.format, source.labelled, len(source)) == (layout, True, 3)
+    assert (source.format, source.labeled, len(source)) == (layout, True, 3)
     found = list(source.read(0, 3))
     assert [(crop.data, crop.label, crop.reason) for crop in found] == [
         (png(number), label, None) for number, label in enumerate(LABELS)
@@ -155,11 +155,11 @@ def test_layout_is_detected_and_gives_crops_and_labels_as_they_are(tmp_path, lay
 @pytest.mark.parametrize(("layout", "make"), EACH)
 def test_layout_is_ingested_with_and_without_its_labels(tmp_path, layout, make):
     spec = {"path": str(make(tmp_path / "raw")), "format": layout}
-    labelled = prepare([open_source("a", spec)], IngestParams(), tmp_path / "labelled", need_labels=True)
-    assert labelled.labels(range(3)) == LABELS
+    labeled = prepare([open_source("a", spec)], IngestParams(), tmp_path / "labeled", need_labels=True)
+    assert labeled.labels(range(3)) == LABELS
     bare = prepare([open_source("a", spec | {"use_labels": False})], IngestParams(), tmp_path / "bare", False)
-    assert bare.fetch(range(3)) == labelled.fetch(range(3)) == [png(number) for number in range(3)]
-    assert not bare.labelled
+    assert bare.fetch(range(3)) == labeled.fetch(range(3)) == [png(number) for number in range(3)]
+    assert not bare.labeled
 
 
 @pytest.mark.parametrize(

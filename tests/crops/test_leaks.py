@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmim_kedro.crops.compare import correlations
-from lmim_kedro.crops.exclusions import ExclusionPlan
-from lmim_kedro.crops.leak_sheet import draw_leaks
-from lmim_kedro.crops.leaks import LEAK_COLUMNS, choose_exclusions, find_leaks, in_words
-from lmim_kedro.crops.manifest import manifest_tables, summarise
-from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.crops.checks.leak_sheet import draw_leaks
+from lmim_kedro.crops.checks.leaks import LEAK_COLUMNS, choose_exclusions, find_leaks, in_words
+from lmim_kedro.crops.checks.same_picture import correlations
+from lmim_kedro.crops.store.exclusions import ExclusionPlan
+from lmim_kedro.crops.store.manifest import manifest_tables, summarize
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 
@@ -59,7 +59,7 @@ def test_sets_without_a_common_crop_have_no_leaks(make_store, words):
     assert in_words(leaks, RULE) == "no crop of a benchmark was found"
 
 
-def test_crops_of_one_colour_do_not_leak_unless_they_are_the_same_bytes(make_store, words):
+def test_crops_of_one_color_do_not_leak_unless_they_are_the_same_bytes(make_store, words):
     def blank(value):
         return words.png(np.full((20, 60, 3), value, np.uint8))
 
@@ -116,7 +116,7 @@ def test_each_crop_that_is_left_out_keeps_its_row_with_the_reason(sets):
     assert rows["status"].value_counts().to_dict() == {"ok": 25, "excluded": 5, "set aside": 1}
     whole = pd.concat([table.to_pandas() for table in manifest_tables(store)], ignore_index=True)
     pd.testing.assert_frame_equal(rows.drop(columns=["status", "reason"]), whole.drop(columns=["status", "reason"]))
-    summary = summarise(manifest_tables(kept)).set_index("source")
+    summary = summarize(manifest_tables(kept)).set_index("source")
     assert summary.loc["street", ["crops", "ok", "set_aside", "excluded", "reasons"]].tolist() == [
         20,
         17,

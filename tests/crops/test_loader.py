@@ -12,7 +12,7 @@ from lmim_kedro.errors import InputError
 
 
 class Store:
-    """Grey crops whose value is their place."""
+    """Gray crops whose value is their place."""
 
     def __init__(self, count: int) -> None:
         self._bytes = [

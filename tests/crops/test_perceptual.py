@@ -36,9 +36,9 @@ def test_other_words_have_another_hash(words):
     assert min(bits_between(*pair) for pair in combinations(images, 2)) > 10
 
 
-def test_crop_of_one_colour_has_the_hash_zero_whatever_the_colour():
-    for colour in (0, 77, 255):
-        assert perceptual_hash(np.full((9, 31, 3), colour, np.uint8)) == "0" * 16
+def test_crop_of_one_color_has_the_hash_zero_whatever_the_color():
+    for color in (0, 77, 255):
+        assert perceptual_hash(np.full((9, 31, 3), color, np.uint8)) == "0" * 16
 
 
 def test_one_pixel_and_one_line_can_be_hashed():

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmim_kedro.crops.manifest import manifest_tables, summarise, write_manifest
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.raw import RawCrop
-from lmim_kedro.crops.shard_writer import ShardWriter
-from lmim_kedro.crops.sources import NamedSource, open_source
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import NamedSource, open_source
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.store.manifest import manifest_tables, summarize, write_manifest
+from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 
@@ -27,7 +27,7 @@ class Words:
     """A reader whose crops are given, except that reading `fatal` kills or stops the reader."""
 
     crops: tuple[RawCrop, ...]
-    labelled: bool = True
+    labeled: bool = True
     fatal: tuple[int, object] = (-1, None)
     format: str = "test"
     description: str = "handful of crops without labels"
@@ -96,7 +96,7 @@ def test_facts_of_a_crop_stand_in_its_row(tmp_path):
 def test_without_labels_only_the_image_decides(tmp_path):
     source = NamedSource("a", Words(tuple(FAULTY)), "1", use_labels=False)
     store = run([source], tmp_path, need_labels=False)
-    assert not store.labelled
+    assert not store.labeled
     assert manifest(store).query("status == 'ok'")["key"].tolist() == ["fine", "bad label", "none", "blank", "fine too"]
 
 
@@ -165,9 +165,9 @@ def test_failed_second_ingest_does_not_leave_the_first_ones_card(tmp_path):
     assert not (tmp_path / "store.json").exists()
 
 
-def test_unlabelled_source_is_refused_where_labels_are_needed(tmp_path):
+def test_unlabeled_source_is_refused_where_labels_are_needed(tmp_path):
     with pytest.raises(InputError, match=r"labels are needed here, but street has none \(handful of crops"):
-        run([named("a", good(1)), named("street", good(1), labelled=False)], tmp_path)
+        run([named("a", good(1)), named("street", good(1), labeled=False)], tmp_path)
 
 
 def test_source_that_lists_nothing_is_refused(tmp_path):
@@ -221,8 +221,8 @@ def test_a_file_managers_file_among_the_shards_is_left_alone(tmp_path):
 
 def test_summary_counts_each_source_and_all(tmp_path):
     store = run([named("a", FAULTY), named("b", [RawCrop("k", png(1, 30), "w")])], tmp_path)
-    summary = summarise(manifest_tables(store)).set_index("source")
-    assert summary.loc[["a", "b", "all"], ["crops", "ok", "set_aside", "labelled"]].to_numpy().tolist() == [
+    summary = summarize(manifest_tables(store)).set_index("source")
+    assert summary.loc[["a", "b", "all"], ["crops", "ok", "set_aside", "labeled"]].to_numpy().tolist() == [
         [7, 2, 5, 2],
         [1, 1, 0, 1],
         [8, 3, 5, 3],
@@ -231,24 +231,24 @@ def test_summary_counts_each_source_and_all(tmp_path):
         "1 truncated", "1 missing file", "1 label not UTF-8", "1 no label", "1 empty label"
     }  # fmt: skip
     assert summary.loc["b", ["median_width", "median_height", "bytes"]].tolist() == [20, 30, len(png(1, 30))]
-    pd.testing.assert_frame_equal(summarise(manifest(store)), summary.reset_index())
+    pd.testing.assert_frame_equal(summarize(manifest(store)), summary.reset_index())
 
 
 def test_summary_of_many_tables_is_that_of_one(tmp_path):
     heights = [8, 9, 11, 30, 30, 31]
     crops = [RawCrop(f"{place}", png(place, height), "w") for place, height in enumerate(heights)]
     store = run([named("a", [*crops[:4], FAULTY[1], *crops[4:]]), named("b", FAULTY)], tmp_path, shard_crops=2)
-    summary = summarise(manifest_tables(store)).set_index("source")
+    summary = summarize(manifest_tables(store)).set_index("source")
     good = manifest(store).query("status == 'ok'").groupby("source", observed=True)["height"].median()
     assert summary.loc["a", "median_height"] == good["a"] == 20.5
     assert summary.loc["b", "reasons"].split(", ")[0].startswith("1 ")
-    pd.testing.assert_frame_equal(summarise(manifest(store)), summary.reset_index())
+    pd.testing.assert_frame_equal(summarize(manifest(store)), summary.reset_index())
 
 
 def test_summary_lists_the_most_frequent_reason_first_and_no_median_of_nothing(tmp_path):
     broken = [RawCrop("gone", None, "w", "missing file"), RawCrop("cut", png(1)[:-40], "w"), RawCrop("c", b"GIF", "w")]
     store = run([named("a", [*broken[:2], broken[1]]), named("b", good(1))], tmp_path)
-    summary = summarise(manifest_tables(store)).set_index("source")
+    summary = summarize(manifest_tables(store)).set_index("source")
     assert summary.loc["a", "reasons"] == "2 truncated, 1 missing file"
     assert pd.isna(summary.loc["a", "median_width"])
 

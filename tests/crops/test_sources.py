@@ -12,8 +12,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.raw import RawCrop
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.errors import InputError
 
 
@@ -44,11 +44,11 @@ def open_at(path, **spec):
     return open_source("a", {"path": str(path), **spec})
 
 
-def test_labelled_lmdb_is_detected_and_read_in_order(tmp_path):
+def test_labeled_lmdb_is_detected_and_read_in_order(tmp_path):
     entries = {"num-samples": b"2", "image-000000001": png(1), "image-000000002": png(2)}
     folder = write_lmdb(tmp_path / "SVT", entries | {"label-000000001": b"DOOR", "label-000000002": "Café 24".encode()})
     source = open_at(folder)
-    assert (source.format, source.labelled, len(source)) == ("lmdb", True, 2)
+    assert (source.format, source.labeled, len(source)) == ("lmdb", True, 2)
     assert source.description.startswith("LMDB of 2 crops with labels in ")
     assert [(crop.key, crop.data, crop.label) for crop in read(source)] == [
         ("image-000000001", png(1), "DOOR"),
@@ -57,9 +57,9 @@ def test_labelled_lmdb_is_detected_and_read_in_order(tmp_path):
     assert open_at(folder / "data.mdb").description == source.description
 
 
-def test_image_only_lmdb_is_unlabelled(tmp_path):
+def test_image_only_lmdb_is_unlabeled(tmp_path):
     source = open_at(write_lmdb(tmp_path / "book32_lmdb", {"num-samples": b"1", "image-000000001": png()}))
-    assert not source.labelled
+    assert not source.labeled
     assert [crop.label for crop in read(source)] == [None]
 
 
@@ -187,7 +187,7 @@ def test_union14m_annotation_finds_full_images_two_folders_up(tmp_path):
     lines = [{"filename": "art_curve/1.png", "text": "HELLO WORLD"}, {"filename": "COCOTextV2/2.png", "text": '"a", b'}]
     annotation.write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
     source = open_at(annotation)
-    assert (source.format, source.labelled, len(source)) == ("jsonl", True, 2)
+    assert (source.format, source.labeled, len(source)) == ("jsonl", True, 2)
     assert [(crop.key, crop.data, crop.label) for crop in read(source)] == [
         ("art_curve/1.png", png(), "HELLO WORLD"),
         ("COCOTextV2/2.png", png(), '"a", b'),
@@ -274,7 +274,7 @@ def test_plain_folder_lists_images_of_all_subfolders_by_name(tmp_path):
     write_images(tmp_path, ["b/2.png", "a/1.JPG", "0.webp"])
     (tmp_path / "README.txt").write_text("Crops, that is, cut from photographs.\n")
     source = open_at(tmp_path)
-    assert (source.format, source.labelled) == ("folder", False)
+    assert (source.format, source.labeled) == ("folder", False)
     assert [crop.key for crop in read(source)] == ["0.webp", "a/1.JPG", "b/2.png"]
 
 
@@ -293,7 +293,7 @@ def test_labels_can_be_left_out(tmp_path):
     write_images(tmp_path, ["1.png"])
     (tmp_path / "gt.txt").write_bytes(b"1.png\tcaf\xe9\n2.png\tgone")
     source = open_at(tmp_path, use_labels=False)
-    assert not source.labelled
+    assert not source.labeled
     assert source.description.endswith("(labels not used)")
     assert [(crop.data, crop.label, crop.reason) for crop in read(source)][0] == (png(), None, None)
     assert read(source)[1].reason == "missing file"
@@ -360,7 +360,7 @@ def test_path_without_a_key_is_refused_with_the_spelling():
 class Rendered:
     """Stands in for the renderer: the catalog's options are its arguments."""
 
-    format, description, labelled = "rendered", "rendered words", True
+    format, description, labeled = "rendered", "rendered words", True
 
     def __init__(self, words, seed=0, split="pretraining"):
         self.words = words
@@ -373,10 +373,10 @@ class Rendered:
 
 
 def test_rendered_words_take_their_options_from_the_catalog(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lmim_kedro.crops.render", SimpleNamespace(RenderedWords=Rendered))
+    monkeypatch.setitem(sys.modules, "lmim_kedro.crops.sources.rendered", SimpleNamespace(RenderedWords=Rendered))
     spec = {"format": "rendered", "words": 5, "split": "heldout"}
     source = open_source("words", spec)
-    assert (source.name, source.format, source.labelled, len(source)) == ("words", "rendered", True, 5)
+    assert (source.name, source.format, source.labeled, len(source)) == ("words", "rendered", True, 5)
     assert [crop.label for crop in source.read(1, 3)] == ["w1", "w2"]
     assert [crop.label for crop in open_source("words", spec | {"use_labels": False}).read(0, 1)] == [None]
     assert open_source("words", spec | {"seed": 1}).identity != source.identity

@@ -9,8 +9,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.shard_writer import ShardWriter
-from lmim_kedro.crops.store import PackedStore, shard_folder, write_card
+from lmim_kedro.crops.store.packed import PackedStore, shard_folder, write_card
+from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.errors import InputError
 
 
@@ -80,7 +80,7 @@ def test_missing_store_says_which_command_makes_it(tmp_path):
         PackedStore(tmp_path)
 
 
-def test_labels_of_an_unlabelled_store_are_refused(tmp_path):
+def test_labels_of_an_unlabeled_store_are_refused(tmp_path):
     with ShardWriter(shard_folder(tmp_path, 0)) as writer:
         writer.add(image(0), None)
     store = write_card(tmp_path, "f", False, [(writer.folder, "street", 1)])

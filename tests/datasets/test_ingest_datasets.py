@@ -10,8 +10,8 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
-from lmim_kedro.crops.manifest import manifest_tables
-from lmim_kedro.crops.prepare import IngestPlan
+from lmim_kedro.crops.ingest.plan import IngestPlan
+from lmim_kedro.crops.store.manifest import manifest_tables
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.manifest import ManifestDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
@@ -21,7 +21,7 @@ from lmim_kedro.params import IngestParams
 
 @pytest.fixture
 def words(tmp_path):
-    """A catalog entry of three labelled crops, one of them missing."""
+    """A catalog entry of three labeled crops, one of them missing."""
     for number in (1, 2):
         image = np.full((10, 30, 3), 100 * number, np.uint8)
         (tmp_path / f"{number}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
@@ -39,7 +39,7 @@ def store(words, tmp_path):
 def test_sources_are_opened_under_their_names_in_order(words, tmp_path):
     spec = {"b": {"path": str(tmp_path)}, "a": {"path": str(tmp_path), "use_labels": False}}
     sources = CropSources(sources=spec).load()
-    assert [(source.name, source.labelled, len(source)) for source in sources] == [("b", True, 3), ("a", False, 3)]
+    assert [(source.name, source.labeled, len(source)) for source in sources] == [("b", True, 3), ("a", False, 3)]
 
 
 def test_faults_are_the_paths_that_lead_nowhere(tmp_path):

@@ -1,60 +1,9 @@
-"""Small models that every test of this folder builds on."""
+"""Tests of this folder begin with the same random numbers."""
 
 import pytest
 import torch
-
-from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, RecognizerParams
-
-READER = RecognizerParams(width=32, depth=2, heads=4, ffn=16, dropout=0.0)
 
 
 @pytest.fixture(autouse=True)
 def _fixed_randomness() -> None:
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def released_size() -> ModelParams:
-    """The released geometry (8 x 32 patches), small."""
-    return ModelParams(
-        width=24,
-        depth=2,
-        heads=3,
-        decoder_width=32,
-        decoder_heads=4,
-        decoder_ffn=48,
-        decoder_dropout=0.0,
-        recognizer=READER,
-    )
-
-
-@pytest.fixture
-def columns_size() -> ModelParams:
-    """Overlapping column patches of a grey crop, small."""
-    return ModelParams(
-        patch_height=32,
-        patch_overlap=4,
-        input="grey",
-        position_grid="layout",
-        width=24,
-        depth=2,
-        heads=3,
-        decoder_width=32,
-        decoder_heads=4,
-        decoder_ffn=48,
-        decoder_dropout=0.0,
-        recognizer=READER,
-    )
-
-
-@pytest.fixture
-def recipe() -> PretrainingParams:
-    """The paper's pre-training."""
-    short = OptimisationParams(steps=2, warmup_steps=1, base_learning_rate=1e-4)
-    return PretrainingParams.model_validate({"teacher": {"optimisation": short}, "optimisation": short})
-
-
-@pytest.fixture
-def crops() -> torch.Tensor:
-    """Three noisy crops in [-1, 1]."""
-    return torch.rand(3, 3, 32, 128) * 2 - 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from lmim_kedro.models import weights
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.models import released, weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.text.charset import Charset
 
 
 def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -20,20 +20,20 @@ def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_released_recognizer_becomes_a_folder_and_a_file_again(tmp_path: Path, released_size):
     size = released_size.model_copy(update={"recognizer": released_size.recognizer.model_copy(update={"heads": 1})})
     original = Recognizer(size, Charset.named("english_94"))
-    weights.export_released(original, tmp_path / "released.pth")
+    released.export_released(original, tmp_path / "released.pth")
     done = convert("import", tmp_path / "released.pth", tmp_path / "ours", "--heads", 3)
     assert done.returncode == 0, done.stderr
     assert "ignored: pos_embed" in done.stdout
     back = weights.load_recognizer(tmp_path / "ours")
     assert back.model.width == 24 and back.model.recognizer.ffn == 16 and back.charset.classes == 97
     assert convert("export", tmp_path / "ours", tmp_path / "again.pth").returncode == 0
-    again = weights.read_checkpoint(tmp_path / "again.pth")
-    first = weights.read_checkpoint(tmp_path / "released.pth")
+    again = released.read_checkpoint(tmp_path / "again.pth")
+    first = released.read_checkpoint(tmp_path / "released.pth")
     assert again.keys() == first.keys() and all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_inspect_says_layout_and_sizes(tmp_path: Path, released_size):
-    weights.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    released.export_released(Encoder(released_size), tmp_path / "maerec.pth")
     done = convert("inspect", tmp_path / "maerec.pth", "--heads", 3)
     assert "maerec layout" in done.stdout and "depth: 2" in done.stdout
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy, step_probabilities
 from lmim_kedro.params import RecognizerParams
+from lmim_kedro.text.charset import Charset
 
 CHARSET = Charset("abcdefghijkl")
 LONGEST, CROPS, SEEDS = 11, 24, range(12)
@@ -107,13 +107,13 @@ def test_a_wide_beam_finds_words_that_are_at_least_as_probable_and_some_that_are
     assert (torch.cat(gains) > 0.1).float().mean() > 0.1
 
 
-def test_length_normalisation_makes_words_longer():
-    plain, normalised = [], []
+def test_length_normalization_makes_words_longer():
+    plain, normalized = [], []
     for seed in SEEDS:
         decoder, memory = random_model(seed)
         plain.append(beam_search(decoder, memory, CHARSET.end, 5).lengths)
-        normalised.append(beam_search(decoder, memory, CHARSET.end, 5, length_power=1.0).lengths)
-    assert torch.cat(normalised).float().mean() > torch.cat(plain).float().mean() + 0.3
+        normalized.append(beam_search(decoder, memory, CHARSET.end, 5, length_power=1.0).lengths)
+    assert torch.cat(normalized).float().mean() > torch.cat(plain).float().mean() + 0.3
 
 
 def test_a_crop_reads_the_same_alone_as_in_any_batch():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lmim_kedro.models.encoder import Encoder, sincos_position, standardised_grey
+from lmim_kedro.models.encoder import Encoder, sincos_position, standardized_gray
 from lmim_kedro.models.masking import split
 from lmim_kedro.params import ModelParams
 
@@ -30,7 +30,7 @@ def test_a_hidden_patch_does_not_leak_into_visible_ones(size, crops, request):
     assert torch.equal(visible(pixels), visible(changed))
 
 
-def test_overlapping_patches_see_their_neighbours_when_nothing_is_hidden(columns_size, crops):
+def test_overlapping_patches_see_their_neighbors_when_nothing_is_hidden(columns_size, crops):
     embed = Encoder(columns_size).patch_embed
     pixels = embed.pixels(crops)
     changed = pixels.clone()
@@ -39,13 +39,13 @@ def test_overlapping_patches_see_their_neighbours_when_nothing_is_hidden(columns
     assert moved.nonzero().flatten().tolist() == [15, 16, 17]
 
 
-def test_grey_input_is_the_same_for_inverted_and_for_darker_crops(crops):
+def test_gray_input_is_the_same_for_inverted_and_for_darker_crops(crops):
     word = -torch.ones(1, 3, 32, 128)
     word[..., 10:20, 30:60] = 1.0
-    grey = standardised_grey(word)
-    torch.testing.assert_close(grey, standardised_grey(-word), atol=1e-4, rtol=0)
-    torch.testing.assert_close(grey, standardised_grey(word * 0.5 - 0.2), atol=0.05, rtol=0.05)
-    assert grey[0, 0, 15, 45] > 0
+    gray = standardized_gray(word)
+    torch.testing.assert_close(gray, standardized_gray(-word), atol=1e-4, rtol=0)
+    torch.testing.assert_close(gray, standardized_gray(word * 0.5 - 0.2), atol=0.05, rtol=0.05)
+    assert gray[0, 0, 15, 45] > 0
 
 
 def test_kept_patches_have_the_features_of_an_encoder_that_sees_only_them(released_size, crops):

@@ -54,11 +54,11 @@ def test_alignment_is_the_distance_of_the_two_cls_features(released_size, recipe
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + 2 * losses["alignment"])
 
 
-def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_crops_normalised_features(
+def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_crops_normalized_features(
     released_size, recipe, crops, priority
 ):
     lmim = build(released_size, recipe).eval()
-    torch.nn.init.uniform_(lmim.teacher.norm.weight, 0.5, 2.0)  # else its last norm leaves nothing to normalise
+    torch.nn.init.uniform_(lmim.teacher.norm.weight, 0.5, 2.0)  # else its last norm leaves nothing to normalize
     torch.nn.init.normal_(lmim.teacher.norm.bias)
     view, parts = crops.flip(0), split(priority, 0.8)
     latent, guide = lmim.encoder(crops, parts.kept, parts.removed), lmim.encoder(view)
@@ -73,9 +73,9 @@ def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_cro
 def test_the_teacher_stays_as_it_was(released_size, recipe, crops, priority):
     lmim = build(released_size, recipe).train()
     before = {name: value.clone() for name, value in lmim.teacher.state_dict().items()}
-    optimiser = torch.optim.SGD(lmim.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(lmim.parameters(), lr=0.1)
     lmim(crops, crops, priority)["loss"].backward()
-    optimiser.step()
+    optimizer.step()
     assert not lmim.teacher.training
     assert all(torch.equal(before[name], value) for name, value in lmim.teacher.state_dict().items())
     assert all(parameter.grad is None for parameter in lmim.teacher.parameters())
@@ -95,17 +95,17 @@ def test_the_teacher_stays_as_it_was(released_size, recipe, crops, priority):
 def test_every_ablation_takes_a_step_that_lowers_its_loss(size, changes, recipe, crops, request):
     model = request.getfixturevalue(size)
     lmim = build(model, recipe, **changes)
-    priority, optimiser = torch.rand(3, model.tokens), torch.optim.AdamW(lmim.parameters(), lr=2e-3)
+    priority, optimizer = torch.rand(3, model.tokens), torch.optim.AdamW(lmim.parameters(), lr=2e-3)
     losses = []
     for _ in range(8):
         losses.append(lmim(crops, crops if lmim.guided else None, priority)["loss"])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         losses[-1].backward()
-        optimiser.step()
+        optimizer.step()
     assert losses[-1] < losses[0]
 
 
-def test_pixel_targets_are_normalised_per_patch(released_size, recipe, crops):
+def test_pixel_targets_are_normalized_per_patch(released_size, recipe, crops):
     target = build(released_size, recipe, method="mim").target(crops)
     assert target.shape == (3, 256, 48)
     torch.testing.assert_close(target.mean(-1), torch.zeros(3, 256), atol=1e-5, rtol=0)
@@ -127,9 +127,9 @@ def test_cls_std_is_zero_when_all_crops_share_one_cls(released_size, recipe, cro
 def test_variants_of_the_alignment_decide_whether_the_guidance_cls_is_pulled(changes, reaches_guidance):
     torch.manual_seed(0)
     size = ModelParams(width=16, depth=1, heads=2, decoder_width=16, decoder_heads=2, decoder_ffn=16)
-    optimisation = {"steps": 1, "batch_size": 2, "warmup_steps": 0, "base_learning_rate": 1e-3}
+    optimization = {"steps": 1, "batch_size": 2, "warmup_steps": 0, "base_learning_rate": 1e-3}
     pretraining = PretrainingParams.model_validate(
-        {"teacher": {"optimisation": optimisation}, "optimisation": optimisation, **changes}
+        {"teacher": {"optimization": optimization}, "optimization": optimization, **changes}
     )
     lmim = LMIM(size, pretraining, Encoder(size))
     masked, guide = torch.randn(4, 16, requires_grad=True), torch.randn(4, 16, requires_grad=True)

@@ -35,12 +35,12 @@ def test_patches_of_smallest_noise_are_kept():
 
 
 def test_block_masks_are_more_connected_than_random_ones():
-    def neighbours_alike(strategy: str) -> float:
+    def neighbors_alike(strategy: str) -> float:
         mask = split(draw(strategy, list(range(64))), 0.6).mask().view(-1, 8, 32)
         return (mask[:, :, 1:] == mask[:, :, :-1]).float().mean().item()
 
-    assert neighbours_alike("random") == pytest.approx(0.6**2 + 0.4**2, abs=0.02)
-    assert neighbours_alike("block") > 0.8
+    assert neighbors_alike("random") == pytest.approx(0.6**2 + 0.4**2, abs=0.02)
+    assert neighbors_alike("block") > 0.8
 
 
 def test_block_masks_spare_no_part_of_the_crop():

@@ -1,13 +1,13 @@
-"""The recogniser: decoding, its loss, its two heads."""
+"""The recognizer: decoding, its loss, its two heads."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.decoding import Written
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams
+from lmim_kedro.text.charset import Charset
 
 CHARSET = Charset("abcdefgh")
 
@@ -57,12 +57,12 @@ def test_ctc_reads_repeated_characters_only_across_a_blank(columns_size):
 
 def test_ctc_learns_two_crops_by_heart(columns_size, crops):
     recognizer = Recognizer(columns_size, CHARSET, "ctc", max_length=9)
-    optimiser = torch.optim.AdamW(recognizer.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(recognizer.parameters(), lr=3e-3)
     for _ in range(120):
         loss = recognizer(crops[:2], ["abba", "cafe"])["loss"]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert [reading.text for reading in recognizer.eval().read_batch(crops[:2])] == ["abba", "cafe"]
 
 

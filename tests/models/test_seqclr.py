@@ -7,16 +7,16 @@ import torch
 
 from lmim_kedro.models.seqclr import INSTANCES, SeqCLR
 from lmim_kedro.models.weights import load_pretraining, save_model
-from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams
+from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams
 
-OPTIMISATION = OptimisationParams(steps=10, batch_size=8, warmup_steps=1, base_learning_rate=1e-3)
+OPTIMIZATION = OptimizationParams(steps=10, batch_size=8, warmup_steps=1, base_learning_rate=1e-3)
 
 
 @pytest.fixture
 def seqclr() -> SeqCLR:
     torch.manual_seed(0)
     size = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2)
-    pretraining = {"method": "seqclr", "teacher": {"optimisation": OPTIMISATION}, "optimisation": OPTIMISATION}
+    pretraining = {"method": "seqclr", "teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION}
     return SeqCLR(size, PretrainingParams.model_validate(pretraining))
 
 

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.models import weights
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.models import released, weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.text.charset import Charset
 
 ENGLISH = Charset.named("english_94")
 
@@ -37,21 +37,21 @@ def test_our_models_come_back_from_their_folders(tmp_path, released_size, column
 
 def test_the_released_layouts_survive_export_and_import(tmp_path, released_size, recipe):
     lmim = LMIM(released_size, recipe, Encoder(released_size))
-    weights.export_released(lmim, tmp_path / "lmim.pth")
-    back, imported = weights.import_lmim(tmp_path / "lmim.pth", released_size, recipe)
+    released.export_released(lmim, tmp_path / "lmim.pth")
+    back, imported = released.import_lmim(tmp_path / "lmim.pth", released_size, recipe)
     assert same_tensors(lmim, back) and "nothing ignored" not in imported.sentence()
     recognizer = Recognizer(released_size, ENGLISH)
-    weights.export_released(recognizer, tmp_path / "recognizer.pth")
+    released.export_released(recognizer, tmp_path / "recognizer.pth")
     assert same_tensors(
-        recognizer, weights.import_recognizer(tmp_path / "recognizer.pth", released_size, ENGLISH, 25)[0]
+        recognizer, released.import_recognizer(tmp_path / "recognizer.pth", released_size, ENGLISH, 25)[0]
     )
-    weights.export_released(lmim.encoder, tmp_path / "maerec.pth")
-    assert same_tensors(lmim.encoder, weights.import_encoder(tmp_path / "maerec.pth", released_size)[0])
+    released.export_released(lmim.encoder, tmp_path / "maerec.pth")
+    assert same_tensors(lmim.encoder, released.import_encoder(tmp_path / "maerec.pth", released_size)[0])
 
 
 def test_an_exported_file_has_the_released_names(tmp_path, released_size, recipe):
-    weights.export_released(LMIM(released_size, recipe, Encoder(released_size)), tmp_path / "lmim.pth")
-    names = weights.read_checkpoint(tmp_path / "lmim.pth").keys()
+    released.export_released(LMIM(released_size, recipe, Encoder(released_size)), tmp_path / "lmim.pth")
+    names = released.read_checkpoint(tmp_path / "lmim.pth").keys()
     for name in (
         "mask_token",
         "decoder_pos_embed",
@@ -62,11 +62,11 @@ def test_an_exported_file_has_the_released_names(tmp_path, released_size, recipe
         "decoder_pred.bias",
     ):
         assert name in names
-    weights.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
-    names = weights.read_checkpoint(tmp_path / "recognizer.pth").keys()
+    released.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
+    names = released.read_checkpoint(tmp_path / "recognizer.pth").keys()
     for name in ("pos_embed", "patch_embed.proj.weight", "encoder.pos_embed", "linear_norm.0.weight"):
         assert name in names
-    assert weights.read_checkpoint(tmp_path / "recognizer.pth")["decoder.position_enc.position_table"].shape == (
+    assert released.read_checkpoint(tmp_path / "recognizer.pth")["decoder.position_enc.position_table"].shape == (
         1,
         200,
         32,
@@ -75,31 +75,31 @@ def test_an_exported_file_has_the_released_names(tmp_path, released_size, recipe
 
 def test_student_and_teacher_of_a_pretraining_checkpoint_are_told_apart(tmp_path, released_size, recipe):
     lmim = LMIM(released_size, recipe, Encoder(released_size))
-    weights.export_released(lmim, tmp_path / "lmim.pth")
-    student, imported = weights.import_encoder(tmp_path / "lmim.pth", released_size)
-    teacher, _ = weights.import_encoder(tmp_path / "lmim.pth", released_size, part="teacher")
+    released.export_released(lmim, tmp_path / "lmim.pth")
+    student, imported = released.import_encoder(tmp_path / "lmim.pth", released_size)
+    teacher, _ = released.import_encoder(tmp_path / "lmim.pth", released_size, part="teacher")
     assert same_tensors(student, lmim.encoder) and same_tensors(teacher, lmim.teacher)
     assert not same_tensors(student, teacher)
     assert any(name.startswith("model_maeenc_momentum.") for name in imported.ignored)
 
 
 def test_weights_of_another_size_are_refused_with_the_names(tmp_path, released_size):
-    weights.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    released.export_released(Encoder(released_size), tmp_path / "maerec.pth")
     deeper = released_size.model_copy(update={"depth": 3})
     with pytest.raises(InputError, match=r"missing: .*blocks\.\*\.norm1\.weight.*check the model preset"):
-        weights.import_encoder(tmp_path / "maerec.pth", deeper)
+        released.import_encoder(tmp_path / "maerec.pth", deeper)
 
 
 def test_another_charset_is_refused(tmp_path, released_size):
-    weights.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
+    released.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
     with pytest.raises(InputError, match="97 classes and the charset 39"):
-        weights.import_recognizer(tmp_path / "recognizer.pth", released_size, Charset.named("english_36"), 25)
+        released.import_recognizer(tmp_path / "recognizer.pth", released_size, Charset.named("english_36"), 25)
 
 
 def test_another_position_grid_is_refused(tmp_path, released_size):
-    weights.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    released.export_released(Encoder(released_size), tmp_path / "maerec.pth")
     with pytest.raises(InputError, match="position embedding"):
-        weights.import_encoder(tmp_path / "maerec.pth", released_size.model_copy(update={"position_grid": "layout"}))
+        released.import_encoder(tmp_path / "maerec.pth", released_size.model_copy(update={"position_grid": "layout"}))
 
 
 class Harm:
@@ -113,29 +113,29 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"model": {}, "args": Harm()}, "bad.pth")
     with pytest.raises(InputError, match="cannot be read|not a checkpoint that can be read safely"):
-        weights.read_checkpoint(tmp_path / "bad.pth")
+        released.read_checkpoint(tmp_path / "bad.pth")
     assert not (tmp_path / "harm_was_done").exists()
 
 
 def test_files_that_are_no_checkpoints_get_a_sentence(tmp_path):
     with pytest.raises(InputError, match="there is no checkpoint at"):
-        weights.read_checkpoint(tmp_path / "absent.pth")
+        released.read_checkpoint(tmp_path / "absent.pth")
     with pytest.raises(InputError, match="is a folder, and a checkpoint file was expected"):
-        weights.read_checkpoint(tmp_path)
+        released.read_checkpoint(tmp_path)
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(InputError, match="not a checkpoint"):
-        weights.read_checkpoint(tmp_path / "text.pth")
+        released.read_checkpoint(tmp_path / "text.pth")
     torch.save({"model": {"conv1.weight": torch.zeros(1)}, "args": argparse.Namespace()}, tmp_path / "resnet.pth")
-    tensors = weights.read_checkpoint(tmp_path / "resnet.pth")
+    tensors = released.read_checkpoint(tmp_path / "resnet.pth")
     with pytest.raises(InputError, match=r"conv1\.weight: of no known layout"):
-        weights.layout_of(tensors, tmp_path / "resnet.pth")
+        released.layout_of(tensors, tmp_path / "resnet.pth")
 
 
 def test_a_model_that_the_released_code_cannot_express_is_not_exported(tmp_path, columns_size, released_size):
     with pytest.raises(InputError, match="square position grid only"):
-        weights.export_released(Encoder(columns_size), tmp_path / "x.pth")
+        released.export_released(Encoder(columns_size), tmp_path / "x.pth")
     with pytest.raises(InputError, match="no CTC head"):
-        weights.export_released(Recognizer(released_size, ENGLISH, "ctc"), tmp_path / "x.pth")
+        released.export_released(Recognizer(released_size, ENGLISH, "ctc"), tmp_path / "x.pth")
 
 
 def test_a_damaged_folder_and_a_wrong_kind_get_a_sentence(tmp_path, released_size):

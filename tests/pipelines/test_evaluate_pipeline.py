@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from lmim_kedro.crops.render import RenderedWords
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
 from lmim_kedro.pipelines.evaluate.nodes import judge, read_benchmarks
-from lmim_kedro.pipelines.report.nodes import analyse
+from lmim_kedro.pipelines.report.nodes import analyze
 from lmim_kedro.scoring.compare import pair_up, read_predictions
+from lmim_kedro.text.charset import Charset
 
 
 class Store:
@@ -60,7 +60,7 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
     assert needed <= set(predictions)
     for row in predictions.itertuples():
         assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
-    assert all(not table.empty for table in analyse(predictions, EvaluationParams()))
+    assert all(not table.empty for table in analyze(predictions, EvaluationParams()))
 
 
 def test_predictions_come_back_from_parquet_and_can_be_compared(predictions: pd.DataFrame, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def drawn(number):
 
 def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     """The catalog's dataset types, in a folder of the test."""
-    words = FinetuningParams(charset="english_36", max_length=4, optimisation={"base_learning_rate": 1, "epochs": 1,
+    words = FinetuningParams(charset="english_36", max_length=4, optimization={"base_learning_rate": 1, "epochs": 1,
                                                                              "warmup_epochs": 0})  # fmt: skip
     entries = {"params:ingest": MemoryDataset(ingest), "params:finetuning": MemoryDataset(words)}
     entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
@@ -75,7 +75,7 @@ def test_run_makes_stores_manifests_and_a_summary_in_the_log(tmp_path, crops, ca
     data = catalog(tmp_path, every_use(crops))
     with caplog.at_level(logging.INFO):
         SequentialRunner().run(create_pipeline(), data)
-    assert not data["pretraining.crops"].load().labelled
+    assert not data["pretraining.crops"].load().labeled
     assert data["finetuning.packed"].load().labels(range(3)) == ["zero", "one", "two"]
     assert data["finetuning.crops"].load().labels(range(2)) == ["zero", "one"]
     assert data["benchmarks.crops"].load().labels(range(3)) == ["three", "four", "two!"]

@@ -21,21 +21,21 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from lmim_kedro.cli_reading import newest_recognizer, read
-from lmim_kedro.crops.render import RenderedWords
+from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.datasets.readings import ReadingsDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import require_named_files
-from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
+from lmim_kedro.text.charset import Charset
 
 SIZE = ModelParams(
     patch_height=32,
-    input="grey",
+    input="gray",
     position_grid="layout",
     width=16,
     depth=1,
@@ -200,9 +200,9 @@ def test_what_predict_needs_is_asked_for_before_anything_runs(
         asked()
     with pytest.raises(InputError, match="`predict.source`: there is nothing at"):
         asked(source=str(tmp_path / "absent"))
-    with pytest.raises(InputError, match=r"no recogniser at .*scratch/sample/seed987/recognizer: make it with"):
+    with pytest.raises(InputError, match=r"no recognizer at .*scratch/sample/seed987/recognizer: make it with"):
         asked(source=str(folder))
-    with pytest.raises(InputError, match=r"no recogniser at .*absent: check the path in `predict.recognizer`"):
+    with pytest.raises(InputError, match=r"no recognizer at .*absent: check the path in `predict.recognizer`"):
         asked(source=str(folder), recognizer=str(tmp_path / "absent"))
     asked(source=str(folder), recognizer=str(model))
 
@@ -215,7 +215,7 @@ def test_the_run_says_how_many_crops_were_read(
     assert "8 crops read, 1 of them with an error" in caplog.messages
 
 
-def test_a_recogniser_of_another_charset_is_refused_before_it_is_evaluated(
+def test_a_recognizer_of_another_charset_is_refused_before_it_is_evaluated(
     project: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bootstrap_project(project)

@@ -21,7 +21,7 @@ from lmim_kedro.datasets.page import PageDataset
 from lmim_kedro.params import EvaluationParams
 from lmim_kedro.pipelines.report import create_pipeline, nodes
 
-ANALYSES = ("accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration")
+ANALYZES = ("accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration")
 
 CARD = {"use": "pretraining", "source": "words", "outside": "", "most_frequent": ""} | dict.fromkeys(
     (
@@ -118,7 +118,7 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
         "accuracy_table": CSVDataset(filepath=str(tmp_path / "accuracy.csv"), save_args={"index": False}),
         "accuracy_markdown": TextDataset(filepath=str(tmp_path / "accuracy.md")),
         "report": PageDataset(filepath=str(tmp_path / "deep/report.html")),
-        **{name: CSVDataset(filepath=str(tmp_path / f"{name}.csv"), save_args={"index": False}) for name in ANALYSES},
+        **{name: CSVDataset(filepath=str(tmp_path / f"{name}.csv"), save_args={"index": False}) for name in ANALYZES},
     }
     assert set(outputs) == {name for name in yaml.safe_load(catalog_text(project))}
     SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
@@ -143,7 +143,7 @@ def catalog_text(project: Path) -> str:
 
 
 def test_nodes_type_hints_resolve_for_kedro() -> None:
-    for name in ("score_predictions", "tabulate", "analyse", "draw_figures", "choose_readings", "render_page"):
+    for name in ("score_predictions", "tabulate", "analyze", "draw_figures", "choose_readings", "render_page"):
         assert "return" in get_type_hints(getattr(nodes, name))
 
 

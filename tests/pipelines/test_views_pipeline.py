@@ -16,10 +16,11 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import CSVDataset
 from PIL import Image
 
-from lmim_kedro.crops.decode import decode_batch
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.random import derive_seed
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.randomness import derive_seed
+from lmim_kedro.crops.sheets import contact_sheet
+from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.datasets.images import PngDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
 from lmim_kedro.errors import InputError
@@ -29,7 +30,6 @@ from lmim_kedro.pipelines.views.nodes import resolve_views
 from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.materialize import ViewStorePlan, require_views_of
-from lmim_kedro.views.sheet import contact_sheet
 from lmim_kedro.views.show import show_reading
 
 OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.reading_sheet", "views.store"}
@@ -115,7 +115,7 @@ def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentatio
     assert np.array_equal(show_reading(store, finetuning, size, chosen.views, seed=7), wanted)
 
 
-def test_reading_sheet_of_no_labelled_crops_is_empty(parameters):
+def test_reading_sheet_of_no_labeled_crops_is_empty(parameters):
     chosen = Parameters.model_validate(parameters)
     sheet = show_reading([], chosen.finetuning, ModelParams(), chosen.views, seed=0)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3 and (sheet == 255).all()

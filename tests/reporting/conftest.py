@@ -119,7 +119,7 @@ def stages() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture
 def summaries() -> dict[str, pd.DataFrame]:
-    columns = ["source", "crops", "ok", "set_aside", "reasons", "labelled", "median_width", "median_height", "bytes"]
+    columns = ["source", "crops", "ok", "set_aside", "reasons", "labeled", "median_width", "median_height", "bytes"]
     rows = [
         ["street", 13_337, 13_330, 7, "5 truncated, 2 empty", 0, 49.0, 23.0, 31_000_000],
         ["signs", 521, 521, 0, "", 0, 80.0, 31.5, 1_200_000],

@@ -15,8 +15,8 @@ from lmim_kedro.reporting.figures import (
     draw_training,
 )
 from lmim_kedro.reporting.page import Pictures, headline, render_page
-from lmim_kedro.reporting.readings import choose_readings
 from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.reporting.shown_readings import choose_readings
 from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
 
 VOID = {"meta", "img", "br", "link"}
@@ -95,7 +95,7 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
         "paper 97.7",
         "Table 8: six common benchmarks, WAICS in %",
         "svt has 50 crops here; the published test set has 647.",
-        "pre-trained on 13,851 crops, fine-tuned on 6,725 labelled crops, seed 3",
+        "pre-trained on 13,851 crops, fine-tuned on 6,725 labeled crops, seed 3",
         "5 truncated, 2 empty",
         "random, 80 % of the patches",
         '"mask_ratio": 0.8',
@@ -104,7 +104,7 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
         assert shown in text, shown
 
 
-def test_page_shows_where_the_recogniser_goes_wrong(inputs: dict[str, Any]) -> None:
+def test_page_shows_where_the_recognizer_goes_wrong(inputs: dict[str, Any]) -> None:
     page = Page(render_page(**inputs))
     text = " ".join(page.text.split())
     for shown in ("By word length", "By shape of the crop, and by confidence", "Confused characters"):

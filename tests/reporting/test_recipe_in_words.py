@@ -2,21 +2,22 @@
 
 import pytest
 
-from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
-from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+from lmim_kedro.recipe import Recipe
+from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 
-OPTIMISATION = OptimisationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4)
+OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4)
 
 
 def told(**changes) -> dict[str, dict[str, str]]:
-    pretraining = {"teacher": {"optimisation": OPTIMISATION}, "optimisation": OPTIMISATION, **changes}
+    pretraining = {"teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION, **changes}
     names = {"variant": "v", "env": "test", "seed": 0, "model_name": "vit_small", "views_name": "strong"}
     recipe = Recipe(
         **names,
         model=ModelParams(),
         views=ViewPreset(pick=(1, 1), contrast=(0.5, 1.0)),
         pretraining=PretrainingParams.model_validate(pretraining),
-        finetuning=FinetuningParams(optimisation=OPTIMISATION),
+        finetuning=FinetuningParams(optimization=OPTIMIZATION),
     )
     return {group: dict(rows) for group, rows in recipe_in_words(recipe.model_dump(mode="json"), {})}
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.scores import build_scores, summarise
+from lmim_kedro.reporting.scores import build_scores, summarize
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -111,6 +111,6 @@ def test_summary_counts_benchmarks_the_same_and_leaves_out_what_cannot_be_scored
         },
     }
     expected = {"waics_percent": 75.0, "one_minus_ned_percent": 85.0, "benchmarks": 2, "crops": 1000}
-    assert summarise(scores) == expected
-    nothing = summarise(scores | {"accuracy": {"symbols": scores["accuracy"]["symbols"]}})  # type: ignore[index]
+    assert summarize(scores) == expected
+    nothing = summarize(scores | {"accuracy": {"symbols": scores["accuracy"]["symbols"]}})  # type: ignore[index]
     assert (nothing["waics_percent"], nothing["crops"]) == (None, 0)

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 from lmim_kedro.reporting.scores import build_scores
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, total, training_table
 from lmim_kedro.scoring.protocols import get_protocol
@@ -115,10 +115,10 @@ def test_total_of_a_summary_is_its_last_row(summaries: dict[str, pd.DataFrame]) 
 def test_recipe_in_words_says_what_was_done_and_not_what_was_not(recipe: dict[str, Any], facts: dict[str, Any]) -> None:
     words = {group: dict(rows) for group, rows in recipe_in_words(recipe, facts)}
     assert words["Pre-training"]["Masking"] == "random, 80 % of the patches"
-    assert words["Pre-training"]["Optimisation"].startswith(
+    assert words["Pre-training"]["Optimization"].startswith(
         "10 epochs, batches of 512; AdamW, learning rate 0.0003 after 1 epoch"
     )
-    assert words["Model vit_small"]["Recogniser"] == "1,120,000 parameters"
+    assert words["Model vit_small"]["Recognizer"] == "1,120,000 parameters"
     assert "contrast 0.5–1" in words["Guidance views medium"]["Out of"]
     without = recipe | {"pretraining": recipe["pretraining"] | {"method": "none"}}
     words = {group: dict(rows) for group, rows in recipe_in_words(without, facts)}
@@ -142,7 +142,7 @@ def test_a_row_says_which_finetuning_preset_made_it_and_the_papers_row_is_then_n
         assert (same, warned) == ((True, False) if preset == "reference" else (False, True))
 
 
-def test_recogniser_of_before_there_were_presets_is_of_the_reference(
+def test_recognizer_of_before_there_were_presets_is_of_the_reference(
     predictions: pd.DataFrame, recipe: dict[str, Any]
 ) -> None:
     without = {name: value for name, value in recipe["finetuning"].items() if name != "preset"}

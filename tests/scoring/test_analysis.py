@@ -107,7 +107,7 @@ def test_calibration_puts_accuracy_beside_confidence() -> None:
     assert calibration_error(table) == pytest.approx((2 * 0.375 + 3 * 0.2866) / 5, abs=1e-4)
 
 
-def test_recogniser_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> None:
+def test_recognizer_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> None:
     draw = np.random.default_rng(1)
     sure = draw.random(40_000)
     pairs = [("a", "a" if right else "b") for right in draw.random(40_000) < sure]

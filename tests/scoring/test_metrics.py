@@ -37,13 +37,13 @@ def test_nothing_to_score_has_no_accuracy() -> None:
     assert math.isnan(result.accuracy) and result.count == 0
 
 
-def test_edit_distance_is_normalised_by_the_longer_text() -> None:
+def test_edit_distance_is_normalized_by_the_longer_text() -> None:
     result = score(["helo", "Hello-World", "", "ab"], ["hello", "helloworld", "abcd", "cd"], "ned")
     assert result.credit == pytest.approx([0.8, 1.0, 0.0, 0.0])
     assert score(["Ab"], ["ab-"], "ned_exact").credit == pytest.approx([1 / 3])
 
 
-def test_edit_distance_equals_a_plain_dynamic_programme() -> None:
+def test_edit_distance_equals_a_plain_dynamic_program() -> None:
     def distance(a: str, b: str) -> int:
         row = list(range(len(b) + 1))
         for i, x in enumerate(a, 1):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, RecognizerParams, TrainingParams
+from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams, TrainingParams
 
 
 class MemoryStore:
@@ -45,7 +45,7 @@ def store() -> MemoryStore:
 def size() -> ModelParams:
     return ModelParams(
         patch_height=32,
-        input="grey",
+        input="gray",
         position_grid="layout",
         width=16,
         depth=2,
@@ -60,13 +60,13 @@ def size() -> ModelParams:
 
 
 @pytest.fixture
-def optimisation() -> OptimisationParams:
-    return OptimisationParams(steps=12, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
+def optimization() -> OptimizationParams:
+    return OptimizationParams(steps=12, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
 
 
 @pytest.fixture
-def pretraining(optimisation) -> PretrainingParams:
-    return PretrainingParams.model_validate({"teacher": {"optimisation": optimisation}, "optimisation": optimisation})
+def pretraining(optimization) -> PretrainingParams:
+    return PretrainingParams.model_validate({"teacher": {"optimization": optimization}, "optimization": optimization})
 
 
 @pytest.fixture

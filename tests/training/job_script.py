@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from lmim_kedro.crops.prepare import prepare
-from lmim_kedro.crops.sources import open_source
+from lmim_kedro.crops.ingest.plan import prepare
+from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
@@ -19,18 +19,18 @@ from lmim_kedro.params import (
     FinetuningParams,
     IngestParams,
     ModelParams,
-    OptimisationParams,
+    OptimizationParams,
     PretrainingParams,
-    Recipe,
     TrainingParams,
     ViewPreset,
 )
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.training.jobs import Job
 from lmim_kedro.training.launch import train
 
 SIZE = ModelParams(
     patch_height=32,
-    input="grey",
+    input="gray",
     position_grid="layout",
     width=32,
     heads=2,
@@ -46,9 +46,9 @@ def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | N
     words = open_source("words", {"format": "rendered", "words": 44, "seed": 1, "use_labels": False})
     crops = prepare([words], IngestParams(workers=1), folder / "crops", need_labels=False)
     size = SIZE.model_copy(update={"decoder_dropout": 0.1 if variant == "lmim" else 0.0})
-    optimisation = OptimisationParams(steps=steps, batch_size=8, warmup_steps=3, base_learning_rate=rate)
+    optimization = OptimizationParams(steps=steps, batch_size=8, warmup_steps=3, base_learning_rate=rate)
     pretraining = PretrainingParams.model_validate(
-        {"teacher": {"optimisation": optimisation}, "optimisation": optimisation, **VARIANTS[variant]}
+        {"teacher": {"optimization": optimization}, "optimization": optimization, **VARIANTS[variant]}
     )
     recipe = Recipe(
         variant=variant,
@@ -59,7 +59,7 @@ def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | N
         views=ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0)),
         views_name="small",
         pretraining=pretraining,
-        finetuning=FinetuningParams(optimisation=optimisation),
+        finetuning=FinetuningParams(optimization=optimization),
     )
     training = TrainingParams(
         device="cpu", threads=1, log_every=1, checkpoint_steps=5, devices=devices, nodes=nodes, rendezvous=rendezvous

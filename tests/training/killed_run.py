@@ -10,7 +10,7 @@ import torch
 
 from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, TrainingParams
+from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, TrainingParams
 from lmim_kedro.training.loop import fit
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import PretrainingTask
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     torch.manual_seed(0)
     size = ModelParams(
         patch_height=32,
-        input="grey",
+        input="gray",
         position_grid="layout",
         width=32,
         heads=2,
@@ -43,9 +43,9 @@ def main(folder: Path) -> None:
         decoder_width=32,
         decoder_heads=2,
     )
-    recipe = OptimisationParams(steps=120, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
+    recipe = OptimizationParams(steps=120, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
     mim = PretrainingParams.model_validate(
-        {"method": "mim", "teacher": {"optimisation": recipe}, "optimisation": recipe}
+        {"method": "mim", "teacher": {"optimization": recipe}, "optimization": recipe}
     )
     model = LMIM(size, mim)
     loader = CropLoader(Store(), height=32, width=128, batch_size=8, seed=1)

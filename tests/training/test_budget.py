@@ -4,17 +4,18 @@ import pytest
 from torch.nn import functional
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import FinetuningParams, ModelParams, OptimisationParams, PretrainingParams, Recipe, ViewPreset
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.training.budget import step_operations, with_budget
 
 SIZE = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2, decoder_ffn=64)
 
 
 def recipe(**changes) -> Recipe:
-    teacher = OptimisationParams(epochs=2, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
-    own = OptimisationParams(steps=30, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
+    teacher = OptimizationParams(epochs=2, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
+    own = OptimizationParams(steps=30, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
     pretraining = PretrainingParams.model_validate(
-        {"method": "mim", "mask_ratio": 0.75, "teacher": {"optimisation": teacher}, "optimisation": own, **changes}
+        {"method": "mim", "mask_ratio": 0.75, "teacher": {"optimization": teacher}, "optimization": own, **changes}
     )
     return Recipe(
         variant="mim",
@@ -25,12 +26,12 @@ def recipe(**changes) -> Recipe:
         views=ViewPreset(),
         views_name="medium",
         pretraining=pretraining,
-        finetuning=FinetuningParams(optimisation=own),
+        finetuning=FinetuningParams(optimization=own),
     )
 
 
 def steps(given: Recipe, crops: int = 100) -> int | None:
-    return with_budget(given, crops).pretraining.optimisation.steps
+    return with_budget(given, crops).pretraining.optimization.steps
 
 
 def test_its_own_budget_changes_nothing():

@@ -1,4 +1,4 @@
-"""The charset of a recogniser, from the labels to its folder."""
+"""The charset of a recognizer, from the labels to its folder."""
 
 import logging
 from contextlib import contextmanager
@@ -10,7 +10,8 @@ import torch
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.params import FinetuningParams, Recipe, ViewPreset
+from lmim_kedro.params import FinetuningParams, ViewPreset
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.training import launch
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.jobs import Job
@@ -18,7 +19,7 @@ from lmim_kedro.training.loop import Interrupted
 from lmim_kedro.training.ranks import Ranks
 
 
-def recipe_of(size, pretraining, optimisation, **finetuning) -> Recipe:
+def recipe_of(size, pretraining, optimization, **finetuning) -> Recipe:
     return Recipe(
         variant="scratch",
         env="test",
@@ -28,16 +29,16 @@ def recipe_of(size, pretraining, optimisation, **finetuning) -> Recipe:
         views=ViewPreset(),
         views_name="none",
         pretraining=pretraining,
-        finetuning=FinetuningParams(optimisation=optimisation, max_length=6, augmentation="none", **finetuning),
+        finetuning=FinetuningParams(optimization=optimization, max_length=6, augmentation="none", **finetuning),
     )
 
 
 def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(
-    store, size, pretraining, optimisation, training, tmp_path, caplog
+    store, size, pretraining, optimization, training, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO, "lmim_kedro")
     store._labels[:3] = ["Ünder", "", "banana"]
-    recipe = recipe_of(size, pretraining, optimisation, charset="from_labels")
+    recipe = recipe_of(size, pretraining, optimization, charset="from_labels")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     weights.save_model(tmp_path / "recognizer", recognizer)
     back = weights.load_recognizer(tmp_path / "recognizer")
@@ -46,12 +47,12 @@ def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(
     assert any("charset from the labels: 7 characters: a b d e n r Ü" in line for line in caplog.messages)
 
 
-def test_unknown_characters_are_in_the_log_and_with_the_recogniser(
-    store, size, pretraining, optimisation, training, tmp_path, caplog
+def test_unknown_characters_are_in_the_log_and_with_the_recognizer(
+    store, size, pretraining, optimization, training, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO, "lmim_kedro")
     store._labels[:2] = ["aé", "éb"]
-    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
     assert any("2 characters outside the charset: é" in line for line in caplog.messages)
@@ -74,19 +75,19 @@ def launched(training, monkeypatch):
 
 
 def test_what_was_found_in_the_labels_comes_back_from_several_processes(
-    store, size, pretraining, optimisation, launched, tmp_path
+    store, size, pretraining, optimization, launched, tmp_path
 ):
     store._labels[:2] = ["aé", "éb"]
-    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_frozen_encoder_stays_as_it_is_however_many_processes_train(
-    processes, store, size, pretraining, optimisation, training, launched, tmp_path
+    processes, store, size, pretraining, optimization, training, launched, tmp_path
 ):
-    recipe = recipe_of(size, pretraining, optimisation, charset="english_36", freeze_encoder=True)
+    recipe = recipe_of(size, pretraining, optimization, charset="english_36", freeze_encoder=True)
     encoder = Encoder(size)
     given = launched if processes == 2 else training
     recognizer, _ = finetune(store, encoder, recipe, given, tmp_path / "state")
@@ -101,17 +102,17 @@ def test_a_process_that_was_asked_to_stop_is_no_failure():
     assert type(found) is Interrupted and str(found) == "pre-training was stopped"
 
 
-def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimisation, training, tmp_path):
+def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimization, training, tmp_path):
     store._labels[:] = [""] * len(store)
-    recipe = recipe_of(size, pretraining, optimisation, charset="from_labels")
+    recipe = recipe_of(size, pretraining, optimization, charset="from_labels")
     with pytest.raises(InputError, match="no label can be learnt from"):
         finetune(store, Encoder(size), recipe, training, tmp_path / "state")
 
 
-def test_another_charset_than_the_recognisers_is_refused_with_the_difference(
-    store, size, pretraining, optimisation, training, tmp_path
+def test_another_charset_than_the_recognizers_is_refused_with_the_difference(
+    store, size, pretraining, optimization, training, tmp_path
 ):
-    recipe = recipe_of(size, pretraining, optimisation, charset="english_36")
+    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     weights.save_model(tmp_path / "recognizer", recognizer)
     weights.require_charset(tmp_path / "recognizer", "english_36")

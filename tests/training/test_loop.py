@@ -15,7 +15,7 @@ from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.params import OptimisationParams, ViewPreset
+from lmim_kedro.params import OptimizationParams, ViewPreset
 from lmim_kedro.training.loop import Interrupted, fit
 from lmim_kedro.training.state import StateFolder, forget_finished
 from lmim_kedro.training.tasks import PretrainingTask
@@ -60,7 +60,7 @@ class BreakGradient(PretrainingTask):
 
 
 @pytest.fixture
-def run(store, size, pretraining, optimisation, training, tmp_path):
+def run(store, size, pretraining, optimization, training, tmp_path):
     """Trains a small LMIM into a state folder and returns its metrics and final weights."""
 
     def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, **changes):
@@ -72,7 +72,7 @@ def run(store, size, pretraining, optimisation, training, tmp_path):
         for name, value in changes.items():
             setattr(given, name, value)
         state = StateFolder(tmp_path / folder, recipe, 2)
-        metrics = fit(given, loader, optimisation, training.model_copy(update=settings or {}), 0, state)
+        metrics = fit(given, loader, optimization, training.model_copy(update=settings or {}), 0, state)
         return metrics, model.state_dict()
 
     return train
@@ -195,11 +195,11 @@ def test_only_the_newest_checkpoints_stay(run, tmp_path):
     assert names == ["step-00000010.pt", "step-00000011.pt"]
 
 
-def test_the_metrics_table_has_a_row_per_step_and_the_schedule(run, optimisation):
+def test_the_metrics_table_has_a_row_per_step_and_the_schedule(run, optimization):
     metrics, _ = run()
     assert metrics["step"].tolist() == list(range(1, 13))
     assert {"epoch", "loss", "reconstruction", "alignment", "cls_std", "crops_per_second", "seconds"} <= set(metrics)
-    rates = [optimisation.learning_rate_at(step, 12, 3) for step in range(12)]
+    rates = [optimization.learning_rate_at(step, 12, 3) for step in range(12)]
     assert metrics["learning_rate"].tolist() == pytest.approx(rates)
 
 
@@ -212,9 +212,9 @@ def test_too_few_crops_for_a_batch_is_a_sentence(run, store):
 def test_training_in_epochs_counts_them(store, size, pretraining, training, tmp_path):
     model = LMIM(size, pretraining.model_copy(update={"method": "mim"}))
     loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1)
-    optimisation = OptimisationParams(epochs=2, batch_size=8, warmup_epochs=1, base_learning_rate=0.03)
+    optimization = OptimizationParams(epochs=2, batch_size=8, warmup_epochs=1, base_learning_rate=0.03)
     task = PretrainingTask("mim", model, None, 5)
-    metrics = fit(task, loader, optimisation, training, 0, StateFolder(tmp_path / "mim", {}))
+    metrics = fit(task, loader, optimization, training, 0, StateFolder(tmp_path / "mim", {}))
     assert len(metrics) == 10 and metrics["epoch"].iloc[-1] == 2
     assert metrics["loss"].iloc[-1] < metrics["loss"].iloc[0]
 

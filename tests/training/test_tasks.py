@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from lmim_kedro.crops.loader import CropLoader
-from lmim_kedro.models.charset import Charset
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.params import FinetuningParams, Recipe, ViewPreset
+from lmim_kedro.params import FinetuningParams, ViewPreset
+from lmim_kedro.recipe import Recipe
+from lmim_kedro.text.charset import Charset
 from lmim_kedro.training import pretraining as stage
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, to_input
@@ -22,9 +23,9 @@ def batch(store):
 
 
 @pytest.fixture
-def recipe(size, pretraining, optimisation) -> Recipe:
+def recipe(size, pretraining, optimization) -> Recipe:
     finetuning = FinetuningParams(
-        optimisation=optimisation, charset="english_36", augmentation="none", max_length=6, freeze_encoder=True
+        optimization=optimization, charset="english_36", augmentation="none", max_length=6, freeze_encoder=True
     )
     names = {"variant": "lmim", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none"}
     return Recipe(**names, model=size, views=ViewPreset(), pretraining=pretraining, finetuning=finetuning)

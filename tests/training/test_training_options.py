@@ -21,7 +21,7 @@ VIEWS = ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5,
 
 
 @pytest.fixture
-def train(store, size, pretraining, optimisation, training, tmp_path):
+def train(store, size, pretraining, optimization, training, tmp_path):
     def run(name, *, checkpointed=False, views=None, dropout=0.0, **changes):
         torch.manual_seed(0)
         model = LMIM(size.model_copy(update={"decoder_dropout": dropout}), pretraining, Encoder(size))
@@ -29,7 +29,7 @@ def train(store, size, pretraining, optimisation, training, tmp_path):
         loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1, views=views)
         task = PretrainingTask("pre-training", model, GuidanceViews(VIEWS, 32, 128), 5)
         given = training.model_copy(update={"precision": "fp32", **changes})
-        return fit(task, loader, optimisation, given, 0, StateFolder(tmp_path / name, {}, 2))
+        return fit(task, loader, optimization, given, 0, StateFolder(tmp_path / name, {}, 2))
 
     return run
 
@@ -44,7 +44,7 @@ def test_activation_checkpointing_gives_the_same_losses_bit_for_bit(train):
     assert train("kept")["loss"].tolist() == train("again", checkpointed=True)["loss"].tolist()
 
 
-def test_training_sees_materialised_views_where_there_are_some(train, store):
+def test_training_sees_materialized_views_where_there_are_some(train, store):
     class Mirror:
         """Every view is the crop itself, so alignment is that of a crop with itself."""
 
@@ -84,7 +84,7 @@ def test_tensorboard_that_is_not_installed_is_a_sentence(train, monkeypatch):
         train("board", tensorboard=True)
 
 
-def test_the_utilisation_is_that_of_the_gpu_whose_name_fits_best(monkeypatch):
+def test_the_utilization_is_that_of_the_gpu_whose_name_fits_best(monkeypatch):
     assert monitor.peak_flops(torch.device("cpu")) is None
     names = {"NVIDIA H100 PCIe": 756e12, "NVIDIA H200": 989e12, "NVIDIA A100-SXM4-80GB": 312e12, "GeForce 210": None}
     for name, peak in names.items():

@@ -25,7 +25,7 @@ def presets() -> dict[str, ViewPreset]:
 
 @pytest.fixture(scope="session")
 def crops():
-    """24 smooth crops in colour, their aspect ratios and their indices."""
+    """24 smooth crops in color, their aspect ratios and their indices."""
     coarse = torch.from_numpy(np.random.default_rng(0).random((24, 3, 8, 32), np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (32, 128), mode="bilinear")
     aspect = torch.linspace(0.6, 9, 24)

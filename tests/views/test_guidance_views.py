@@ -6,11 +6,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lmim_kedro.params import JitterParams, ViewPreset
+from lmim_kedro.views.abinet import AbinetAugmentation
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.parseq import ParseqAugmentation
-from lmim_kedro.views.reading import ReadingAugmentation
 
-READING = {"abinet": ReadingAugmentation, "parseq": ParseqAugmentation}
+READING = {"abinet": AbinetAugmentation, "parseq": ParseqAugmentation}
 KINDS = ["weak", "medium", "strong", *READING]
 
 
@@ -103,7 +103,7 @@ def test_each_operation_alone_changes_every_crop(crops, operation):
     assert (views - images.float() / 255).abs().mean((1, 2, 3)).min() > 1e-3
 
 
-def test_colour_operations_act_in_the_order_that_was_drawn(crops):
+def test_color_operations_act_in_the_order_that_was_drawn(crops):
     images, aspect, index = crops
     preset = ViewPreset(pick=(2, 2), contrast=(0.5, 0.5), solarize=(64, 64))
     draw = GuidanceViews(preset)
@@ -126,7 +126,7 @@ def test_colour_operations_act_in_the_order_that_was_drawn(crops):
         assert (views[place] - wanted).abs().gt(1e-5).float().mean() < 0.01
 
 
-def test_grey_comes_last_and_makes_all_channels_equal(crops):
+def test_gray_comes_last_and_makes_all_channels_equal(crops):
     images, aspect, index = crops
     preset = ViewPreset(pick=(0, 0), jitter=JitterParams(probability=1), grayscale_probability=1)
     views = GuidanceViews(preset)(images, aspect, seed=0, epoch=0, index=index)

@@ -6,7 +6,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from lmim_kedro.params import FinetuningParams, ModelParams
-from lmim_kedro.views import colour, filters
+from lmim_kedro.views import color, filters
+from lmim_kedro.views.abinet import AbinetAugmentation
 from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.draws import UNUSED, Draws
 from lmim_kedro.views.geometry import inverse_map
@@ -20,7 +21,6 @@ from lmim_kedro.views.parseq import (
     draw_signed,
     draw_turns,
 )
-from lmim_kedro.views.reading import ReadingAugmentation
 
 MANY = np.arange(16_000)
 
@@ -73,7 +73,7 @@ def test_picked_operations_come_at_each_of_three_turns_equally_often(turns):
         ("shear_y", 0.1),
         ("translate_x", 0.05),
         ("translate_y", 0.15),
-        ("colour", 0.45),
+        ("color", 0.45),
         ("contrast", 0.45),
         ("brightness", 0.45),
     ],
@@ -90,7 +90,7 @@ def test_fixed_strengths_are_those_of_magnitude_five(pixels):
     for name, value in wanted.items():
         assert set(pixels[name].values[:, 0]) == {np.float32(value)}, name
     assert set(pixels["solarize"].values[:, 1]) == {1.0}  # what is light is inverted
-    for name in ("colour", "contrast", "brightness"):
+    for name in ("color", "contrast", "brightness"):
         assert set(pixels[name].values[:, 0]) == {np.float32(1.45), np.float32(0.55)}, name
 
 
@@ -135,7 +135,7 @@ def test_shear_after_a_rotation_is_measured_on_the_grown_canvas():
         assert torch.allclose(both, wanted, atol=1e-5)
 
 
-def test_what_comes_in_from_beyond_the_crop_is_grey():
+def test_what_comes_in_from_beyond_the_crop_is_gray():
     images = torch.full((400, 3, 32, 128), 255, dtype=torch.uint8)
     index = np.arange(400)
     turns = draw_turns(Draws("parseq", seed=0, epoch=0, index=index))
@@ -165,19 +165,19 @@ NONE = torch.empty(1, 0)
 @pytest.mark.parametrize(
     ("ours", "pil", "difference"),
     [
-        (lambda x: colour.equalize(x, NONE), ImageOps.equalize, 0.01),
-        (lambda x: colour.invert(x, NONE), ImageOps.invert, 0.01),
-        (lambda x: colour.posterize(x, torch.tensor([[64.0]])), lambda p: ImageOps.posterize(p, 2), 0.01),
-        (lambda x: colour.solarize(x, torch.tensor([[128.0, 1]])), lambda p: ImageOps.solarize(p, 128), 0.01),
-        (lambda x: colour.auto_contrast(x, NONE), ImageOps.autocontrast, 1.01),  # PIL rounds down
+        (lambda x: color.equalize(x, NONE), ImageOps.equalize, 0.01),
+        (lambda x: color.invert(x, NONE), ImageOps.invert, 0.01),
+        (lambda x: color.posterize(x, torch.tensor([[64.0]])), lambda p: ImageOps.posterize(p, 2), 0.01),
+        (lambda x: color.solarize(x, torch.tensor([[128.0, 1]])), lambda p: ImageOps.solarize(p, 128), 0.01),
+        (lambda x: color.auto_contrast(x, NONE), ImageOps.autocontrast, 1.01),  # PIL rounds down
         (
-            lambda x: colour.contrast_about_mean(x, torch.tensor([[1.45]])),
+            lambda x: color.contrast_about_mean(x, torch.tensor([[1.45]])),
             lambda p: ImageEnhance.Contrast(p).enhance(1.45),
             1.5,  # and has whole numbers for the mean
         ),
-        (lambda x: colour.saturation(x, torch.tensor([[0.55]])), lambda p: ImageEnhance.Color(p).enhance(0.55), 1.5),
+        (lambda x: color.saturation(x, torch.tensor([[0.55]])), lambda p: ImageEnhance.Color(p).enhance(0.55), 1.5),
     ],
-    ids=["equalize", "invert", "posterize", "solarize", "auto_contrast", "contrast", "colour"],
+    ids=["equalize", "invert", "posterize", "solarize", "auto_contrast", "contrast", "color"],
 )
 def test_pixels_are_those_of_pil(ours, pil, difference):
     random = np.random.default_rng(0)
@@ -189,13 +189,13 @@ def test_pixels_are_those_of_pil(ours, pil, difference):
 
 def test_solarize_add_lightens_the_dark_half():
     values = torch.tensor([0, 100, 127, 128, 255.0]).view(1, 1, 1, 5).expand(1, 3, 1, 5) / 255
-    found = colour.solarize_add(values.clone(), torch.tensor([[55.0]]))[0, 0, 0] * 255
+    found = color.solarize_add(values.clone(), torch.tensor([[55.0]]))[0, 0, 0] * 255
     assert found.numpy() == pytest.approx([55, 155, 182, 128, 255], abs=1e-3)
 
 
-def test_one_colour_has_nothing_to_stretch_or_even_out():
+def test_one_color_has_nothing_to_stretch_or_even_out():
     flat = torch.full((1, 3, 32, 128), 77 / 255)
-    for operation in (colour.auto_contrast, colour.equalize):
+    for operation in (color.auto_contrast, color.equalize):
         assert torch.allclose(operation(flat.clone(), NONE), flat)
 
 
@@ -214,9 +214,9 @@ def test_noise_is_a_poisson_number_to_either_side_the_same_in_all_channels():
 
 
 def test_augmentation_is_chosen_by_its_name():
-    given = {"optimisation": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 1}}
+    given = {"optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 1}}
     found = [
         type(reading_augmentation(FinetuningParams.model_validate({**given, "augmentation": name}), ModelParams()))
         for name in ("abinet", "parseq", "none")
     ]
-    assert found == [ReadingAugmentation, ParseqAugmentation, type(None)]
+    assert found == [AbinetAugmentation, ParseqAugmentation, type(None)]

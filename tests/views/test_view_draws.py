@@ -6,7 +6,7 @@ import pytest
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.draws import UNUSED, Draws, close_ranks
-from lmim_kedro.views.policy import COLOURS, GEOMETRIC, ViewPolicy
+from lmim_kedro.views.policy import COLORS, GEOMETRIC, ViewPolicy
 
 MANY = np.arange(20_000)
 
@@ -24,7 +24,7 @@ def assert_uniform(values, low, high):
 
 
 def test_medium_has_ten_operations_of_which_each_crop_gets_three_to_ten_equally_often(drawn):
-    assert set(drawn.turns) == {*GEOMETRIC, *COLOURS} and len(drawn.turns) == 10
+    assert set(drawn.turns) == {*GEOMETRIC, *COLORS} and len(drawn.turns) == 10
     counts = sum((turns != UNUSED).astype(int) for turns in drawn.turns.values())
     share = np.bincount(counts, minlength=11) / len(MANY)
     assert share[:3].sum() == 0
@@ -102,7 +102,7 @@ def test_points_of_the_piecewise_warp_move_normally_and_stay_in_the_crop(drawn):
         assert at.min() >= -1e-6 and at.max() <= 1 + 1e-6
 
 
-def test_colour_jitter_has_probability_and_factors_of_the_method_in_random_order(drawn):
+def test_color_jitter_has_probability_and_factors_of_the_method_in_random_order(drawn):
     applied = drawn.jitter_turns["hue"] != UNUSED
     assert applied.mean() == pytest.approx(0.8, abs=0.01)
     for name, most in (("brightness", 0.4), ("contrast", 0.4), ("saturation", 0.2)):
@@ -113,7 +113,7 @@ def test_colour_jitter_has_probability_and_factors_of_the_method_in_random_order
         assert np.bincount(turns[applied]) / applied.sum() == pytest.approx(np.full(4, 0.25), abs=0.02)
 
 
-def test_a_fifth_of_the_views_ends_up_grey(drawn):
+def test_a_fifth_of_the_views_ends_up_gray(drawn):
     assert drawn.grayscale.mean() == pytest.approx(0.2, abs=0.01)
 
 

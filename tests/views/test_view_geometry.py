@@ -135,7 +135,7 @@ def test_warp_happens_between_what_comes_before_and_after_it():
     assert after[0, 0, :, 0].tolist() == pytest.approx((x / 2 + 0.1).tolist())
 
 
-def test_beyond_the_edge_is_the_edges_colour():
+def test_beyond_the_edge_is_the_edges_color():
     images = torch.full((1, 3, 32, 128), 0.3)
     assert torch.allclose(Geometry(turned(4.0, 45.0)).sample(images), images)
 

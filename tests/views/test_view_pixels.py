@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.views import colour, filters
+from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED
 from lmim_kedro.views.turns import Operation, apply_in_turn
 
@@ -27,21 +27,21 @@ def opencv(image, change):
 
 
 def test_contrast_pulls_towards_127(images):
-    found = colour.contrast_about_middle(images.clone(), values([0.5], [0.75], [1.0]))
+    found = color.contrast_about_middle(images.clone(), values([0.5], [0.75], [1.0]))
     assert torch.allclose(found[0] * 255, 127 + 0.5 * (images[0] * 255 - 127), atol=1e-3)
     assert torch.allclose(found[2], images[2], atol=1e-6)
 
 
 def test_solarize_inverts_at_and_above_the_threshold_or_below_it():
-    grey = torch.arange(256).float().div(255).view(1, 1, 2, 128).expand(2, 3, 2, 128).clone()
-    above, below = colour.solarize(grey, values([100, 1], [100, 0])).mul(255).round().int()[:, 0].flatten(1)
+    gray = torch.arange(256).float().div(255).view(1, 1, 2, 128).expand(2, 3, 2, 128).clone()
+    above, below = color.solarize(gray, values([100, 1], [100, 0])).mul(255).round().int()[:, 0].flatten(1)
     level = torch.arange(256)
     assert above.tolist() == torch.where(level >= 100, 255 - level, level).tolist()
     assert below.tolist() == torch.where(level < 100, 255 - level, level).tolist()
 
 
-def test_grey_blend_goes_all_the_way_to_grey(images):
-    none, half, all_of_it = colour.blend_grey(images.clone(), values([0], [0.5], [1]))
+def test_gray_blend_goes_all_the_way_to_gray(images):
+    none, half, all_of_it = color.blend_gray(images.clone(), values([0], [0.5], [1]))
     luma = [0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2] for image in images]
     assert torch.allclose(none, images[0])
     assert torch.allclose(half, (images[1] + luma[1]) / 2, atol=1e-6)
@@ -49,20 +49,20 @@ def test_grey_blend_goes_all_the_way_to_grey(images):
 
 
 def test_brightness_multiplies_and_clips(images):
-    found = colour.brightness(images.clone(), values([0.6], [1.0], [1.4]))
+    found = color.brightness(images.clone(), values([0.6], [1.0], [1.4]))
     assert torch.allclose(found[0], images[0] * 0.6) and torch.equal(found[1], images[1])
     assert torch.allclose(found[2], (images[2] * 1.4).clamp(0, 1))
 
 
-def test_jitter_contrast_is_about_the_mean_of_the_grey_crop(images):
-    found = colour.contrast_about_mean(images.clone(), values([0.6], [1.0], [1.4]))
+def test_jitter_contrast_is_about_the_mean_of_the_gray_crop(images):
+    found = color.contrast_about_mean(images.clone(), values([0.6], [1.0], [1.4]))
     for image, view, factor in zip(images, found, (0.6, 1.0, 1.4), strict=True):
         mean = (0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]).mean()
         assert torch.allclose(view, (mean + factor * (image - mean)).clamp(0, 1), atol=1e-5)
 
 
-def test_saturation_moves_away_from_grey_and_clips(images):
-    found = colour.saturation(images.clone(), values([0.8], [1.0], [1.2]))
+def test_saturation_moves_away_from_gray_and_clips(images):
+    found = color.saturation(images.clone(), values([0.8], [1.0], [1.2]))
     for image, view, factor in zip(images, found, (0.8, 1.0, 1.2), strict=True):
         luma = 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
         assert torch.allclose(view, (luma + factor * (image - luma)).clamp(0, 1), atol=1e-5)
@@ -71,9 +71,9 @@ def test_saturation_moves_away_from_grey_and_clips(images):
 @pytest.mark.parametrize("shifts", [(-0.1, 0.0, 0.1), (-0.5, 0.37, 0.5)])
 def test_hue_turns_as_in_hsv(images, shifts):
     images = images[..., ::4, ::16].clone()
-    images[:, :, 0, 0] = 0.5  # grey pixels have no hue
+    images[:, :, 0, 0] = 0.5  # gray pixels have no hue
     images[:, :, 0, 1] = torch.tensor([1.0, 0.0, 0.0])
-    found = colour.hue(images.clone(), values(*[[shift] for shift in shifts]))
+    found = color.hue(images.clone(), values(*[[shift] for shift in shifts]))
     for image, view, shift in zip(images, found, shifts, strict=True):
         for pixel, turned in zip(image.flatten(1).T.tolist(), view.flatten(1).T.tolist(), strict=True):
             hue, saturation, value = colorsys.rgb_to_hsv(*pixel)

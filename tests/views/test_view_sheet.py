@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.geometry import Geometry, crop_map, identity_map
-from lmim_kedro.views.sheet import contact_sheet
 from lmim_kedro.views.statistics import describe, inside
 
 
@@ -46,9 +46,9 @@ def test_statistics_have_a_row_for_the_preset_and_one_for_each_operation(crops):
     assert list(table.index) == ["all", "rotate", "contrast", "jitter", "grayscale"]
     assert table.loc["jitter", "picked"] == 0.5 and table.loc["grayscale", "picked"] == 0.25
     assert table.loc["all", "picked"] == pytest.approx(table.loc[["rotate", "contrast"], "picked"].sum())
-    assert table.loc["contrast", "grey_correlation"] == pytest.approx(1, abs=1e-4)
+    assert table.loc["contrast", "gray_correlation"] == pytest.approx(1, abs=1e-4)
     assert table.loc["contrast", "strokes_inside"] == 1
-    assert table.loc["rotate", "grey_correlation"] < 0.9
+    assert table.loc["rotate", "gray_correlation"] < 0.9
     wanted = (0.5 * (images.float() - 127)).abs().mean().item() / 127.5
     assert table.loc["contrast", "difference"] == pytest.approx(wanted, rel=1e-3)
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.decode import UndecodableCrop, decode_batch
-from lmim_kedro.crops.random import permutation
+from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
+from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
 
@@ -43,7 +43,7 @@ class CropBatch:
         aspect: (B,) float32, width / height before resizing.
         index: (B,) int64, places in the store.
         labels: B labels, where they were asked for.
-        views: (B, 3, H, W) uint8 RGB, the crops' materialised guidance views, where there are some.
+        views: (B, 3, H, W) uint8 RGB, the crops' materialized guidance views, where there are some.
     """
 
     images: Tensor
@@ -92,7 +92,7 @@ class CropLoader:
             is short.
         pin: hand over page-locked tensors, for copies to a GPU that nothing waits for.
         with_labels: fetch labels too.
-        views: store of materialised guidance views: view v of crop i at v * len(store) + i. Epoch e gets view e, then
+        views: store of materialized guidance views: view v of crop i at v * len(store) + i. Epoch e gets view e, then
             the first again. None: batches come without views.
     """
 

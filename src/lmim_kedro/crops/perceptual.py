@@ -1,6 +1,6 @@
 """A perceptual hash for word crops: 64 bits that stay nearly the same when a crop is re-encoded, scaled or brightened.
 
-The signs of the 64 lowest frequencies of a grey 16 x 32 crop, brightness itself left out. A word is wide, so a step of
+The signs of the 64 lowest frequencies of a gray 16 x 32 crop, brightness itself left out. A word is wide, so a step of
 frequency across counts half of one down. Chosen by measuring (docs/performance.md).
 """
 
@@ -14,7 +14,7 @@ _SIZE = (32, 16)
 """Width and height that a crop is scaled to, pixels."""
 
 _NOISE = 0.01
-"""Coefficients no larger are rounding: a crop of one colour has the hash 0."""
+"""Coefficients no larger are rounding: a crop of one color has the hash 0."""
 
 
 def _lowest_frequencies() -> np.ndarray:
@@ -36,8 +36,8 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(grey, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(gray, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
     return np.packbits(cv2.dct(small).ravel()[_FREQUENCIES] > _NOISE).tobytes().hex()
 
 

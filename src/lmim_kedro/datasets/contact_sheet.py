@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lmim_kedro.crops.decode import decode
+from lmim_kedro.crops.pixels import decode
 
 if TYPE_CHECKING:
-    from lmim_kedro.crops.store import PackedStore
+    from lmim_kedro.crops.store.packed import PackedStore
 
 _COLUMNS = 6
 _CELL = (168, 76)
@@ -22,7 +22,7 @@ def draw_crops(store: PackedStore, crops: int) -> bytes:
     """Return a PNG of at most `crops` crops, evenly spaced over the store, in their own aspect ratio, labels below."""
     shown = min(crops, len(store))
     indices = [number * len(store) // shown for number in range(shown)]
-    labels = store.labels(indices) if store.labelled else [""] * shown
+    labels = store.labels(indices) if store.labeled else [""] * shown
     rows = -(-shown // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * _CELL[0], rows * _CELL[1]), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)

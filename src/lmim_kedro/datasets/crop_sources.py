@@ -12,7 +12,7 @@ from kedro_datasets._typing import TablePreview
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
-    from lmim_kedro.crops.raw import Source
+    from lmim_kedro.crops.sources.source import Source
 
 
 class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
@@ -25,7 +25,7 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
             words: {format: rendered, words: 12000, split: pretraining}
 
     Args:
-        sources: name -> description, as `lmim_kedro.crops.sources.open_source` takes it. Kedro makes every `path`
+        sources: name -> description, as `lmim_kedro.crops.sources.open.open_source` takes it. Kedro makes every `path`
             absolute, from the project's folder.
         metadata: for plugins such as Kedro-Viz.
     """
@@ -43,7 +43,7 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
             raise DatasetError(str(error)) from error
 
     def _open(self) -> list[Source]:
-        from lmim_kedro.crops.sources import open_source
+        from lmim_kedro.crops.sources.open import open_source
 
         if not self._sources:
             raise InputError(
@@ -63,7 +63,7 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
 
     def faults(self) -> list[str]:
         """A sentence for each source that is not where its path says, or not of a known layout; no crop is listed."""
-        from lmim_kedro.crops.detection import detect
+        from lmim_kedro.crops.sources.detection import detect
 
         found = []
         for name, spec in self._sources.items():

@@ -12,6 +12,8 @@ from kedro_datasets._typing import ImagePreview
 if TYPE_CHECKING:
     import numpy as np
 
+from lmim_kedro.files import whole
+
 
 class PngDataset(AbstractDataset["np.ndarray", "np.ndarray"]):
     """A picture, (H, W, 3) uint8 RGB, in a PNG file; Kedro-Viz shows it.
@@ -38,10 +40,8 @@ class PngDataset(AbstractDataset["np.ndarray", "np.ndarray"]):
 
         if data.ndim != 3 or data.shape[2] != 3 or str(data.dtype) != "uint8":
             raise DatasetError(f"{self._path} takes a picture (H, W, 3) uint8, not one of {data.shape} {data.dtype}")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        half = self._path.with_name(self._path.name + ".part")
-        Image.fromarray(data).save(half, "PNG")
-        half.replace(self._path)
+        with whole(self._path) as part:
+            Image.fromarray(data).save(part, "PNG")
 
     def _exists(self) -> bool:
         return self._path.is_file()

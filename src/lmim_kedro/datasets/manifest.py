@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ManifestDataset(AbstractDataset["Iterable[pa.Table]", "pd.DataFrame"]):
-    """One Parquet file with a row for every crop, written table by table: `lmim_kedro.crops.manifest.SCHEMA`.
+    """One Parquet file with a row for every crop, written table by table: `lmim_kedro.crops.store.manifest.SCHEMA`.
 
     Args:
         filepath: the file.
@@ -40,7 +40,7 @@ class ManifestDataset(AbstractDataset["Iterable[pa.Table]", "pd.DataFrame"]):
 
     def save(self, data: Iterable[pa.Table]) -> None:
         """Write the tables, one at a time; the file appears when it is whole."""
-        from lmim_kedro.crops.manifest import write_manifest
+        from lmim_kedro.crops.store.manifest import write_manifest
 
         write_manifest(data, self._path)
 

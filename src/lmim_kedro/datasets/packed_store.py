@@ -11,9 +11,9 @@ from kedro_datasets._typing import ImagePreview
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
-    from lmim_kedro.crops.exclusions import ExclusionPlan
-    from lmim_kedro.crops.prepare import IngestPlan
-    from lmim_kedro.crops.store import PackedStore
+    from lmim_kedro.crops.ingest.plan import IngestPlan
+    from lmim_kedro.crops.store.exclusions import ExclusionPlan
+    from lmim_kedro.crops.store.packed import PackedStore
 
 
 class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedStore"]):
@@ -36,7 +36,7 @@ class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedSt
 
     def load(self) -> PackedStore:
         """Open the store; no crop is read yet."""
-        from lmim_kedro.crops.store import EXCLUDED_FILE, PackedStore
+        from lmim_kedro.crops.store.packed import EXCLUDED_FILE, PackedStore
 
         try:
             store = PackedStore(self._folder, self._whole)
@@ -57,7 +57,7 @@ class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedSt
             raise DatasetError(str(error)) from error
 
     def _exists(self) -> bool:
-        from lmim_kedro.crops.store import EXCLUDED_FILE, STORE_FILE
+        from lmim_kedro.crops.store.packed import EXCLUDED_FILE, STORE_FILE
 
         checked = not self._checked or (self._folder / EXCLUDED_FILE).is_file()
         return checked and (self._folder / STORE_FILE).is_file()

@@ -7,6 +7,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from lmim_kedro.files import whole
+
 
 class PageDataset(AbstractDataset[str, str]):
     """An HTML page.
@@ -30,10 +32,8 @@ class PageDataset(AbstractDataset[str, str]):
 
     def save(self, data: str) -> None:
         """Write the page, whole or not at all."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        half = self._path.with_name(self._path.name + ".part")
-        half.write_text(data, "utf-8")
-        half.replace(self._path)
+        with whole(self._path) as part:
+            part.write_text(data, "utf-8")
 
     def _exists(self) -> bool:
         return self._path.is_file()

@@ -1,4 +1,4 @@
-"""What a recogniser read in crops without labels."""
+"""What a recognizer read in crops without labels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ReadingsDataset(AbstractDataset["Iterator[Reading]", "pd.DataFrame"]):
 
     def save(self, data: Iterator[Reading]) -> None:
         """Read on, and write each reading as it comes."""
-        from lmim_kedro.models.reading_files import write_readings
+        from lmim_kedro.reading.files import write_readings
 
         crops, failed = write_readings(data, self._path, self._format)
         log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")

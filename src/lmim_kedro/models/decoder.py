@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmim_kedro.models.encoder import NORM_EPS, initialise
+from lmim_kedro.models.encoder import NORM_EPS, initialize
 from lmim_kedro.params import RECOGNIZER_POSITIONS, RecognizerParams
 
 
@@ -120,7 +120,7 @@ class AutoregressiveDecoder(nn.Module):
         self.layer_stack = nn.ModuleList(DecoderLayer(size) for _ in range(size.depth))
         self.layer_norm = nn.LayerNorm(size.width, eps=NORM_EPS)
         self.classifier = nn.Linear(size.width, classes)
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, memory: Tensor, targets: Tensor) -> Tensor:
         """Teacher forcing: memory (B, S, W), targets (B, L) -> logits (B, L, C) for each place of targets."""

@@ -112,7 +112,7 @@ def beam_search(
     """The best hypothesis among those that a beam of `width` finds.
 
     A hypothesis is ranked by the sum of its log-probabilities divided by length ** length_power; 0, the released
-    code's way, favours short words. One that ends leaves the beam. A crop is done when no hypothesis that is still
+    code's way, favors short words. One that ends leaves the beam. A crop is done when no hypothesis that is still
     being written can become better than the best one that has ended.
 
     Args:

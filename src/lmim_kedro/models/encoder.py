@@ -1,4 +1,4 @@
-"""The ViT encoder that both branches share, the teacher is, and the recogniser reads with."""
+"""The ViT encoder that both branches share, the teacher is, and the recognizer reads with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sincos_position(model: ModelParams, width: int) -> Tensor:
     return torch.from_numpy(table).float()[None]
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Xavier uniform for linear layers, bias 0; LayerNorm 1 / 0 (released code)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
@@ -76,12 +76,12 @@ class PatchEmbedding(nn.Module):
         nn.init.zeros_(self.proj.get_parameter("bias"))
 
     def pixels(self, images: Tensor) -> Tensor:
-        """What the patches are cut from: (B, 3, H, W) in [-1, 1] as it is, or one standardised channel."""
-        return images if self.model.input == "rgb" else standardised_grey(images)
+        """What the patches are cut from: (B, 3, H, W) in [-1, 1] as it is, or one standardized channel."""
+        return images if self.model.input == "rgb" else standardized_gray(images)
 
     def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, N, D). With overlap, the pixels of `removed` patches (B, M) are blanked first,
-        so that nothing leaks from a masked patch into its visible neighbour.
+        so that nothing leaks from a masked patch into its visible neighbor.
         """
         if removed is not None and self.model.patch_overlap:
             pixels = pixels * self._visible(removed).to(pixels.dtype)
@@ -100,18 +100,18 @@ class PatchEmbedding(nn.Module):
         return cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
-def standardised_grey(images: Tensor) -> Tensor:
+def standardized_gray(images: Tensor) -> Tensor:
     """Luma with mean 0 and deviation 1 per crop, flipped so that the rarer side (the strokes) is positive.
 
-    (B, 3, H, W) in [-1, 1] -> (B, 1, H, W). Takes colour, brightness and polarity out of the task, which lets a small
+    (B, 3, H, W) in [-1, 1] -> (B, 1, H, W). Takes color, brightness and polarity out of the task, which lets a small
     model read after minutes.
     """
     weight = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = (images * weight).sum(1, keepdim=True)
-    grey = grey - grey.mean((2, 3), keepdim=True)
-    grey = grey / (grey.square().mean((2, 3), keepdim=True).sqrt() + 0.02)
-    skew = grey.pow(3).mean((2, 3), keepdim=True)
-    return grey * torch.where(skew < 0, -1.0, 1.0)
+    gray = (images * weight).sum(1, keepdim=True)
+    gray = gray - gray.mean((2, 3), keepdim=True)
+    gray = gray / (gray.square().mean((2, 3), keepdim=True).sqrt() + 0.02)
+    skew = gray.pow(3).mean((2, 3), keepdim=True)
+    return gray * torch.where(skew < 0, -1.0, 1.0)
 
 
 class Encoder(nn.Module):
@@ -133,7 +133,7 @@ class Encoder(nn.Module):
             for _ in range(model.depth)
         )
         self.norm = LayerNorm(model.width)
-        self.blocks.apply(initialise)
+        self.blocks.apply(initialize)
 
     checkpointed = False
     """Compute the blocks again in the backward pass instead of keeping what they computed (training.loop)."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmim_kedro.models.encoder import NORM_EPS, Encoder, gather_tokens, initialise, sincos_position
+from lmim_kedro.models.encoder import NORM_EPS, Encoder, gather_tokens, initialize, sincos_position
 from lmim_kedro.models.masking import Split, split
 from lmim_kedro.models.whole_batch import whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
@@ -90,9 +90,9 @@ class LMIM(nn.Module):
         patch_values = model.patch_height * model.patch_width * self.encoder.patch_embed.channels
         self.decoder_pred = nn.Linear(model.decoder_width, patch_values if self.pixel_target else model.width)
         for part in (self.decoder_embed, *self.decoder_blocks, self.decoder_norm, self.decoder_pred):
-            part.apply(initialise)
+            part.apply(initialize)
         if self.guided:
-            self.decoder_embed2.apply(initialise)
+            self.decoder_embed2.apply(initialize)
         wanted = pretraining.method != "none" and not self.pixel_target
         if wanted != (teacher is not None):
             raise ValueError("a teacher belongs to a feature target, and pixels need none")
@@ -165,7 +165,7 @@ class LMIM(nn.Module):
     def target(self, images: Tensor, places: Tensor | None = None) -> Tensor:
         """What is to be predicted at `places` (B, M) or everywhere: (B, M or N, P), float32.
 
-        Teacher features are normalised over the feature dimension (LayerNorm without affine); pixels per patch.
+        Teacher features are normalized over the feature dimension (LayerNorm without affine); pixels per patch.
         """
         if self.teacher is None:
             pixels = self.encoder.patch_embed.pixels(images)
@@ -188,4 +188,4 @@ def _projector(width: int, hidden: int | None) -> nn.Sequential | None:
     if hidden is None:
         return None
     projector = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-    return projector.apply(initialise)
+    return projector.apply(initialize)

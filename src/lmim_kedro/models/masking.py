@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.random import uniform
+from lmim_kedro.crops.randomness import uniform
 
 BLOCKS = 24  # rectangles drawn per crop; more than any ratio in use needs
 SPANS = 6  # pieces that span masking cuts a crop into, about as many as a word has characters
@@ -120,7 +120,7 @@ def density_order(noise: Tensor, parts: Tensor, rows: int) -> Tensor:
 
 
 def _span_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
-    """(B, rows * columns): whole neighbouring columns go together.
+    """(B, rows * columns): whole neighboring columns go together.
 
     A crop is cut into SPANS pieces at random places; pieces are removed in random order, each from one of its ends on,
     so the ratio is met by whole columns but for the last.
@@ -138,7 +138,7 @@ def _block_order(rows: int, columns: int, *, seed: int, epoch: int, index: np.nd
     """(B, rows * columns): patches under the first rectangle get the largest value, uncovered ones 0.
 
     Rectangles as in BEiT: area 4 % to 30 % of the crop, height / width 0.3 to 1/0.3 on a crop twice as wide as high,
-    as words are before they are squeezed into 32 x 128; the centre anywhere, so that no part of the crop is spared.
+    as words are before they are squeezed into 32 x 128; the center anywhere, so that no part of the crop is spared.
     The ratio is met exactly: the last rectangle is removed only in part, at random.
     """
     draws = uniform(BLOCKS * 4, seed=seed, stream="masking blocks", epoch=epoch, index=index)

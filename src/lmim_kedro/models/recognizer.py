@@ -1,24 +1,24 @@
-"""The recogniser: the pre-trained encoder and a head that writes, autoregressive (the paper's) or CTC (light)."""
+"""The recognizer: the pre-trained encoder and a head that writes, autoregressive (the paper's) or CTC (light)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmim_kedro.crops.stream import Image
-from lmim_kedro.models.charset import Charset
-from lmim_kedro.models.ctc import prefix_search
+from lmim_kedro.crops.sources.stream import Image
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
-from lmim_kedro.models.encoder import Encoder, initialise
+from lmim_kedro.models.encoder import Encoder, initialize
 from lmim_kedro.params import ModelParams
+from lmim_kedro.text.charset import Charset
+from lmim_kedro.text.ctc import prefix_search
 
 
 class Reading(NamedTuple):
@@ -61,7 +61,7 @@ class Recognizer(nn.Module):
         self,
         model: ModelParams,
         charset: Charset,
-        decoder: Literal["autoregressive", "ctc"] = "autoregressive",
+        decoder: str = "autoregressive",
         max_length: int = 25,
     ) -> None:
         super().__init__()
@@ -71,11 +71,11 @@ class Recognizer(nn.Module):
         if decoder == "autoregressive":
             size = model.recognizer
             self.linear_norm = nn.Sequential(nn.Linear(model.width, size.width), nn.LayerNorm(size.width))
-            self.linear_norm.apply(initialise)
+            self.linear_norm.apply(initialize)
             self.decoder = AutoregressiveDecoder(size, charset.classes, max_length)
         else:
             self.classifier = nn.Linear(model.width, len(charset) + 1)  # the last class is CTC's blank
-            self.classifier.apply(initialise)
+            self.classifier.apply(initialize)
 
     @property
     def longest_label(self) -> int:
@@ -133,13 +133,13 @@ class Recognizer(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device | None = None) -> Recognizer:
-        """The recogniser in a folder that this project wrote, ready to read.
+        """The recognizer in a folder that this project wrote, ready to read.
 
         Args:
             path: such as data/06_models/lmim/sample/seed0/recognizer.
             device: to read on; None: the GPU if there is one.
 
-        Errors: InputError if there is no recogniser at the path.
+        Errors: InputError if there is no recognizer at the path.
         """
         from lmim_kedro.models.weights import load_recognizer
 
@@ -149,7 +149,7 @@ class Recognizer(nn.Module):
         """Read images of one word each, in their order.
 
         Args:
-            images: paths, PIL images and arrays (H, W, 3) RGB or (H, W) grey of uint8, mixed; one of these alone; or
+            images: paths, PIL images and arrays (H, W, 3) RGB or (H, W) gray of uint8, mixed; one of these alone; or
                 the path of a folder, list or LMDB of crops.
             batch_size: images read at once.
             beam: hypotheses of beam search; 1: greedy.
@@ -157,7 +157,7 @@ class Recognizer(nn.Module):
         Returns:
             a Reading for each image; one that cannot be read has an `error`.
         """
-        from lmim_kedro.models.reader import read_crops
+        from lmim_kedro.reading.reader import read_crops
 
         return list(read_crops(self, images, batch_size, beam))
 
@@ -166,9 +166,9 @@ class Recognizer(nn.Module):
         """Readings of (B, 3, H, W) crops in [-1, 1].
 
         Args:
-            images: on the recogniser's device.
+            images: on the recognizer's device.
             beam: hypotheses of beam search; 1: greedy.
-            length_power: by which beam search normalises a word's length; 0: not at all. CTC: unused, its texts compete
+            length_power: by which beam search normalizes a word's length; 0: not at all. CTC: unused, its texts compete
                 over the same columns.
         """
         if self.decoder_name == "autoregressive":

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmim_kedro.models.encoder import Encoder, initialise
+from lmim_kedro.models.encoder import Encoder, initialize
 from lmim_kedro.models.whole_batch import whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
@@ -35,7 +35,7 @@ class SeqCLR(nn.Module):
         self.model, self.pretraining = model, pretraining
         self.encoder = Encoder(model)
         self.lstm = nn.LSTM(model.width, PROJECTION, bidirectional=True, batch_first=True)
-        self.projector = nn.Linear(2 * PROJECTION, PROJECTION).apply(initialise)
+        self.projector = nn.Linear(2 * PROJECTION, PROJECTION).apply(initialize)
 
     def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, and how often an instance's nearest is its like.

@@ -20,14 +20,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.models import weights
-from lmim_kedro.models.charset import Charset
+from lmim_kedro.models import released
 from lmim_kedro.models.decoding import beam_search, step_probabilities
 from lmim_kedro.models.encoder import Encoder, sincos_position
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import split
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.params import ModelParams, OptimisationParams, PretrainingParams, RecognizerParams
+from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams
+from lmim_kedro.text.charset import Charset
 
 TOLERANCE = 1e-4
 FILES = (
@@ -40,7 +40,7 @@ FILES = (
     "lmim_finetune_checkpoint.pth",
     "pos_embed.safetensors",
 )
-RECIPE = OptimisationParams(epochs=10, warmup_epochs=1, base_learning_rate=1.5e-4)
+RECIPE = OptimizationParams(epochs=10, warmup_epochs=1, base_learning_rate=1.5e-4)
 
 
 class Comparison(NamedTuple):
@@ -78,10 +78,10 @@ def _positions(folder: Path) -> Iterator[Comparison]:
 def _pretraining(folder: Path) -> Iterator[Comparison]:
     facts, values = _facts(folder / "pretrain_facts.json"), load_file(folder / "pretrain_values.safetensors")
     model = _model(facts["cfg"])
-    teacher, _ = weights.import_encoder(folder / "maerec_checkpoint.pth", model)
+    teacher, _ = released.import_encoder(folder / "maerec_checkpoint.pth", model)
     for ratio in sorted({int(found[1]) for name in values if (found := re.match(r"r(\d+)\.", name))}, reverse=True):
         pretraining = _recipe(ratio / 100)
-        lmim, _ = weights.import_lmim(folder / "lmim_pretrain_checkpoint.pth", model, pretraining)
+        lmim, _ = released.import_lmim(folder / "lmim_pretrain_checkpoint.pth", model, pretraining)
         expected = {name[4:]: value for name, value in values.items() if name.startswith(f"r{ratio}.")}
         for quantity, ours in _pretraining_quantities(lmim, teacher, values, ratio / 100).items():
             yield _compare(f"r{ratio}.{quantity}", ours, expected[quantity.removesuffix(" (MAERec file)")])
@@ -118,7 +118,7 @@ def _pretraining_quantities(lmim: LMIM, teacher: Encoder, values: dict[str, Tens
 def _gradients(quantity: str, lmim: LMIM, expected: dict[str, Tensor]) -> Comparison:
     norms = {name.removeprefix("gradnorm."): value for name, value in expected.items() if name.startswith("gradnorm.")}
     ours = {
-        weights.released_name(name): parameter.grad.norm()
+        released.released_name(name): parameter.grad.norm()
         for name, parameter in lmim.named_parameters()
         if parameter.grad is not None
     }
@@ -132,7 +132,7 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
     facts, values = _facts(folder / "finetune_facts.json"), load_file(folder / "finetune_values.safetensors")
     model, charset = _model(facts["cfg"], facts["decoder"]), Charset(facts["charset_order"])
     path = folder / "lmim_finetune_checkpoint.pth"
-    recognizer, _ = weights.import_recognizer(path, model, charset, facts["max_len"])
+    recognizer, _ = released.import_recognizer(path, model, charset, facts["max_len"])
     recognizer.eval()
     with torch.no_grad():
         targets, lengths = recognizer.targets(facts["words"])
@@ -143,8 +143,8 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
         logits = recognizer.decoder(memory, targets)
         written = torch.arange(targets.shape[1]) < lengths[:, None]  # theirs are zero past each word
         yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
-        yield _compare("recogniser loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
-        yield _compare("recogniser loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
+        yield _compare("recognizer loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
+        yield _compare("recognizer loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
         probabilities = step_probabilities(recognizer.decoder, memory)
         yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
         yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])
@@ -153,7 +153,7 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
         yield _compare("beam search symbols", best.symbols[written], values["beam5_ids"][written])
     for name, expected in (("english_94", 35_791_457), ("chinese_7934", 43_827_457)):
         full = Recognizer(ModelParams(), Charset.named(name))
-        yield _compare(f"recogniser parameters, full size, {full.charset.classes} classes", _count(full), expected)
+        yield _compare(f"recognizer parameters, full size, {full.charset.classes} classes", _count(full), expected)
 
 
 def _compare(quantity: str, ours: Tensor | float, theirs: Tensor | float) -> Comparison:
@@ -196,7 +196,7 @@ def _model(size: dict[str, int], decoder: dict[str, int] | None = None) -> Model
 
 def _recipe(mask_ratio: float) -> PretrainingParams:
     return PretrainingParams.model_validate(
-        {"mask_ratio": mask_ratio, "teacher": {"optimisation": RECIPE}, "optimisation": RECIPE}
+        {"mask_ratio": mask_ratio, "teacher": {"optimization": RECIPE}, "optimization": RECIPE}
     )
 
 

@@ -25,7 +25,7 @@ def draw_data_card(card: pd.DataFrame) -> Figure:
     """Draw how many crops each source has and what became of them, and the sizes of those used.
 
     Args:
-        card: of crops.card.describe_data.
+        card: of crops.checks.data_card.describe_data.
     """
     places = np.arange(len(card))[::-1]
     with matplotlib.rc_context(STYLE):
@@ -49,9 +49,9 @@ def draw_data_card(card: pd.DataFrame) -> Figure:
 
 def _draw_statuses(ax: Axes, card: pd.DataFrame, places: np.ndarray) -> None:
     left = np.zeros(len(card))
-    for name, (title, colour) in _STATUSES.items():
+    for name, (title, color) in _STATUSES.items():
         share = (card[name] / card["crops"].clip(lower=1) * 100).to_numpy()
-        ax.barh(places, share, left=left, color=colour, label=title, height=0.6)
+        ax.barh(places, share, left=left, color=color, label=title, height=0.6)
         left += share
     for place, crops in zip(places, card["crops"], strict=True):
         ax.text(2, place, f"{crops:,}", va="center", color="white", fontsize=8)

@@ -75,7 +75,7 @@ class Curve:
 
     column: str
     name: str
-    colour: str = TEAL
+    color: str = TEAL
 
 
 _LOSS = (Curve("loss", "loss"),)
@@ -91,7 +91,7 @@ _PRETRAINING = (
 
 
 def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: pd.DataFrame) -> list[Drawing]:
-    """Curves of every stage that was trained here, over optimiser steps.
+    """Curves of every stage that was trained here, over optimizer steps.
 
     Args:
         teacher, pretraining, finetuning: metrics tables with `step` and `loss`; `reconstruction`, `alignment`,
@@ -184,10 +184,10 @@ def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[
         values: list[np.ndarray] = []
         for curve in curves:
             steps, value = _thin(metrics["step"].to_numpy(float), metrics[curve.column].to_numpy(float))
-            axes.plot(steps, value, color=curve.colour, label=curve.name, marker="o" if len(steps) < 3 else None)
+            axes.plot(steps, value, color=curve.color, label=curve.name, marker="o" if len(steps) < 3 else None)
             values.append(value[np.isfinite(value)])
         axes.set_title(title)
-        axes.set_xlabel("optimiser step")
+        axes.set_xlabel("optimizer step")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -208,7 +208,7 @@ def _choose_scale(axes: Axes, values: np.ndarray, span: float = _LOG_SPAN) -> No
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of neighbours, so that a long run is a line and not a carpet."""
+    """Means of neighbors, so that a long run is a line and not a carpet."""
     if len(steps) <= _POINTS:
         return steps, values
     parts = np.array_split(np.arange(len(steps)), _POINTS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lmim_kedro.crops.decode import decode
+from lmim_kedro.crops.pixels import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def crop_picture(crop: np.ndarray, zoom: int = 3) -> Image.Image:
 
 
 def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[int], zoom: int = 3) -> Image.Image:
-    """Attention of one query patch over a crop, as colour (dark: little, yellow: most), the query in a red box.
+    """Attention of one query patch over a crop, as color (dark: little, yellow: most), the query in a red box.
 
     Args:
         crop: (3, H, W) uint8.
@@ -66,9 +66,9 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
 
     image = crop_picture(crop, zoom)
     strength = attention / max(float(attention.max()), 1e-12)
-    colours = Image.fromarray(colormaps["viridis"](strength, bytes=True)[..., :3])
-    grey = image.convert("L").convert("RGB")
-    blended = Image.blend(grey, colours.resize(image.size, Image.Resampling.BILINEAR), 0.6)
+    colors = Image.fromarray(colormaps["viridis"](strength, bytes=True)[..., :3])
+    gray = image.convert("L").convert("RGB")
+    blended = Image.blend(gray, colors.resize(image.size, Image.Resampling.BILINEAR), 0.6)
     rows, columns = attention.shape
     height, width = image.height / rows, image.width / columns
     row, column = int(query[0]), int(query[1])
@@ -80,16 +80,16 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
 
 
 def prediction_picture(reconstructions: Mapping[str, np.ndarray], number: int) -> Image.Image:
-    """What was predicted for one crop of models.reconstruction.reconstruct: pixels, or how near its features came."""
+    """What was predicted for one crop of evaluation.reconstruction.reconstruct: pixels, or its features' nearness."""
     if "predicted" in reconstructions:
         return crop_picture(reconstructions["predicted"][number])
     return similarity_picture(reconstructions["similarity"][number], reconstructions["crops"][number].shape[1:])
 
 
 def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int = 3) -> Image.Image:
-    """Cosines (rows, columns) as colour from dark (0 or less) to yellow (1), light grey where nothing was removed."""
+    """Cosines (rows, columns) as color from dark (0 or less) to yellow (1), light gray where nothing was removed."""
     from matplotlib import colormaps
 
-    colours = colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
-    colours[np.isnan(similarity)] = (226, 230, 232)
-    return Image.fromarray(colours).resize((size[1] * zoom, size[0] * zoom), Image.Resampling.NEAREST)
+    colors = colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
+    colors[np.isnan(similarity)] = (226, 230, 232)
+    return Image.fromarray(colors).resize((size[1] * zoom, size[0] * zoom), Image.Resampling.NEAREST)

@@ -14,10 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, prediction_picture
-from lmim_kedro.reporting.published import published_accuracy
-from lmim_kedro.reporting.readings import Readings
-from lmim_kedro.reporting.recipe import recipe_in_words
+from lmim_kedro.reporting.paper.published import published_accuracy
+from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 from lmim_kedro.reporting.scores import accuracies_with
+from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
 from lmim_kedro.scoring.metrics import METRICS
 
@@ -31,10 +31,10 @@ MEANINGS = {
 }
 PAPER_SIZES = {
     "english": (
-        "ViT-S, a recogniser of 35.8 M parameters, pre-trained on 10 M crops (Tables 1-5: about 5 M) and fine-tuned on "
+        "ViT-S, a recognizer of 35.8 M parameters, pre-trained on 10 M crops (Tables 1-5: about 5 M) and fine-tuned on "
         "3.2 M (ARD: 2.8 M)"
     ),
-    "chinese": "ViT-S, a recogniser of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.1 M",
+    "chinese": "ViT-S, a recognizer of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.1 M",
 }
 SHOWN_CONFUSIONS = 12
 
@@ -46,7 +46,7 @@ class Pictures:
     Attributes:
         sheet: (H, W, 3) uint8: crops beside their guidance views.
         attention: crops (N, 3, H, W) uint8; maps (N, Q, rows, columns); queries (N, Q, 2) as (row, column).
-        reconstructions: of models.reconstruction.reconstruct; empty where there are none.
+        reconstructions: of evaluation.reconstruction.reconstruct; empty where there are none.
     """
 
     sheet: np.ndarray
@@ -78,7 +78,7 @@ def render_page(
         confusions: of scoring.analysis.confusions; the most frequent substitutions are shown.
         figures, readings, pictures: what to show.
         cls_statistics: of models.cls_statistics, of the encoder and of its teacher.
-        data_card: of crops.card.describe_data; None: the page has no such section.
+        data_card: of crops.checks.data_card.describe_data; None: the page has no such section.
     """
     metric = scores["metric"]
     return (
@@ -150,7 +150,7 @@ def _size_note(
     """What made these numbers and what made the paper's, in two sentences."""
     crops = {use: int(total(summary).get("ok", 0)) for use, summary in summaries.items()}
     parameters = facts.get("parameters")
-    size = f", a recogniser of {parameters / 1e6:.1f} M parameters" if parameters else ""
+    size = f", a recognizer of {parameters / 1e6:.1f} M parameters" if parameters else ""
     before = (
         "not pre-trained"
         if recipe["pretraining"]["method"] == "none"
@@ -158,7 +158,7 @@ def _size_note(
     )
     paper = PAPER_SIZES["chinese" if scores["metric"] == "chinese" else "english"]
     return (
-        f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labelled crops, "
+        f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labeled crops, "
         f"seed {scores['seed']}. The paper's rows: {paper}. Read them side by side with these sizes in mind."
     )
 

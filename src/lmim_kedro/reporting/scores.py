@@ -31,7 +31,7 @@ def build_scores(
 
     Args:
         predictions: a row per crop: benchmark, label, prediction.
-        recipe: what made the recogniser: env, variant, seed, model_name, finetuning.preset.
+        recipe: what made the recognizer: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: waics, exact or chinese.
         labels: of the six common benchmarks as they were ingested: original or corrected.
 
@@ -78,7 +78,7 @@ def build_scores(
     }
 
 
-def summarise(scores: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(scores: Mapping[str, Any]) -> dict[str, Any]:
     """The few numbers by which runs are compared at a glance, in percent: what metrics.json holds.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lmim_kedro.reporting.published import (
+from lmim_kedro.reporting.paper.published import (
     CAPTIONS,
     PublishedRow,
     counterparts,

@@ -1,1 +1,1 @@
-"""Text normalisation, accuracies and evaluation protocols. No torch."""
+"""Text normalization, accuracies and evaluation protocols. No torch."""

@@ -1,4 +1,4 @@
-"""Where a recogniser goes wrong: accuracy by length, shape and character, confusions, calibration."""
+"""Where a recognizer goes wrong: accuracy by length, shape and character, confusions, calibration."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def calibration(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """How sure the recogniser is, and how often it is right then: the reliability curve.
+    """How sure the recognizer is, and how often it is right then: the reliability curve.
 
     Args:
         predictions: a row per crop: label, prediction, confidence (0 to 1); without confidence there are no rows.
@@ -193,8 +193,8 @@ def _credit(predictions: pd.DataFrame, metric: str) -> np.ndarray:
 
 def _texts(predictions: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
     """Predictions and labels in the metric's form, without labels that cannot be scored."""
-    normalise = METRICS[metric].normalise
-    sides = (map(normalise, predictions[name].tolist()) for name in ("prediction", "label"))
+    normalize = METRICS[metric].normalize
+    sides = (map(normalize, predictions[name].tolist()) for name in ("prediction", "label"))
     return [(prediction, label) for prediction, label in zip(*sides, strict=True) if label]
 
 

@@ -1,4 +1,4 @@
-"""Two recognisers on the same crops: `python -m lmim_kedro.scoring.compare A.parquet B.parquet [--metric waics]`.
+"""Two recognizers on the same crops: `python -m lmim_kedro.scoring.compare A.parquet B.parquet [--metric waics]`.
 
 Files are the evaluate stage's predictions (Parquet), or any file that `python -m lmim_kedro.scoring` reads.
 """
@@ -28,7 +28,7 @@ CROP = ("benchmark", "key")
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two recognisers A and B do on the same crops, by right and wrong.
+    """How two recognizers A and B do on the same crops, by right and wrong.
 
     Attributes:
         both, only_a, only_b, neither: crops read right by whom.
@@ -154,7 +154,7 @@ def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
             first = " ".join(str(part) for part in only.iloc[0][list(CROP)]).strip()
             raise InputError(
                 f"the crops are not the same: {len(only):,} are in {name} alone (the first is {first}): read the same "
-                "benchmarks with both recognisers"
+                "benchmarks with both recognizers"
             )
     both = sides[0][list(CROP)].merge(both.drop(columns="_merge"), on=list(CROP), how="left")
     if len(other := both[both["label_a"] != both["label_b"]]):
@@ -169,7 +169,7 @@ def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison. Returns 1 where the files cannot be compared."""
     parser = argparse.ArgumentParser(
-        prog="python -m lmim_kedro.scoring.compare", description="Compare two recognisers on the same crops."
+        prog="python -m lmim_kedro.scoring.compare", description="Compare two recognizers on the same crops."
     )
     parser.add_argument("a", metavar="A", help="predictions.parquet, or a file that `lmim_kedro.scoring` reads")
     parser.add_argument("b", metavar="B")

@@ -1,4 +1,4 @@
-"""How much of what was read is right: accuracies by word, normalised edit distance, bootstrap intervals."""
+"""How much of what was read is right: accuracies by word, normalized edit distance, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring import text
+from lmim_kedro.scoring import normalization
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,23 +24,23 @@ class Metric:
 
     Attributes:
         title: what it is called in tables.
-        normalise: applied to both sides before they are compared.
+        normalize: applied to both sides before they are compared.
         graded: 1 minus the edit distance over the longer length, instead of right or wrong.
     """
 
     title: str
-    normalise: Callable[[str], str]
+    normalize: Callable[[str], str]
     graded: bool = False
 
 
 METRICS: dict[str, Metric] = {
-    "waics": Metric("WAICS", text.waics),
-    "case_sensitive": Metric("case-sensitive", text.letters_and_digits),
-    "exact": Metric("exact", text.verbatim),
-    "chinese": Metric("Chinese", text.chinese),
-    "ned": Metric("1 - NED", text.waics, graded=True),
-    "ned_exact": Metric("1 - NED, exact", text.verbatim, graded=True),
-    "ned_chinese": Metric("1 - NED, Chinese", text.chinese, graded=True),
+    "waics": Metric("WAICS", normalization.waics),
+    "case_sensitive": Metric("case-sensitive", normalization.letters_and_digits),
+    "exact": Metric("exact", normalization.verbatim),
+    "chinese": Metric("Chinese", normalization.chinese),
+    "ned": Metric("1 - NED", normalization.waics, graded=True),
+    "ned_exact": Metric("1 - NED, exact", normalization.verbatim, graded=True),
+    "ned_chinese": Metric("1 - NED, Chinese", normalization.chinese, graded=True),
 }
 """By name. WAICS keeps letters and digits and ignores case; case_sensitive keeps letters and digits; exact counts
 symbols too. The NED variants compare text in the form of waics, exact and chinese."""
@@ -92,9 +92,9 @@ def score(predictions: Sequence[str], labels: Sequence[str], metric: str) -> Sco
         raise InputError(f"there is no metric `{metric}`: choose one of {', '.join(METRICS)}")
     if len(predictions) != len(labels):
         raise InputError(f"{len(predictions):,} predictions do not pair with {len(labels):,} labels: give one for each")
-    normalise = METRICS[metric].normalise
-    right = [normalise(label) for label in labels]
-    read = [normalise(prediction) for prediction in predictions]
+    normalize = METRICS[metric].normalize
+    right = [normalize(label) for label in labels]
+    read = [normalize(prediction) for prediction in predictions]
     if METRICS[metric].graded:
         credit = cpdist(read, right, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
     else:

@@ -1,1 +1,1 @@
-"""One loop for pre-training and fine-tuning: optimiser and schedule, checkpoints, what is trained on what."""
+"""One loop for pre-training and fine-tuning: optimizer and schedule, checkpoints, what is trained on what."""

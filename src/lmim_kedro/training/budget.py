@@ -10,7 +10,8 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
-from lmim_kedro.params import OptimisationParams, PretrainingParams, Recipe
+from lmim_kedro.params import OptimizationParams, PretrainingParams
+from lmim_kedro.recipe import Recipe
 
 
 def with_budget(recipe: Recipe, crops: int) -> Recipe:
@@ -32,7 +33,7 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
             "`pretraining.budget` is 'compute', which counts the operations of lmim and mim, and not of seqclr: choose "
             "crops or own"
         )
-    teacher, own = (_seen(part, crops) for part in (pretraining.teacher.optimisation, pretraining.optimisation))
+    teacher, own = (_seen(part, crops) for part in (pretraining.teacher.optimization, pretraining.optimization))
     own *= pretraining.length
     wanted = own if pretraining.budget == "own" else teacher + own
     if pretraining.budget == "compute":
@@ -40,9 +41,9 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
         as_lmim = pretraining.model_copy(update={"method": "lmim", "mask_ratio": 0.8})
         total = teacher * step_operations(recipe, as_teacher) + own * step_operations(recipe, as_lmim)
         wanted = total / step_operations(recipe, pretraining)
-    steps = max(1, round(wanted / pretraining.optimisation.batch_size))
-    longer = pretraining.optimisation.model_copy(update={"steps": steps, "epochs": None})
-    return recipe.model_copy(update={"pretraining": pretraining.model_copy(update={"optimisation": longer})})
+    steps = max(1, round(wanted / pretraining.optimization.batch_size))
+    longer = pretraining.optimization.model_copy(update={"steps": steps, "epochs": None})
+    return recipe.model_copy(update={"pretraining": pretraining.model_copy(update={"optimization": longer})})
 
 
 def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
@@ -59,9 +60,9 @@ def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
     return counter.get_total_flops() / len(images)
 
 
-def _seen(optimisation: OptimisationParams, crops: int) -> float:
+def _seen(optimization: OptimizationParams, crops: int) -> float:
     """Crops that a training of this length sees."""
-    if optimisation.steps is not None:
-        return optimisation.steps * optimisation.batch_size
-    whole = crops // optimisation.batch_size * optimisation.batch_size  # an epoch has no smaller batch at its end
-    return (optimisation.epochs or 0) * whole
+    if optimization.steps is not None:
+        return optimization.steps * optimization.batch_size
+    whole = crops // optimization.batch_size * optimization.batch_size  # an epoch has no smaller batch at its end
+    return (optimization.epochs or 0) * whole

@@ -1,4 +1,4 @@
-"""From a pre-trained encoder and labelled crops to a recogniser."""
+"""From a pre-trained encoder and labeled crops to a recognizer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import cast
 
 import pandas as pd
 
-from lmim_kedro.crops.store import PackedStore
-from lmim_kedro.models.charset import FROM_LABELS, Charset
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.recognizer import Recognizer, longest_label
-from lmim_kedro.params import Recipe, TrainingParams
+from lmim_kedro.params import TrainingParams
+from lmim_kedro.recipe import Recipe
+from lmim_kedro.text.charset import FROM_LABELS, Charset
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
 
@@ -22,13 +23,13 @@ log = logging.getLogger(__name__)
 def finetune(
     crops: PackedStore, encoder: Encoder, recipe: Recipe, training: TrainingParams, state: Path
 ) -> tuple[Recognizer, pd.DataFrame]:
-    """Train a recogniser that starts from `encoder` (paper, section 4.2).
+    """Train a recognizer that starts from `encoder` (paper, section 4.2).
 
     Labels that cannot be learnt from (empty, too long) are counted in the log and left out; no other crop takes
     their place.
 
     Returns:
-        the recogniser and the metrics of its training.
+        the recognizer and the metrics of its training.
     """
     finetuning = recipe.finetuning
     seed_initial_weights(recipe, "fine-tuning")

@@ -13,15 +13,17 @@ import torch
 from torch import nn
 
 from lmim_kedro.crops.loader import CropLoader
-from lmim_kedro.crops.random import derive_seed
-from lmim_kedro.crops.store import PackedStore, write_json
+from lmim_kedro.crops.randomness import derive_seed
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
-from lmim_kedro.models.charset import check_labels
+from lmim_kedro.files import write_json
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.seqclr import SeqCLR
-from lmim_kedro.params import OptimisationParams, Recipe, TrainingParams
+from lmim_kedro.params import OptimizationParams, TrainingParams
+from lmim_kedro.recipe import Recipe
+from lmim_kedro.text.charset import check_labels
 from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
@@ -44,7 +46,7 @@ class Job:
         recipe: how.
         training: how this machine runs it.
         state: folder of the training states.
-        views: materialised guidance views; None where they are drawn while training.
+        views: materialized guidance views; None where they are drawn while training.
     """
 
     stage: Stage
@@ -55,14 +57,14 @@ class Job:
     views: PackedStore | None = None
 
     @property
-    def optimisation(self) -> OptimisationParams:
+    def optimization(self) -> OptimizationParams:
         """Of the stage."""
         if self.stage == "teacher":
-            return self.recipe.pretraining.teacher.optimisation
+            return self.recipe.pretraining.teacher.optimization
         return (
-            self.recipe.pretraining.optimisation
+            self.recipe.pretraining.optimization
             if self.stage == "pre-training"
-            else self.recipe.finetuning.optimisation
+            else self.recipe.finetuning.optimization
         )
 
     @property
@@ -122,7 +124,7 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
     task, loader = (
         _finetuning(job, module, ranks) if isinstance(module, Recognizer) else _pretraining(job, module, ranks)
     )
-    return fit(task, loader, job.optimisation, job.training, job.recipe.seed, job.folder, ranks)
+    return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks)
 
 
 def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropLoader]:
@@ -163,7 +165,7 @@ def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
         job.crops,
         height=size.image_height,
         width=size.image_width,
-        batch_size=job.optimisation.batch_size,
+        batch_size=job.optimization.batch_size,
         seed=derive_seed(job.recipe.seed, f"order {job.stage}", 0),
         rank=ranks.rank,
         world=ranks.world,

@@ -22,6 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, r
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import whole
 from lmim_kedro.models import weights
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.training.device import pick_device, use_threads
@@ -100,8 +101,8 @@ def work(job_file: str) -> None:
         if ranks.first:
             trained = {"module": module.cpu().state_dict(), "rows": metrics.to_dict("records")}
             trained["labels"] = module.labels if isinstance(module, Recognizer) else {}
-            torch.save(trained, folder / "result.part")
-            (folder / "result.part").replace(folder / "result.pt")
+            with whole(folder / "result.pt") as part:
+                torch.save(trained, part)
         ranks.wait()
 
 
@@ -110,9 +111,9 @@ def _check(job: Job, device: torch.device) -> None:
     world = training.devices * training.nodes
     if device.type == "cuda" and training.devices > (there := torch.cuda.device_count()):
         raise InputError(f"training.devices is {training.devices}, but this machine has {there} GPUs: ask for {there}")
-    if job.optimisation.batch_size % (world * training.accumulate):
+    if job.optimization.batch_size % (world * training.accumulate):
         raise InputError(
-            f"a batch of {job.optimisation.batch_size} crops cannot be shared by {world} processes in "
+            f"a batch of {job.optimization.batch_size} crops cannot be shared by {world} processes in "
             f"{training.accumulate} parts: choose a multiple of {world * training.accumulate}"
         )
     if training.nodes > 1 and training.rendezvous is None:

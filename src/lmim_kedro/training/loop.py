@@ -1,4 +1,4 @@
-"""The loop that trains everything: teacher, LMIM and its baselines, recogniser."""
+"""The loop that trains everything: teacher, LMIM and its baselines, recognizer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lmim_kedro.crops.loader import CropBatch, CropLoader
-from lmim_kedro.crops.random import derive_seed
+from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import OptimisationParams, TrainingParams
+from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.training.device import attention_kernel, pick_device, pick_precision, use_threads
 from lmim_kedro.training.monitor import Clock, Display, Meter
-from lmim_kedro.training.optimiser import build_optimiser, set_learning_rate
+from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder, weights_digest
 
@@ -47,7 +47,7 @@ class Task(Protocol):
         ...
 
     def loss(self, batch: CropBatch, epoch: int, forward: Callable[..., dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Scalars on the device of the module; `loss` is minimised, the others are recorded.
+        """Scalars on the device of the module; `loss` is minimized, the others are recorded.
 
         `forward` is to be called for `module`: the module itself, compiled, or shared by several processes.
         """
@@ -61,7 +61,7 @@ class Interrupted(InputError):
 def fit(
     task: Task,
     loader: CropLoader,
-    optimisation: OptimisationParams,
+    optimization: OptimizationParams,
     training: TrainingParams,
     seed: int,
     state: StateFolder,
@@ -75,7 +75,7 @@ def fit(
     Args:
         task: what to train; its module is trained in place.
         loader: this process's crops, the same number in every epoch.
-        optimisation: length, learning rate and the rest of the recipe.
+        optimization: length, learning rate and the rest of the recipe.
         training: how this machine runs it.
         seed: of everything random.
         state: where checkpoints go.
@@ -92,7 +92,7 @@ def fit(
     if ranks is None:
         use_threads(training.threads)
         ranks = Ranks(pick_device(training.device))
-    run = _Run(task, loader, optimisation, training, seed, state, ranks)
+    run = _Run(task, loader, optimization, training, seed, state, ranks)
     with attention_kernel(ranks.device, run.precision), _stop_signals(ranks) as stop:
         return run.train(stop)
 
@@ -104,24 +104,24 @@ class _Run:
         self,
         task: Task,
         loader: CropLoader,
-        optimisation: OptimisationParams,
+        optimization: OptimizationParams,
         training: TrainingParams,
         seed: int,
         state: StateFolder,
         ranks: Ranks,
     ) -> None:
-        self.task, self.loader, self.optimisation, self.training = task, loader, optimisation, training
+        self.task, self.loader, self.optimization, self.training = task, loader, optimization, training
         self.seed, self.state, self.ranks = seed, state, ranks
         self.per_epoch = loader.batches_per_epoch
         if self.per_epoch == 0:
             raise InputError(
-                f"{task.name}: there are fewer crops than a batch of {optimisation.batch_size} needs: "
+                f"{task.name}: there are fewer crops than a batch of {optimization.batch_size} needs: "
                 "lower batch_size or add crops"
             )
-        self.total = optimisation.steps or max(1, round((optimisation.epochs or 0) * self.per_epoch))
-        self.warmup: float = optimisation.warmup_steps or (optimisation.warmup_epochs or 0) * self.per_epoch
+        self.total = optimization.steps or max(1, round((optimization.epochs or 0) * self.per_epoch))
+        self.warmup: float = optimization.warmup_steps or (optimization.warmup_epochs or 0) * self.per_epoch
         self.module = task.module.to(ranks.device).train()
-        self.optimiser = build_optimiser(self.module, optimisation)
+        self.optimizer = build_optimizer(self.module, optimization)
         self.precision = pick_precision(training, ranks.device)
         self.done, self.rows, self.meter, self.clock = 0, [], Meter(), Clock()
         self._restore()
@@ -164,14 +164,14 @@ class _Run:
         torch.manual_seed(derive_seed(self.seed, self.task.name, self.done))  # dropout
         if self.ranks.rank:
             torch.manual_seed(derive_seed(self.seed, f"{self.task.name}, rank {self.ranks.rank}", self.done))
-        set_learning_rate(self.optimiser, self.optimisation.learning_rate_at(self.done, self.total, self.warmup))
-        self.optimiser.zero_grad(set_to_none=True)
+        set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
+        self.optimizer.zero_grad(set_to_none=True)
         counter = FlopCounterMode(display=False) if display.wants_flops else None
         with counter or nullcontext():
             losses = self._backward(batch, epoch)
-        if self.optimisation.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), self.optimisation.clip_norm)
-        self.optimiser.step()
+        if self.optimization.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip_norm)
+        self.optimizer.step()
         self.done += 1
         self.meter.add(self.ranks.mean(losses), len(batch.images) * self.ranks.world)
         display.step(counter.get_total_flops() if counter else 0.0)
@@ -181,7 +181,7 @@ class _Run:
         parts = batch.split(self.training.accumulate)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
-            with self._unsynchronised(number + 1 < len(parts)):
+            with self._unsynchronized(number + 1 < len(parts)):
                 with torch.autocast(self.ranks.device.type, self.precision, enabled=self.precision != torch.float32):
                     losses = self.task.loss(part, epoch, self.forward)
                 share = len(part.images) / len(batch.images)
@@ -190,7 +190,7 @@ class _Run:
                 sums[name] = sums.get(name, 0.0) + value.detach() * share
         return sums
 
-    def _unsynchronised(self, skip: bool) -> AbstractContextManager[None]:
+    def _unsynchronized(self, skip: bool) -> AbstractContextManager[None]:
         """Processes average their gradients once a step, with the last part of the batch."""
         return self.wrapped.no_sync() if skip and self.ranks.world > 1 else nullcontext()  # type: ignore[operator]
 
@@ -198,7 +198,7 @@ class _Run:
         values = self.meter.read()
         self._refuse_non_finite(values)
         passed, waiting = self.clock.row()
-        group = self.optimiser.param_groups[-1]
+        group = self.optimizer.param_groups[-1]
         row = {
             "step": self.done,
             "epoch": round(self.done / self.per_epoch, 4),
@@ -248,7 +248,7 @@ class _Run:
         if (saved := self.state.load(self.start)) is None:
             return
         self.module.load_state_dict(saved["module"])
-        self.optimiser.load_state_dict(saved["optimiser"])
+        self.optimizer.load_state_dict(saved["optimizer"])
         self.done, self.rows = saved["step"], saved["rows"]
         self.meter = Meter.restored(saved["meter"], self.ranks.device)
         self.clock = Clock(saved["seconds"])
@@ -261,7 +261,7 @@ class _Run:
         self._refuse_broken_weights()
         if self.ranks.first:
             extra = {"start": self.start, "rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
-            self.state.save(self.done, self.module, self.optimiser, extra)
+            self.state.save(self.done, self.module, self.optimizer, extra)
 
     def _refuse_broken_weights(self) -> None:
         """A gradient may be the first that is not finite: the loss would show it a step after the checkpoint."""

@@ -31,7 +31,7 @@ PEAK_FLOPS = {  # dense bfloat16 operations a second, from the makers' data shee
 
 @dataclass
 class Meter:
-    """Sums of the scalars since the last row of the metrics table, kept on the device: no synchronisation in a step."""
+    """Sums of the scalars since the last row of the metrics table, kept on the device: no synchronization in a step."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
@@ -65,7 +65,7 @@ class Display:
         name: of the run.
         total: steps of the whole run.
         done: steps done before.
-        device: whose memory and utilisation are shown, if it is a GPU.
+        device: whose memory and utilization are shown, if it is a GPU.
         shown: whether to draw.
         tensorboard: folder for TensorBoard's event files; None for none.
     """
@@ -89,7 +89,7 @@ class Display:
 
     @property
     def wants_flops(self) -> bool:
-        """Whether the operations of a step should be counted once, for the model-FLOPs utilisation."""
+        """Whether the operations of a step should be counted once, for the model-FLOPs utilization."""
         return self._peak is not None and not self._flops
 
     def step(self, flops: float = 0.0) -> None:

@@ -8,13 +8,14 @@ from typing import cast
 
 import pandas as pd
 
-from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.released import import_encoder
 from lmim_kedro.models.seqclr import SeqCLR
-from lmim_kedro.models.weights import import_encoder
-from lmim_kedro.params import Recipe, TrainingParams, encoder_differences, needs_teacher
+from lmim_kedro.params import TrainingParams
+from lmim_kedro.recipe import Recipe, encoder_differences, needs_teacher
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
@@ -63,7 +64,7 @@ def pretrain(
         recipe: how.
         training: how this machine runs it.
         state: folder of the training states.
-        views: guidance views of the crops, materialised.
+        views: guidance views of the crops, materialized.
         materialized: how many of each crop; 0: they are drawn while training, whatever `views` holds.
     """
     if needs_teacher(recipe.pretraining) and (other := encoder_differences(teacher.model, recipe.model)):
@@ -85,7 +86,7 @@ def pretrain(
     if not materialized:
         views = None
     elif isinstance(model, SeqCLR) or not model.guided:
-        log.info("%s looks at no materialised views: views.materialize has no effect on it", recipe.variant)
+        log.info("%s looks at no materialized views: views.materialize has no effect on it", recipe.variant)
         views = None
     elif views is None:
         raise InputError(f"views.materialize is {materialized}, but no store of views was given")

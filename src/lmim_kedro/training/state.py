@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lmim_kedro.crops.store import write_json
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import differences
+from lmim_kedro.files import whole, write_json
+from lmim_kedro.recipe import differences
 
 FINISHED = "finished.pt"
 
@@ -87,9 +86,9 @@ class StateFolder:
         found = self._checkpoints()
         return int(found[-1].stem.removeprefix("step-")) if found else None
 
-    def save(self, step: int, module: nn.Module, optimiser: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
+    def save(self, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
         """Write the checkpoint of a step whole, then forget the oldest."""
-        state = {"step": step, "module": module.state_dict(), "optimiser": optimiser.state_dict(), **extra}
+        state = {"step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict(), **extra}
         self._write(f"step-{step:08d}.pt", state)
         for old in self._checkpoints()[: -self.keep]:
             old.unlink()
@@ -123,14 +122,9 @@ class StateFolder:
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
         """Write a file of the folder whole or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "recipe.json", self.recipe)
-        temporary = self.path / f"{name}.part"
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path / name)
+        with whole(self.path / name) as part:
+            torch.save(state, part)
 
     def _recipe_before(self) -> str:
         return fingerprint(json.loads((self.path / "recipe.json").read_text("utf-8")))

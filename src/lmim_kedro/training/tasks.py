@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.crops.loader import CropBatch
-from lmim_kedro.crops.random import derive_seed
+from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
 from lmim_kedro.models.recognizer import Recognizer
@@ -88,7 +88,7 @@ class SeqCLRTask:
 
 
 class FinetuningTask:
-    """The recogniser on labelled crops.
+    """The recognizer on labeled crops.
 
     Args:
         recognizer: the model.

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lmim_kedro.params import FinetuningParams, ModelParams
-from lmim_kedro.views.parseq import ParseqAugmentation
-from lmim_kedro.views.reading import ReadingAugmentation
+from lmim_kedro.registries import AUGMENTATIONS
 
 Augmentation = Callable[..., Tensor]
 
 
 def reading_augmentation(finetuning: FinetuningParams, model: ModelParams) -> Augmentation | None:
-    """What is done to each crop that the recogniser learns from; called as GuidanceViews is. None: nothing."""
-    match finetuning.augmentation:
-        case "abinet":
-            return ReadingAugmentation(model.image_height, model.image_width)
-        case "parseq":
-            return ParseqAugmentation(model.image_height, model.image_width)
-        case "none":
-            return None
+    """What is done to each crop that the recognizer learns from; called as GuidanceViews is. None: nothing."""
+    return AUGMENTATIONS[finetuning.augmentation](model.image_height, model.image_width)
+
+
+def no_augmentation(height: int, width: int) -> None:
+    """Crops as they are."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.random import uniform
+from lmim_kedro.crops.randomness import uniform
 
 UNUSED = -1
 """The turn of an operation that a crop does not get."""

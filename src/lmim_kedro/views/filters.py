@@ -1,4 +1,4 @@
-"""Operations on neighbourhoods: blur, sharpen, motion blur, lost resolution, noise. Shapes as in colour.py."""
+"""Operations on neighborhoods: blur, sharpen, motion blur, lost resolution, noise. Shapes as in color.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmim_kedro.views.colour import per_crop
+from lmim_kedro.views.color import per_crop
 
 MOTION_TAPS = 5
 """Rows and columns of a motion blur's kernel; the longest stroke that fits is as many pixels."""
@@ -135,7 +135,7 @@ def _separable(images: Tensor, taps: Tensor) -> Tensor:
 
 
 def _hash(x: Tensor) -> Tensor:
-    """Mix the low 32 bits of int64 numbers (Murmur3's finaliser); no product exceeds 63 bits."""
+    """Mix the low 32 bits of int64 numbers (Murmur3's finalizer); no product exceeds 63 bits."""
     low = 0xFFFFFFFF
     x = x & low
     for shift, factor in ((16, 0x45D9F3B), (15, 0x2C1B3C6D)):

@@ -167,7 +167,7 @@ class Geometry:
         return _through(self.before, points)
 
     def sample(self, images: Tensor, beyond: float | None = None) -> Tensor:
-        """The views (B, 3, H, W) of crops (B, 3, H, W), floats; beyond the edge, a grey, or None: the edge's colour.
+        """The views (B, 3, H, W) of crops (B, 3, H, W), floats; beyond the edge, a gray, or None: the edge's color.
 
         Turning a long word shrinks it vertically. So that no stroke falls between two rows, each row is the mean of two
         samples, as far apart as the rows are wide; where nothing shrinks they coincide.

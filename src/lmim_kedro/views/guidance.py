@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.params import ViewPreset
-from lmim_kedro.views import colour, filters
+from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED, close_ranks, move
 from lmim_kedro.views.geometry import (
     Geometry,
@@ -22,7 +22,7 @@ from lmim_kedro.views.geometry import (
     quadrilateral_map,
     rotation,
 )
-from lmim_kedro.views.policy import COLOURS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
+from lmim_kedro.views.policy import COLORS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
 from lmim_kedro.views.turns import Operation, apply_in_turn
 
 WARP = "piecewise_affine"
@@ -31,10 +31,10 @@ WARP = "piecewise_affine"
 class GuidanceViews:
     """Draws the guidance view of each crop of a batch, on the device where the crops are.
 
-    Geometric operations become one sampling grid per crop, colour operations batched arithmetic. What a crop gets, in
+    Geometric operations become one sampling grid per crop, color operations batched arithmetic. What a crop gets, in
     which order and how strongly, is a function of (seed, epoch, crop index): not of the batch, the device or a worker.
-    Two things differ from doing one operation after the other to the original image: geometry comes before colour (each
-    keeps its own order), and what lies beyond the crop's edge has the edge's colour.
+    Two things differ from doing one operation after the other to the original image: geometry comes before color (each
+    keeps its own order), and what lies beyond the crop's edge has the edge's color.
 
     Args:
         preset: which operations, how strong, and how many of them a crop gets.
@@ -48,11 +48,11 @@ class GuidanceViews:
     def __init__(self, preset: ViewPreset, height: int = 32, width: int = 128) -> None:
         self.policy, self.height, self.width = ViewPolicy(preset), height, width
         self._pixels: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "contrast": colour.contrast_about_middle,
+            "contrast": color.contrast_about_middle,
             "blur": partial(filters.gaussian_blur, radius=filters.blur_radius(preset.blur[1] if preset.blur else 0)),
             "sharpen": filters.sharpen,
-            "solarize": colour.solarize,
-            "grayscale_blend": colour.blend_grey,
+            "solarize": color.solarize,
+            "grayscale_blend": color.blend_gray,
         }
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
@@ -72,7 +72,7 @@ class GuidanceViews:
         crops = to_unit(images)
         geometry = self.geometry(drawn, aspect.to(images.device, non_blocking=True))
         views = crops.clone() if geometry is None else geometry.sample(crops)
-        return apply_in_turn(views, self.colours(drawn))
+        return apply_in_turn(views, self.colors(drawn))
 
     def geometry(self, drawn: DrawnViews, aspect: Tensor) -> Geometry | None:
         """Where each view's pixels lie in its crop, on the device of aspect; None if no operation moves any."""
@@ -92,15 +92,15 @@ class GuidanceViews:
         knots = (values[WARP] * warped).view(-1, 2, KNOTS, KNOTS)
         return Geometry(compose(maps, before), knots, compose(maps, after))
 
-    def colours(self, drawn: DrawnViews) -> list[Operation]:
-        """The operations on pixels, each with its values and turns: those picked, then jitter, then grey."""
-        names = [name for name in COLOURS if name in drawn.turns]
+    def colors(self, drawn: DrawnViews) -> list[Operation]:
+        """The operations on pixels, each with its values and turns: those picked, then jitter, then gray."""
+        names = [name for name in COLORS if name in drawn.turns]
         crops = len(drawn.grayscale)
         turns = close_ranks(np.stack([np.full(crops, UNUSED), *(drawn.turns[name] for name in names)], 1))[:, 1:]
         done = [Operation(self._pixels[name], drawn.values[name], turns[:, n]) for n, name in enumerate(names)]
         done += jitter_operations(drawn.jitter_turns, drawn.jitter_values, len(names))
         last = np.where(drawn.grayscale, len(names) + len(JITTERS), UNUSED)
-        return [*done, Operation(colour.blend_grey, np.ones((crops, 1), np.float32), last)]
+        return [*done, Operation(color.blend_gray, np.ones((crops, 1), np.float32), last)]
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def jitter_operations(turns: dict[str, np.ndarray], values: dict[str, np.ndarray], first: int) -> list[Operation]:
-    """Colour jitter as operations: turns and values from `draw_jitter`; `first` is the turn from which it may begin."""
+    """Color jitter as operations: turns and values from `draw_jitter`; `first` is the turn from which it may begin."""
     return [
         Operation(_JITTER[name], values[name], np.where(turn == UNUSED, UNUSED, turn + first))
         for name, turn in turns.items()
@@ -143,8 +143,8 @@ _MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 _JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "brightness": colour.brightness,
-    "contrast": colour.contrast_about_mean,
-    "saturation": colour.saturation,
-    "hue": colour.hue,
+    "brightness": color.brightness,
+    "contrast": color.contrast_about_mean,
+    "saturation": color.saturation,
+    "hue": color.hue,
 }

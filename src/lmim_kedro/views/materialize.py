@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import torch
 
-from lmim_kedro.crops.decode import decode_batch
-from lmim_kedro.crops.shard_writer import ShardWriter, clear_parts
-from lmim_kedro.crops.shards import SHARD_FILE, digest, read_json
-from lmim_kedro.crops.store import STORE_FILE, PackedStore, shard_folder, write_card, write_json
+from lmim_kedro.crops.ingest.shards import SHARD_FILE
+from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore, shard_folder, write_card
+from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import digest, read_json, write_json
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 

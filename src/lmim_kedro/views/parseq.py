@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.views import colour, filters
+from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED, Draws, close_ranks, move
 from lmim_kedro.views.geometry import Geometry, compose, grown_canvas, identity_map, linear_map, rotation, slanted_map
 from lmim_kedro.views.guidance import to_unit
@@ -30,7 +30,7 @@ SIGNED = {
     "shear_y": 0.2 * MAGNITUDE,
     "translate_x": 0.1 * MAGNITUDE,  # share of the width
     "translate_y": 0.3 * MAGNITUDE,  # share of the height
-    "colour": 0.9 * MAGNITUDE,  # of these three, what is added to a factor of 1
+    "color": 0.9 * MAGNITUDE,  # of these three, what is added to a factor of 1
     "contrast": 0.9 * MAGNITUDE,
     "brightness": 0.9 * MAGNITUDE,
 }
@@ -51,7 +51,7 @@ FIXED = {
 OPERATIONS = (*SIGNED, *FIXED)
 MOVING = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 BEYOND = 128 / 255
-"""Grey of what comes into the picture from beyond the crop."""
+"""Gray of what comes into the picture from beyond the crop."""
 
 _BLUR_RADIUS = 5
 
@@ -61,7 +61,7 @@ class ParseqAugmentation:
 
     The operations are those of timm's RandAugment that grow with magnitude, without sharpness, and blur and noise
     (Bautista and Atienza, ECCV 2022; their released code). What a crop gets is a function of (seed, epoch, crop index),
-    as in GuidanceViews. It differs from PARSeq's in three things: geometry comes before colour (each keeps its own
+    as in GuidanceViews. It differs from PARSeq's in three things: geometry comes before color (each keeps its own
     order); blur and noise act on the pixels of the resized crop, since the size it came in is not known here (PARSeq's
     are as strong in crops of 32 x 128, and weaker in larger ones); resampling is bilinear.
 
@@ -124,19 +124,20 @@ def draw_turns(draws: Draws) -> dict[str, np.ndarray]:
 
 def draw_signed(draws: Draws, name: str) -> np.ndarray:
     """(B,) float32: the strength of an operation, to one side or the other."""
-    return np.where(draws.happens(f"{name} side", 0.5), -1, 1).astype(np.float32) * np.float32(SIGNED[name])
+    stream = "colour" if name == "color" else name  # a stream's name is part of its seed: renamed, it draws otherwise
+    return np.where(draws.happens(f"{stream} side", 0.5), -1, 1).astype(np.float32) * np.float32(SIGNED[name])
 
 
 PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "colour": colour.saturation,
-    "contrast": colour.contrast_about_mean,
-    "brightness": colour.brightness,
-    "auto_contrast": colour.auto_contrast,
-    "equalize": colour.equalize,
-    "invert": colour.invert,
-    "posterize": colour.posterize,
-    "solarize": colour.solarize,
-    "solarize_add": colour.solarize_add,
+    "color": color.saturation,
+    "contrast": color.contrast_about_mean,
+    "brightness": color.brightness,
+    "auto_contrast": color.auto_contrast,
+    "equalize": color.equalize,
+    "invert": color.invert,
+    "posterize": color.posterize,
+    "solarize": color.solarize,
+    "solarize_add": color.solarize_add,
     "blur": partial(filters.gaussian_blur, radius=_BLUR_RADIUS),
     "noise": filters.poisson_noise,
 }

@@ -12,7 +12,7 @@ from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.draws import UNUSED, Draws
 
 GEOMETRIC = ("crop_vertical", "crop_horizontal", "rotate", "perspective", "piecewise_affine")
-COLOURS = ("contrast", "blur", "sharpen", "solarize", "grayscale_blend")
+COLORS = ("contrast", "blur", "sharpen", "solarize", "grayscale_blend")
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 
 KNOTS = 4
@@ -29,9 +29,9 @@ class DrawnViews:
     Args:
         turns: (B,) the turn of each operation of the preset in the crop's order, UNUSED where it is not picked.
         values: (B, p) float32 of each operation of the preset, as `_draw_values` has them.
-        jitter_turns: (B,) the same for the parts of colour jitter, in an order of their own.
+        jitter_turns: (B,) the same for the parts of color jitter, in an order of their own.
         jitter_values: (B, 1) factors; for hue, share of a full turn.
-        grayscale: (B,) whether the view ends up grey.
+        grayscale: (B,) whether the view ends up gray.
     """
 
     turns: dict[str, np.ndarray]
@@ -53,7 +53,7 @@ class ViewPolicy:
 
     def __init__(self, preset: ViewPreset) -> None:
         self.preset = preset
-        self.operations = [name for name in (*GEOMETRIC, *COLOURS) if getattr(preset, name) is not None]
+        self.operations = [name for name in (*GEOMETRIC, *COLORS) if getattr(preset, name) is not None]
         least, most = preset.pick
         self.least, self.most = least, len(self.operations) if most is None else min(most, len(self.operations))
         if not 0 <= self.least <= self.most:

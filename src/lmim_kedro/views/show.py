@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lmim_kedro.crops.decode import decode_batch
-from lmim_kedro.crops.random import derive_seed
-from lmim_kedro.crops.store import PackedStore
+from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.randomness import derive_seed
+from lmim_kedro.crops.sheets import contact_sheet
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, ViewPreset, ViewsParams
 from lmim_kedro.views.augmentations import reading_augmentation
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
-from lmim_kedro.views.sheet import contact_sheet
 from lmim_kedro.views.statistics import describe
 
 _SAMPLE = 256
@@ -53,7 +53,7 @@ def show_views(
 def show_reading(
     crops: PackedStore, finetuning: FinetuningParams, model: ModelParams, shown: ViewsParams, seed: int
 ) -> np.ndarray:
-    """Draw labelled crops, evenly spaced over the store, as fine-tuning sees them in its first epochs.
+    """Draw labeled crops, evenly spaced over the store, as fine-tuning sees them in its first epochs.
 
     Args:
         crops: the store; where it is empty, so is the sheet.

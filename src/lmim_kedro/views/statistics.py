@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.params import ViewPreset
-from lmim_kedro.views.colour import grey
+from lmim_kedro.views.color import gray
 from lmim_kedro.views.geometry import Geometry
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
 
@@ -35,8 +35,8 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
     Returns:
         a row per operation (`all`: the preset as it is) with
         picked: share of the crops that get it (for `all`: operations per crop);
-        difference: mean absolute difference between view and crop, both normalised with mean = std = 0.5 (0 to 2);
-        grey_correlation: of view and crop, pixel by pixel, mean over the crops that are not of one colour;
+        difference: mean absolute difference between view and crop, both normalized with mean = std = 0.5 (0 to 2);
+        gray_correlation: of view and crop, pixel by pixel, mean over the crops that are not of one color;
         strokes_inside: share of the crop's gradient energy that the view shows;
         middle_inside: share of the middle of the crop that the view shows.
     """
@@ -68,7 +68,7 @@ def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index
     strokes, middle = (1.0, 1.0) if geometry is None else inside(geometry, images)
     return {
         "difference": (views - images).abs().mean().item() * 2,
-        "grey_correlation": _correlation(grey(views), grey(images)),
+        "gray_correlation": _correlation(gray(views), gray(images)),
         "strokes_inside": strokes,
         "middle_inside": middle,
     }
@@ -86,7 +86,7 @@ def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
         (torch.arange(len(images))[:, None], cell.flatten(1)), seen.flatten(1).float(), accumulate=True
     )
     shown = shown.view(-1, rows, columns) > 0
-    energy = torch.nn.functional.avg_pool2d(_gradient(grey(images)), _COARSER)[:, 0]
+    energy = torch.nn.functional.avg_pool2d(_gradient(gray(images)), _COARSER)[:, 0]
     whole = energy.sum((1, 2))
     strokes = (energy * shown).sum((1, 2))[whole > 0] / whole[whole > 0]
     top, left = round(rows * _MIDDLE / 2), round(columns * _MIDDLE / 2)

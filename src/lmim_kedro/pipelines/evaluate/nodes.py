@@ -8,8 +8,8 @@ from lmim_kedro.params import EvaluationParams, TrainingParams
 
 
 def read_benchmarks(recognizer: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
-    """What the recogniser reads in every crop of every benchmark."""
-    from lmim_kedro.models.reading import read_store
+    """What the recognizer reads in every crop of every benchmark."""
+    from lmim_kedro.reading.reader import read_store
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
@@ -27,7 +27,7 @@ def look(encoder: Any, crops: Any, evaluation: EvaluationParams, training: Train
     """Attention of the pre-trained encoder's last block on a few benchmark crops (paper, Figure 3)."""
     import numpy as np
 
-    from lmim_kedro.models.reading import attention_maps
+    from lmim_kedro.evaluation.attention import attention_maps
     from lmim_kedro.training.device import pick_device
 
     chosen = np.linspace(0, len(crops) - 1, min(evaluation.attention_crops, len(crops))).astype(int)
@@ -45,19 +45,17 @@ def look_at_cls(
     encoder: Any, lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams
 ) -> tuple[dict[str, Any], Any]:
     """How far [cls] spreads over benchmark crops, and which crops it takes for alike; the teacher's beside it."""
-    from lmim_kedro.models import cls_statistics
+    from lmim_kedro.evaluation import cls
     from lmim_kedro.training.device import pick_device
 
     encoders = {"encoder": encoder, "teacher": getattr(lmim, "teacher", None)}
-    return cls_statistics.look_at_cls(
-        encoders, crops, batch_size=evaluation.batch_size, device=pick_device(training.device)
-    )
+    return cls.look_at_cls(encoders, crops, batch_size=evaluation.batch_size, device=pick_device(training.device))
 
 
 def reconstruct(lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
     """What the decoder predicts for a few masked benchmark crops; nothing for a method without reconstruction."""
-    from lmim_kedro.models import reconstruction
-    from lmim_kedro.models.cls_statistics import spaced
+    from lmim_kedro.evaluation import reconstruction
+    from lmim_kedro.evaluation.cls import spaced
     from lmim_kedro.models.lmim import LMIM
     from lmim_kedro.training.device import pick_device
 

@@ -1,4 +1,4 @@
-"""The evaluate stage: recogniser and benchmarks -> predictions."""
+"""The evaluate stage: recognizer and benchmarks -> predictions."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from lmim_kedro.pipelines.evaluate.nodes import judge, look, look_at_cls, note_f
 
 
 def create_pipeline() -> Pipeline:
-    """A recogniser and benchmark crops in, judged predictions out."""
+    """A recognizer and benchmark crops in, judged predictions out."""
     return pipeline(
         [
             node(
@@ -21,13 +21,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 look_at_cls,
-                ["encoder", "lmim", "benchmarks.crops", "params:evaluation", "params:training"],
-                ["cls_statistics", "cls_neighbours"],
+                ["encoder", "pretrained_model", "benchmarks.crops", "params:evaluation", "params:training"],
+                ["cls_statistics", "cls_neighbors"],
                 name="look_at_cls",
             ),
             node(
                 reconstruct,
-                ["lmim", "benchmarks.crops", "params:evaluation", "params:training"],
+                ["pretrained_model", "benchmarks.crops", "params:evaluation", "params:training"],
                 "reconstructions",
                 name="reconstruct",
             ),

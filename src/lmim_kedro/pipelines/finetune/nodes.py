@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from lmim_kedro.params import Recipe, TrainingParams, differences, resolve_finetuning
-from lmim_kedro.params import resolve_recipe as resolve_asked
+from lmim_kedro.params import TrainingParams
+from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
+from lmim_kedro.recipe import resolve_recipe as resolve_asked
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def resolve_recipe(parameters: dict[str, Any], pretraining_recipe: dict[str, Any
 
 
 def finetune(crops: Any, encoder: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
-    """The recogniser and the metrics of its training."""
+    """The recognizer and the metrics of its training."""
     from lmim_kedro.training import finetuning
 
     return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state)

@@ -1,4 +1,4 @@
-"""The finetune stage: encoder -> recogniser."""
+"""The finetune stage: encoder -> recognizer."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
 
 
 def create_pipeline() -> Pipeline:
-    """Labelled crops and a pre-trained encoder in, a recogniser out."""
+    """Labeled crops and a pre-trained encoder in, a recognizer out."""
     return pipeline(
         [
             node(resolve_recipe, ["parameters", "pretraining_recipe"], "recipe", name="resolve_recipe"),

@@ -15,21 +15,21 @@ def pack_crops(sources: list[Any], ingest: IngestParams) -> Any:
     return _plan(sources, ingest, need_labels=False)
 
 
-def pack_labelled_crops(sources: list[Any], ingest: IngestParams) -> Any:
+def pack_labeled_crops(sources: list[Any], ingest: IngestParams) -> Any:
     """The plan of a packed store in which every crop has a label."""
     return _plan(sources, ingest, need_labels=True)
 
 
 def find_duplicates(crops: Any, ingest: IngestParams) -> Any:
     """Crops that occur several times in a set, exactly or nearly."""
-    from lmim_kedro.crops import duplicates
+    from lmim_kedro.crops.checks import duplicates
 
     return duplicates.find_duplicates(crops, ingest)
 
 
 def list_clusters(duplicates: Any, crops: Any, ingest: IngestParams) -> Any:
     """The largest clusters of copies in a set, such as a watermark."""
-    from lmim_kedro.crops import duplicates as found
+    from lmim_kedro.crops.checks import duplicates as found
 
     clusters = found.list_clusters(duplicates, crops, ingest)
     if len(clusters):
@@ -39,7 +39,7 @@ def list_clusters(duplicates: Any, crops: Any, ingest: IngestParams) -> Any:
 
 def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
     """Crops to train on that are crops of a benchmark, exactly or nearly."""
-    from lmim_kedro.crops import leaks
+    from lmim_kedro.crops.checks import leaks
 
     found = leaks.find_leaks(crops, benchmarks, ingest)
     log.info(leaks.in_words(found, ingest))
@@ -48,15 +48,15 @@ def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
 
 def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
     """A contact sheet of leaks, each beside the benchmark's crop."""
-    from lmim_kedro.crops import leak_sheet
+    from lmim_kedro.crops.checks import leak_sheet
 
     return leak_sheet.draw_leaks(leaks, crops, benchmarks)
 
 
 def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
     """The plan of a store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
-    from lmim_kedro.crops.exclusions import ExclusionPlan
-    from lmim_kedro.crops.leaks import choose_exclusions
+    from lmim_kedro.crops.checks.leaks import choose_exclusions
+    from lmim_kedro.crops.store.exclusions import ExclusionPlan
 
     return ExclusionPlan(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
 
@@ -65,12 +65,12 @@ def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]
     """The data card of all sources, and a drawing of it.
 
     Args:
-        finetuning: names the recogniser's characters and its longest word.
+        finetuning: names the recognizer's characters and its longest word.
         found: <use>_crops and <use>_duplicates of the three uses, <use>_leaks of pretraining and finetuning.
     """
-    from lmim_kedro.crops.card import LabelRule, describe_data
-    from lmim_kedro.models.charset import FROM_LABELS, Charset
+    from lmim_kedro.crops.checks.data_card import LabelRule, describe_data
     from lmim_kedro.reporting.data_card import draw_data_card
+    from lmim_kedro.text.charset import FROM_LABELS, Charset
 
     longest, crops = finetuning.max_length - 1, found["finetuning_crops"]
     if finetuning.charset == FROM_LABELS:
@@ -87,15 +87,15 @@ def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]
 
 def list_crops(crops: Any) -> tuple[Any, Any]:
     """The manifest of a packed store, table by table, and its summary, a row per source."""
-    from lmim_kedro.crops.manifest import manifest_tables, summarise
+    from lmim_kedro.crops.store.manifest import manifest_tables, summarize
 
-    summary = summarise(manifest_tables(crops))
+    summary = summarize(manifest_tables(crops))
     log.info("%r\n%s", crops, summary.to_string(index=False))
     return manifest_tables(crops), summary
 
 
 def _plan(sources: list[Any], ingest: IngestParams, need_labels: bool) -> Any:
-    from lmim_kedro.crops.prepare import IngestPlan
+    from lmim_kedro.crops.ingest.plan import IngestPlan
 
     for source in sources:
         log.info("%s: %s", source.name, source.description)

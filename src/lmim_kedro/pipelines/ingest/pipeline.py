@@ -15,16 +15,16 @@ from lmim_kedro.pipelines.ingest.nodes import (
     list_clusters,
     list_crops,
     pack_crops,
-    pack_labelled_crops,
+    pack_labeled_crops,
 )
 
-TRAINING = {"pretraining": pack_crops, "finetuning": pack_labelled_crops}
+TRAINING = {"pretraining": pack_crops, "finetuning": pack_labeled_crops}
 
 
 def create_pipeline() -> Pipeline:
     """Raw crops in; packed stores, manifests, summaries, leaks and the data card out."""
     training = [_ingest(namespace, pack, "packed") + _check(namespace) for namespace, pack in TRAINING.items()]
-    return sum(training, start=_ingest("benchmarks", pack_labelled_crops, "crops")) + _describe()
+    return sum(training, start=_ingest("benchmarks", pack_labeled_crops, "crops")) + _describe()
 
 
 def _ingest(namespace: str, pack: Callable[[list[Any], IngestParams], Any], packed: str) -> Pipeline:

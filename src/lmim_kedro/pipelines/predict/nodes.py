@@ -8,8 +8,8 @@ from lmim_kedro.params import PredictParams, TrainingParams
 
 
 def read_crops(recognizer: Any, sources: list[Any], predict: PredictParams, training: TrainingParams) -> Any:
-    """What the recogniser reads in every crop, as a stream: crops are read where the catalog saves it."""
-    from lmim_kedro.models.reader import read_sources
+    """What the recognizer reads in every crop, as a stream: crops are read where the catalog saves it."""
+    from lmim_kedro.reading.reader import read_sources
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)

@@ -1,4 +1,4 @@
-"""The predict pipeline: a recogniser and crops without labels -> readings."""
+"""The predict pipeline: a recognizer and crops without labels -> readings."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from lmim_kedro.pipelines.predict.nodes import read_crops
 
 
 def create_pipeline() -> Pipeline:
-    """A recogniser and crops in, a table of readings out."""
+    """A recognizer and crops in, a table of readings out."""
     return pipeline(
         [
             node(

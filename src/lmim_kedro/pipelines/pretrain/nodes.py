@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmim_kedro.params import Parameters, Recipe, TrainingParams, resolve_recipe
+from lmim_kedro.params import Parameters, TrainingParams
+from lmim_kedro.recipe import Recipe, resolve_recipe
 
 
 def resolve_pretraining(parameters: dict[str, Any]) -> dict[str, Any]:

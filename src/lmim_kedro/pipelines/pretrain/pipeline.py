@@ -27,7 +27,7 @@ def create_pipeline() -> Pipeline:
                     "training_state",
                     "views.store",
                 ],
-                ["lmim", "encoder", "pretraining_metrics"],
+                ["pretrained_model", "encoder", "pretraining_metrics"],
                 name="pretrain",
             ),
         ]

@@ -17,11 +17,11 @@ def score_predictions(predictions: Any, recipe: dict[str, Any], evaluation: Eval
     return build_scores(predictions, recipe, evaluation.metric, evaluation.labels)
 
 
-def summarise(scores: dict[str, Any]) -> dict[str, Any]:
+def summarize(scores: dict[str, Any]) -> dict[str, Any]:
     """The few numbers by which `dvc metrics show` and `dvc exp show` compare runs."""
     from lmim_kedro.reporting import scores as library
 
-    return library.summarise(scores)
+    return library.summarize(scores)
 
 
 def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
@@ -32,7 +32,7 @@ def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
     return table, to_markdown(table, scores)
 
 
-def analyse(predictions: Any, evaluation: EvaluationParams) -> tuple[Any, Any, Any, Any, Any]:
+def analyze(predictions: Any, evaluation: EvaluationParams) -> tuple[Any, Any, Any, Any, Any]:
     """Accuracy by length, by shape of the crop and by character; confusions of characters; calibration."""
     from lmim_kedro.scoring import analysis
 
@@ -67,9 +67,9 @@ def draw_figures(
 
 def choose_readings(predictions: Any, crops: Any, evaluation: EvaluationParams) -> Any:
     """Right and wrong readings with their crops."""
-    from lmim_kedro.reporting import readings
+    from lmim_kedro.reporting import shown_readings as library
 
-    return readings.choose_readings(predictions, crops, evaluation.metric)
+    return library.choose_readings(predictions, crops, evaluation.metric)
 
 
 def render_page(

@@ -3,12 +3,12 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from lmim_kedro.pipelines.report.nodes import (
-    analyse,
+    analyze,
     choose_readings,
     draw_figures,
     render_page,
     score_predictions,
-    summarise,
+    summarize,
     tabulate,
 )
 
@@ -18,13 +18,13 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(score_predictions, ["predictions", "recipe", "params:evaluation"], "scores", name="score_predictions"),
-            node(summarise, "scores", "metrics", name="summarise"),
+            node(summarize, "scores", "metrics", name="summarize"),
             node(tabulate, "scores", ["accuracy_table", "accuracy_markdown"], name="tabulate"),
             node(
-                analyse,
+                analyze,
                 ["predictions", "params:evaluation"],
                 ["accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration"],
-                name="analyse",
+                name="analyze",
             ),
             node(
                 draw_figures,

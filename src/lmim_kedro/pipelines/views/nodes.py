@@ -30,7 +30,7 @@ def draw_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -
 
 
 def draw_reading(crops: Any, parameters: dict[str, Any]) -> Any:
-    """A contact sheet of labelled crops with the augmentation of fine-tuning."""
+    """A contact sheet of labeled crops with the augmentation of fine-tuning."""
     from lmim_kedro.views.show import show_reading
 
     chosen = Parameters.model_validate(parameters)

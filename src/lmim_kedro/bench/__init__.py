@@ -1,1 +1,0 @@
-"""How fast the parts are, each beside a plain way to do the same in the same run: `python -m lmim_kedro.bench`."""

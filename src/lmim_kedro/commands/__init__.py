@@ -1,0 +1,1 @@
+"""The commands of `lmim-kedro`, a module each."""

@@ -1,0 +1,1 @@
+"""Checks between stores: duplicates, leaks, the data card."""

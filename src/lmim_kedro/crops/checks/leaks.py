@@ -1,0 +1,83 @@
+"""Leaks: crops to train on that are crops of a benchmark, byte for byte or nearly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lmim_kedro.crops.checks.hashes import crop_hashes, crop_names
+from lmim_kedro.crops.checks.near_hashes import near_pairs
+from lmim_kedro.crops.checks.same_picture import correlations
+from lmim_kedro.crops.store.packed import PackedStore
+from lmim_kedro.params import IngestParams
+
+LEAK_COLUMNS = (
+    "source", "key", "store_index", "benchmark", "benchmark_key", "benchmark_index", "match", "distance", "correlation"
+)  # fmt: skip
+
+
+def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) -> pd.DataFrame:
+    """Find the crops of `store` that are crops of a benchmark.
+
+    A crop is an exact copy if its bytes are those of the benchmark's crop. It is a near copy if their perceptual hashes
+    differ in at most `near_distance` bits, and their pixels correlate by `near_correlation` or more.
+
+    Args:
+        store: whole, of crops to train on.
+        benchmarks: whole.
+        rule: near_distance, near_correlation.
+
+    Returns:
+        a row per pair, LEAK_COLUMNS: `match` is exact or near, `distance` in bits, `correlation` of pixels. The
+        indices are those of the whole stores.
+    """
+    ours, theirs = crop_hashes(store), crop_hashes(benchmarks)
+    left, right, distance = near_pairs(ours.perceptual, theirs.perceptual, rule.near_distance)
+    exact = (ours.content[left] == theirs.content[right]).all(axis=1)
+    correlation = np.ones(len(left), np.float32)
+    correlation[~exact] = correlations(store, left[~exact], benchmarks, right[~exact])
+    found = exact | (correlation >= rule.near_correlation)
+    left, right, distance, exact, correlation = (each[found] for each in (left, right, distance, exact, correlation))
+    trained, scored = crop_names(store, left), crop_names(benchmarks, right)
+    leaks = {
+        "source": trained["source"],
+        "key": trained["key"],
+        "store_index": left,
+        "benchmark": scored["source"],
+        "benchmark_key": scored["key"],
+        "benchmark_index": right,
+        "match": np.where(exact, "exact", "near"),
+        "distance": distance,
+        "correlation": correlation.round(3),
+    }
+    return pd.DataFrame(leaks, columns=list(LEAK_COLUMNS))
+
+
+def in_words(leaks: pd.DataFrame, rule: IngestParams) -> str:
+    """Say in one sentence how many crops leak, and what becomes of them."""
+    exact = leaks.loc[leaks["match"] == "exact", "store_index"].nunique()
+    near = leaks["store_index"].nunique() - exact
+    if leaks.empty:
+        return "no crop of a benchmark was found"
+    what = "left out of training" if rule.leaks == "exclude" else "kept, as `ingest.leaks` says"
+    return f"crops that are a benchmark's: {exact:,} exact copies and {near:,} near ones, {what}"
+
+
+def choose_exclusions(
+    leaks: pd.DataFrame, duplicates: pd.DataFrame, clusters: pd.DataFrame, rule: IngestParams
+) -> pd.DataFrame:
+    """Say which crops are left out, by `rule.leaks` and `rule.clusters`: store_index and reason.
+
+    Of a cluster that is left out, the crop that stands for it stays.
+    """
+    found = []
+    if rule.leaks == "exclude" and len(leaks):
+        reason = "leak: " + leaks["match"] + " copy of " + leaks["benchmark"] + " " + leaks["benchmark_key"]
+        found.append(pd.DataFrame({"store_index": leaks["store_index"], "reason": reason}))
+    if rule.clusters == "exclude" and len(clusters):
+        out = duplicates[duplicates["cluster"].isin(clusters["store_index"]) & (duplicates["copy"] != "first")]
+        listed = clusters.set_index("store_index")
+        like = "cluster: like " + listed["key"] + " of " + listed["source"]
+        found.append(pd.DataFrame({"store_index": out["store_index"], "reason": out["cluster"].map(like)}))
+    empty = pd.DataFrame({"store_index": pd.Series(dtype="int64"), "reason": pd.Series(dtype="str")})
+    return pd.concat(found).drop_duplicates("store_index").sort_values("store_index") if found else empty

@@ -1,0 +1,153 @@
+"""Which 64-bit hashes are nearly the same: between two sets, and within one. Millions at a time, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+_BANDS = 4
+_WIDTH = 16
+_BLOCK = 250_000
+"""Pairs compared at once: 2 MB of them, which a core has in its cache."""
+
+_FEW = 400_000_000
+"""Pairs that are sooner all compared than sorted into bands."""
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Left index, right index and distance of each pair, int64."""
+
+
+def near_pairs(left: np.ndarray, right: np.ndarray, max_distance: int) -> Pairs:
+    """Find all pairs of a hash of `left` and one of `right` that differ in at most `max_distance` bits: none is missed.
+
+    The hashes are cut into 4 bands of 16 bits. Two that differ in d bits differ in at most d // 4 bits in one of them,
+    so only those are compared whose bands are that near (multi-index hashing, Norouzi et al., CVPR 2012). Each hash
+    is looked up once, however often it occurs.
+
+    Args:
+        left: (N,) uint64, the large set.
+        right: (M,) uint64, the small one.
+        max_distance: bits.
+
+    Returns:
+        sorted by left, then right index.
+    """
+    ours, theirs = _Distinct(left), _Distinct(right)
+    if len(ours.hashes) * len(theirs.hashes) <= _FEW:
+        candidates = _near(ours.hashes, theirs.hashes, max_distance)
+    else:
+        candidates = _near_in_bands(ours.hashes, theirs.hashes, max_distance)
+    found = [np.empty((2, 0), np.int64), *candidates]
+    codes = np.unique(np.concatenate([mine * len(theirs.hashes) + other for mine, other in found]))
+    mine, other = np.divmod(codes, max(len(theirs.hashes), 1))
+    pair, a, b = _repeat(ours.counts[mine], theirs.counts[other])
+    lefts = ours.order[ours.starts[mine[pair]] + a]
+    rights = theirs.order[theirs.starts[other[pair]] + b]
+    distance = _distance(left[lefts], right[rights])
+    rank = np.lexsort((rights, lefts))
+    return lefts[rank], rights[rank], distance[rank]
+
+
+def near_neighbors(hashes: np.ndarray, max_distance: int, window: int = 8) -> Pairs:
+    """Find hashes of one set that are nearly the same: enough pairs to join clusters, not all of them.
+
+    Sorted with each band in front, near hashes stand next to each other in at least one of the orders; each is compared
+    with the `window` hashes after it. So time and memory are linear in the number of hashes, however large the
+    clusters are. Equal hashes are joined in a chain.
+
+    Args:
+        hashes: (N,) uint64.
+        max_distance: bits.
+        window: neighbors in each order.
+
+    Returns:
+        sorted; the left index is the smaller one.
+    """
+    distinct = _Distinct(hashes)
+    firsts = distinct.order[distinct.starts]
+    chained = np.flatnonzero(hashes[distinct.order[1:]] == hashes[distinct.order[:-1]])
+    lefts, rights = [distinct.order[chained]], [distinct.order[chained + 1]]
+    for band in range(_BANDS):
+        turn = np.uint64(_WIDTH * band), np.uint64((64 - _WIDTH * band) % 64)
+        rank = np.argsort((distinct.hashes << turn[0]) | (distinct.hashes >> turn[1]), kind="stable")
+        ranked = distinct.hashes[rank]
+        for step in range(1, min(window, len(ranked) - 1) + 1):
+            near = np.flatnonzero(_distance(ranked[:-step], ranked[step:]) <= max_distance)
+            lefts.append(firsts[rank[near]])
+            rights.append(firsts[rank[near + step]])
+    ends = np.concatenate(lefts), np.concatenate(rights)
+    codes = np.unique(np.minimum(*ends) * len(hashes) + np.maximum(*ends))
+    left, right = np.divmod(codes, max(len(hashes), 1))
+    return left, right, _distance(hashes[left], hashes[right])
+
+
+def join(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return for each of `count` things the smallest index of all that pairs join it with, directly or through others.
+
+    Args:
+        count: things, numbered from 0.
+        left, right: (P,) indices of the pairs.
+    """
+    root = np.arange(count)
+    while len(left):
+        ours, theirs = root[left], root[right]
+        np.minimum.at(root, np.maximum(ours, theirs), np.minimum(ours, theirs))
+        while not np.array_equal(shorter := root[root], root):
+            root = shorter
+        apart = root[left] != root[right]
+        left, right = left[apart], right[apart]
+    return root
+
+
+class _Distinct:
+    """The distinct `hashes` of a set, sorted; those of hash i are at `order[starts[i]:][:counts[i]]` of the set."""
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        self.order = np.argsort(hashes, kind="stable")
+        self.hashes, self.starts, self.counts = np.unique(hashes[self.order], return_index=True, return_counts=True)
+
+
+def _near_in_bands(left: np.ndarray, right: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
+    radius = max_distance // _BANDS
+    flips = [sum(1 << bit for bit in bits) for n in range(radius + 1) for bits in combinations(range(_WIDTH), n)]
+    edges = np.arange((1 << _WIDTH) + 1)
+    for band in range(_BANDS):
+        ours, theirs = _band(left, band), (_band(right, band)[:, None] ^ np.array(flips)).ravel()
+        our_order, their_order = np.argsort(ours, kind="stable"), np.argsort(theirs, kind="stable")
+        ours_cut = np.searchsorted(ours[our_order], edges)
+        theirs_cut = np.searchsorted(theirs[their_order], edges)
+        their_order //= len(flips)
+        filled = np.flatnonzero((np.diff(ours_cut) > 0) & (np.diff(theirs_cut) > 0))
+        for value in filled:
+            mine = our_order[ours_cut[value] : ours_cut[value + 1]]
+            other = their_order[theirs_cut[value] : theirs_cut[value + 1]]
+            for pairs in _near(left[mine], right[other], max_distance):
+                yield np.stack([mine[pairs[0]], other[pairs[1]]])
+
+
+def _near(left: np.ndarray, right: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
+    """Compare all with all, a block at a time; yield (2, pairs) indices."""
+    rows = max(1, _BLOCK // max(len(right), 1))
+    for start in range(0, len(left), rows):
+        close = np.bitwise_count(left[start : start + rows, None] ^ right) <= max_distance
+        if close.any():
+            mine, other = np.nonzero(close)
+            yield np.stack([mine + start, other])
+
+
+def _band(hashes: np.ndarray, band: int) -> np.ndarray:
+    return ((hashes >> np.uint64(_WIDTH * band)) & np.uint64((1 << _WIDTH) - 1)).astype(np.int64)
+
+
+def _distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(left ^ right).astype(np.int64)
+
+
+def _repeat(left: np.ndarray, right: np.ndarray) -> Pairs:
+    """For each pair of counts, all pairs of members: the pair's number, and the members' numbers."""
+    counts = left * right
+    pair = np.repeat(np.arange(len(counts)), counts)
+    member = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return pair, member // right[pair], member % right[pair]

@@ -1,0 +1,128 @@
+"""Are two crops the same picture? What hashes suggest is decided on the pixels of small color pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from lmim_kedro.crops.pixels import decode
+
+_SIZE = (64, 16)
+"""Width and height of the pictures, pixels."""
+
+_FLAT = 3.0
+"""Gray levels: a picture of less contrast (standard deviation) shows nothing that could be compared."""
+
+_STRETCH = 1.15
+"""Copies may differ by this factor in width / height: a border that was cut off, rounding when scaled."""
+
+_BORDERS = (0, 1, 2)
+"""Pixels that are cut off each side of one crop of a pair, in turn: copies are often cut a little tighter."""
+
+_SMALLEST = 8
+"""Pixels that must be left, across and down."""
+
+_CHUNK = 20_000
+_AT_ONCE = 512
+"""Encoded crops that are held: each may be a photograph."""
+
+
+class Crops(Protocol):
+    """What is needed of a store."""
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Encoded crops."""
+        ...
+
+
+class Pictures(NamedTuple):
+    """Crops made comparable.
+
+    Attributes:
+        colors: (N, 3072) float32: 16 x 64 pixels less their mean over all colors, of length 1; 0 for flat crops.
+        gray: (N, 1024) float32: the same without color.
+        aspect: (N,) float32, width / height of the crops.
+    """
+
+    colors: np.ndarray
+    gray: np.ndarray
+    aspect: np.ndarray
+
+
+def correlations(crops: Crops, left: np.ndarray, others: Crops, right: np.ndarray) -> np.ndarray:
+    """Compare crops pair by pair.
+
+    The correlation is the lower one of two, with and without color. Without color, the same word in another paint
+    would pass; with color, one mean taken off all three, another word in the same paint would. More brightness or
+    contrast changes neither. Both are also compared with 1 and 2 pixels cut off all sides of one crop; the most alike
+    count.
+
+    Args:
+        crops, left: a store and (P,) indices in it.
+        others, right: the other store, which may be the same, and (P,) indices in it.
+
+    Returns:
+        (P,) float32 from -1 to 1; 0 for crops of different shape, and for those without contrast.
+    """
+    found = np.empty(len(left), np.float32)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(left), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            ours, our_place = _pictures(crops, left[part], pool)
+            theirs, their_place = _pictures(others, right[part], pool)
+            pairs = [(0, border) for border in _BORDERS] + [(border, 0) for border in _BORDERS[1:]]
+            tried = [_correlation(ours[a], our_place, theirs[b], their_place) for a, b in pairs]
+            found[part] = np.max(tried, axis=0)
+    return found
+
+
+def _correlation(ours: Pictures, our_place: np.ndarray, theirs: Pictures, their_place: np.ndarray) -> np.ndarray:
+    shape = ours.aspect[our_place] / theirs.aspect[their_place]
+    alike = np.flatnonzero((shape < _STRETCH) & (shape > 1 / _STRETCH))
+    mine, other = our_place[alike], their_place[alike]
+    found = np.zeros(len(our_place), np.float32)
+    gray = np.einsum("ij,ij->i", ours.gray[mine], theirs.gray[other])
+    found[alike] = np.minimum(np.einsum("ij,ij->i", ours.colors[mine], theirs.colors[other]), gray)
+    return found
+
+
+def _pictures(crops: Crops, indices: np.ndarray, pool: ThreadPoolExecutor) -> tuple[list[Pictures], np.ndarray]:
+    """Decode each crop once; return them by border, and the place in them of each index."""
+    distinct, place = np.unique(indices, return_inverse=True)
+    small = np.empty((len(_BORDERS), len(distinct), _SIZE[1], _SIZE[0], 3), np.float32)
+    aspect = np.empty((len(_BORDERS), len(distinct)), np.float32)
+    for start in range(0, len(distinct), _AT_ONCE):
+        for number, trimmed in enumerate(pool.map(_trimmed, crops.fetch(distinct[start : start + _AT_ONCE])), start):
+            for border, (image, shape) in enumerate(trimmed):
+                small[border, number], aspect[border, number] = image, shape
+    return [_comparable(*of_border) for of_border in zip(small, aspect, strict=True)], place
+
+
+def _trimmed(data: bytes) -> list[tuple[np.ndarray, float]]:
+    """A crop's small picture and width / height, for each border that is cut off; the large ones are not kept."""
+    image = decode(data)
+    cut = [_trim(image, border) for border in _BORDERS]
+    return [(cv2.resize(each, _SIZE, interpolation=cv2.INTER_AREA), each.shape[1] / each.shape[0]) for each in cut]
+
+
+def _trim(image: np.ndarray, border: int) -> np.ndarray:
+    if border == 0 or min(image.shape[:2]) < _SMALLEST + 2 * border:
+        return image
+    return image[border:-border, border:-border]
+
+
+def _comparable(small: np.ndarray, aspect: np.ndarray) -> Pictures:
+    return Pictures(_of_length_one(small), _of_length_one(small.mean(axis=3)), aspect)
+
+
+def _of_length_one(values: np.ndarray) -> np.ndarray:
+    flat = values.reshape(len(values), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    spread = flat.std(axis=1, keepdims=True)
+    flat *= np.where(spread >= _FLAT, 1 / np.maximum(spread, _FLAT), 0) / flat.shape[1] ** 0.5
+    return flat

@@ -1,0 +1,141 @@
+"""Crops as one LMDB for other tools: `python -m lmim_kedro.crops.ingest.export_lmdb SOURCE TARGET`.
+
+SOURCE is a packed store, or raw crops in any layout that is detected: a folder with images and a list of labels, an
+ICDAR or Union14M annotation, another LMDB. TARGET becomes a folder with data.mdb: num-samples, image-%09d from 1 and,
+with labels, label-%09d in UTF-8. It appears when it is whole. Raw crops that ingest would set aside are left out, and
+counted by their reasons; all others keep their bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lmim_kedro.crops.sources.open import FORMATS, open_source
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore
+from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
+from lmim_kedro.crops.validate import inspect_crop, quiet_decoders
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import IngestParams
+from lmim_kedro.progress import progress_bar
+
+_BATCH = 1000
+
+
+@dataclass
+class Exported:
+    """What was written: `left_out` has, for each reason, how many crops and the key of the first."""
+
+    target: Path
+    labeled: bool
+    crops: int = 0
+    left_out: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def leave_out(self, crop: RawCrop, reason: str) -> None:
+        """Count a crop that cannot be used."""
+        phrase = reason.partition(":")[0]
+        count, first = self.left_out.get(phrase, (0, crop.key))
+        self.left_out[phrase] = (count + 1, first)
+
+    def __str__(self) -> str:
+        lines = [f"{self.crops:,} crops {'with' if self.labeled else 'without'} labels written to {self.target}"]
+        lines += [f"left out: {n:,} {reason} (the first: {key})" for reason, (n, key) in self.left_out.items()]
+        return "\n".join(lines)
+
+
+def export(
+    source: Path, target: Path, use_labels: bool | None = None, layout: str | None = None, images: str | None = None
+) -> Exported:
+    """Write crops into one LMDB.
+
+    Args:
+        source: a packed store or raw crops.
+        target: folder that is not there yet, or empty.
+        use_labels: True: there must be labels; False: without them; None: with labels if there are any.
+        layout: one of FORMATS for raw crops; None: detected.
+        images: for a list, the folder that its paths start from, relative to the list; None: looked for.
+
+    Raises:
+        InputError: if there are no crops or, where asked for, no labels; if the target holds something; if the disk
+            is full. Then the target is as it was.
+    """
+    _refuse_used(target)
+    if (source / STORE_FILE).is_file():
+        store = PackedStore(source)
+        labeled, total, crops = store.labeled, len(store), _packed(store, use_labels is not False)
+    else:
+        spec = {"path": str(source), "format": layout, "images": images, "use_labels": use_labels is not False}
+        raw = open_source(source.name, {name: value for name, value in spec.items() if value is not None})
+        labeled, total, crops = raw.labeled, len(raw), raw.read(0, len(raw))
+    if use_labels and not labeled:
+        raise InputError(f"{source} has no labels: leave --use-labels out, or name a labeled source")
+    exported = Exported(target, labeled and use_labels is not False)
+    clear_parts(target.parent, glob.escape(target.name))
+    with quiet_decoders(), ShardWriter(target) as writer, progress_bar(total, desc="export", unit="crop") as bar:
+        for crop in crops:
+            _add(crop, writer, exported)
+            bar.update()
+        exported.crops = writer.crops
+        if not exported.crops:
+            raise InputError(f"none of the {total:,} crops of {source} can be used:\n{exported}")
+    return exported
+
+
+def _refuse_used(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        raise InputError(f"{target} is not empty: name a folder that is not there yet")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file: name a folder that is not there yet")
+
+
+def _packed(store: PackedStore, use_labels: bool) -> Iterator[RawCrop]:
+    for start in range(0, len(store), _BATCH):
+        indices = range(start, min(start + _BATCH, len(store)))
+        labels = store.labels(indices) if store.labeled and use_labels else [None] * len(indices)
+        for index, data, label in zip(indices, store.fetch(indices), labels, strict=True):
+            yield RawCrop(f"crop {index}", data, label)
+
+
+def _add(crop: RawCrop, writer: ShardWriter, exported: Exported) -> None:
+    """Write a crop as it came, or count why it is left out."""
+    reason = crop.reason
+    if crop.data is not None:
+        reason = inspect_crop(crop.data, IngestParams().max_pixels).reason or reason
+        if reason is None and exported.labeled and not crop.label:
+            reason = "no label" if crop.label is None else "empty label"
+    if reason is None and crop.data is not None:
+        writer.add(crop.data, crop.label)
+    else:
+        exported.leave_out(crop, reason or "missing image")
+
+
+def main() -> int:
+    """The command line; 0, or 2 with a sentence where something cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lmim_kedro.crops.ingest.export_lmdb",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="a packed store (the folder with store.json) or raw crops")
+    parser.add_argument("target", type=Path, help="folder that is not there yet, or empty")
+    labels = parser.add_mutually_exclusive_group()
+    labels.add_argument("--use-labels", action="store_true", default=None, help="stop if there are no labels")
+    labels.add_argument("--no-labels", action="store_false", dest="use_labels", help="write the images alone")
+    parser.add_argument("--format", choices=FORMATS[:-1], help="layout of raw crops, where it is not detected")
+    parser.add_argument("--images", help="folder that the paths of a list start from, relative to the list")
+    given = parser.parse_args()
+    try:
+        print(export(given.source, given.target, given.use_labels, given.format, given.images))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

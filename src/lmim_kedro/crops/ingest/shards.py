@@ -1,0 +1,124 @@
+"""One shard of an ingest: what it is to hold, and the function that reads, validates and writes it anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmim_kedro.crops.sources.image_files import MISSING, UNREADABLE
+from lmim_kedro.crops.sources.source import RawCrop, Source
+from lmim_kedro.crops.store.manifest import SCHEMA
+from lmim_kedro.crops.store.packed import LAYOUT, ROWS_FILE
+from lmim_kedro.crops.store.shard_writer import ShardWriter
+from lmim_kedro.crops.validate import CropFacts, decode_checked, is_tall, quiet_decoders, stored_bytes
+from lmim_kedro.files import digest, read_json, write_json
+from lmim_kedro.params import IngestParams
+
+SHARD_FILE = "shard.json"
+_REPORT_EVERY = 250
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to be made: the crops `start` to `stop` of a source. Picklable and small."""
+
+    source: Source
+    start: int
+    stop: int
+    params: IngestParams
+    folder: Path
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that the shard's content depends on."""
+        asked = {
+            "layout": LAYOUT,
+            "source": [self.source.name, self.source.identity, self.source.labeled, self.start, self.stop],
+            "params": self.params.model_dump(include={"store_height", "store_size", "max_pixels", "rotate_tall"}),
+        }
+        return digest(asked)
+
+    def is_made(self) -> bool:
+        """Tell whether the shard is there, whole, and made from the same crops in the same way."""
+        if not all((self.folder / name).is_file() for name in ("data.mdb", ROWS_FILE)):
+            return False
+        return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
+
+    def is_done(self) -> bool:
+        """Tell whether the shard is made, and no file that was missing or unreadable then can be read now."""
+        return self.is_made() and not self.source.readable(self.unread())
+
+    def unread(self) -> list[str]:
+        """Return the keys of crops that were listed and could not be read when the shard, which is made, was."""
+        return list(read_json(self.folder / SHARD_FILE).get("unread", ()))
+
+    def stored(self) -> int:
+        """Return how many crops the shard, which is done, holds."""
+        return int(read_json(self.folder / SHARD_FILE)["crops"])
+
+
+def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
+    """Read, validate and write the crops of one shard; `advance` is told how many more are done."""
+    rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    with quiet_decoders(), ShardWriter(task.folder) as writer:
+        for count, crop in enumerate(task.source.read(task.start, task.stop), 1):
+            row = _pack(crop, task, writer)
+            for name, values in rows.items():
+                values.append(row[name])
+            if count % _REPORT_EVERY == 0:
+                advance(_REPORT_EVERY)
+        table = pa.table([pa.array(rows[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+        pq.write_table(table, writer.part / ROWS_FILE, compression="zstd")
+        unread = [str(key) for key, why in zip(rows["key"], rows["reason"], strict=True) if _may_be_mended(why)]
+        made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops, "unread": unread}
+        write_json(writer.part / SHARD_FILE, made)
+    advance(len(task) % _REPORT_EVERY)
+
+
+def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, object]:
+    """Validate one crop, store it if it is good, and return its row of the manifest."""
+    facts, reason, index, turned = None, crop.reason, None, False
+    if crop.data is None:
+        reason = reason or "missing image"
+    else:
+        decoded = decode_checked(crop.data, task.params.max_pixels)
+        facts = decoded.facts
+        reason = facts.reason or reason or _label_fault(crop, task.source.labeled)
+        if reason is None:
+            turned = is_tall(facts, task.params.rotate_tall)
+            params = task.params
+            kept = stored_bytes(crop.data, decoded, params.store_height, turned, params.store_size)
+            index = writer.add(kept, crop.label)
+    return {
+        "source": task.source.name,
+        "key": crop.key,
+        "label": crop.label,
+        "label_length": None if crop.label is None else len(crop.label),
+        "status": "ok" if index is not None else "set aside",
+        "reason": reason,
+        "store_index": index,
+        "turned": turned,
+        **_facts_row(facts),
+    }
+
+
+def _may_be_mended(reason: object) -> bool:
+    return isinstance(reason, str) and reason.startswith((MISSING, UNREADABLE))
+
+
+def _facts_row(facts: CropFacts | None) -> dict[str, object]:
+    names = ("width", "height", "bytes", "format", "mode", "hash", "perceptual_hash")
+    return {name: getattr(facts, name, None) for name in names}
+
+
+def _label_fault(crop: RawCrop, labeled: bool) -> str | None:
+    if not labeled or crop.label:
+        return None
+    return "no label" if crop.label is None else "empty label"

@@ -1,0 +1,104 @@
+"""Encoded crops -> pixels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from lmim_kedro.crops.uncompressed import read_uncompressed
+
+cv2.setNumThreads(0)  # parallelism is over crops
+
+FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+class UndecodableCrop(ValueError):
+    """Bytes that neither OpenCV nor PIL can turn into pixels; `place` says which of a batch."""
+
+    place = 0
+
+
+def decode(data: bytes) -> np.ndarray:
+    """An encoded image of a packed store -> (h, w, 3) uint8 RGB, whatever its mode.
+
+    OpenCV first; PIL for what OpenCV cannot read (CMYK, GIF, ...). Ingest stores partly transparent crops on white;
+    crops that have not been through it are decoded by `inspect.decode_checked`.
+
+    Raises:
+        UndecodableCrop: neither can.
+    """
+    # libpng writes a warning to the terminal for every odd color profile, which is not used anyway.
+    profiled = data.startswith(b"\x89PNG") and b"iCCP" in data[:256]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS) if data and not profiled else None
+    if image is not None:
+        return image
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            return rgb_of(file)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UndecodableCrop(f"{len(data):,} bytes that are no image") from error
+
+
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """A PIL image -> (h, w, 3) uint8 RGB; of 16 bits the upper 8, transparent parts on white."""
+    if image.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if "A" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(image.convert("RGB"))
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(h, w, 3) -> (height, width, 3), aspect ignored (paper, section 4.2).
+
+    Bicubic along an axis that is enlarged, area means along one that is shrunk: of OpenCV's ways the nearest to PIL's
+    bicubic, which the released code uses and which averages where it shrinks (docs/performance.md).
+    """
+    smaller = (min(image.shape[1], width), min(image.shape[0], height))
+    if smaller != (image.shape[1], image.shape[0]):
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    return image if smaller == (width, height) else cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def decode_batch(
+    blobs: Sequence[bytes], height: int, width: int, pool: ThreadPoolExecutor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encoded crops -> (B, 3, height, width) uint8 RGB, and (B,) float32 width / height before resizing.
+
+    Of crops kept uncompressed at another size than their own, width / height before that.
+
+    Args:
+        blobs: B encoded images.
+        height, width: of the result, pixels.
+        pool: threads to share the work; None: this one.
+    """
+    images = np.empty((len(blobs), 3, height, width), np.uint8)
+    aspect = np.empty(len(blobs), np.float32)
+
+    def fill(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            plain = read_uncompressed(blobs[place])
+            if plain is not None:
+                image, aspect[place] = plain
+            else:
+                try:
+                    image = decode(blobs[place])
+                except UndecodableCrop as error:
+                    error.place = place
+                    raise
+                aspect[place] = image.shape[1] / image.shape[0]
+            cv2.split(resize(image, height, width), list(images[place]))
+
+    if pool is None:
+        fill(0, len(blobs))
+    else:
+        cuts = np.linspace(0, len(blobs), pool._max_workers + 1).astype(int)
+        for _ in pool.map(fill, cuts[:-1].tolist(), cuts[1:].tolist()):
+            pass
+    return images, aspect

@@ -1,0 +1,1 @@
+"""Where crops come from: every layout that users have, and rendered words."""

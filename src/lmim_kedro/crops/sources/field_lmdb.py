@@ -1,0 +1,115 @@
+"""LMDB in the layout that the whole field writes: num-samples, image-%09d from 1, label-%09d in UTF-8."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.store.environments import environment
+from lmim_kedro.errors import InputError
+
+_META_PAGES = 8192
+"""Bytes at the start of data.mdb that change with every commit: they hold the number of the last transaction."""
+
+
+@dataclass(frozen=True)
+class LmdbReader:
+    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise.
+
+    `more`: there is an image beyond num-samples.
+    """
+
+    folder: Path
+    crops: int
+    labeled: bool
+    digits: int
+    base: int
+    identity: str
+    more: bool = False
+    format: str = "lmdb"
+
+    def __len__(self) -> int:
+        return self.crops
+
+    @property
+    def description(self) -> str:
+        """One sentence: what was found where."""
+        beyond = "; it holds more images than its num-samples says, which are not read" if self.more else ""
+        labels = "with" if self.labeled else "without"
+        return f"LMDB of {self.crops:,} crops {labels} labels in {self.folder}{beyond}"
+
+    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
+        """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
+        try:
+            yield from self._read(start, stop)
+        except lmdb.Error as error:
+            raise InputError(f"the LMDB {self.folder} is damaged ({error}): copy or download it again") from error
+
+    def _read(self, start: int, stop: int) -> Iterator[RawCrop]:
+        with environment(self.folder).begin() as txn:
+            for position in range(start, stop):
+                number = f"{position + self.base:0{self.digits}d}"
+                key = f"image-{number}"
+                data = txn.get(key.encode())
+                if data is None:
+                    yield RawCrop(key, None, None, "missing image: the LMDB has no such key")
+                elif not self.labeled:
+                    yield RawCrop(key, data)
+                else:
+                    yield _labeled(key, data, txn.get(f"label-{number}".encode()))
+
+
+def _labeled(key: str, data: bytes, label: bytes | None) -> RawCrop:
+    if label is None:
+        return RawCrop(key, data, None, "no label")
+    try:
+        return RawCrop(key, data, label.decode("utf-8"))
+    except UnicodeDecodeError:
+        return RawCrop(key, data, None, "label not UTF-8")
+
+
+def open_lmdb(folder: Path) -> LmdbReader:
+    """Open the LMDB in `folder` and probe what it holds.
+
+    Raises:
+        InputError: if it cannot be opened, or its keys are not the field's.
+    """
+    with environment(folder).begin() as txn:
+        count = txn.get(b"num-samples")
+        first = _first_key(txn, b"image-")
+        if count is None or first is None:
+            lacks = "num-samples" if count is None else "image-000000001"
+            raise InputError(
+                f"the LMDB {folder} has no key {lacks}; its {txn.stat()['entries']:,} keys are like {_some_keys(txn)}. "
+                "Expected num-samples, image-%09d and, with labels, label-%09d: write it again with those keys"
+            )
+        number = re.fullmatch(rb"image-(\d+)", first)
+        if not number or not count.isdigit():
+            raise InputError(
+                f"the LMDB {folder} has num-samples = {count[:20]!r} and the image key {first[:30]!r}: "
+                "a decimal number and image-000000001 were expected"
+            )
+        labeled = _first_key(txn, b"label-") is not None
+        base, digits = 0 if int(number[1]) == 0 else 1, len(number[1])
+        more = txn.get(f"image-{int(count) + base:0{digits}d}".encode()) is not None
+    with (folder / "data.mdb").open("rb") as file:
+        pages = hashlib.blake2b(file.read(_META_PAGES), digest_size=16).hexdigest()
+        size = file.seek(0, 2)
+    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", more)
+
+
+def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
+    cursor = txn.cursor()
+    key = bytes(cursor.key()) if cursor.set_range(prefix) else b""
+    return key if key.startswith(prefix) else None
+
+
+def _some_keys(txn: lmdb.Transaction) -> str:
+    keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
+    return ", ".join(repr(key) for key in keys) or "none"

@@ -1,0 +1,145 @@
+"""Crops that are image files: listed with their labels in a file, or all those below a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from lmim_kedro.crops.sources.layouts import READERS, Entry
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.errors import InputError
+
+_SCHEMA = pa.schema([("file", pa.string()), ("label", pa.string()), ("fault", pa.string())])
+_CHUNK = 50_000
+MISSING, UNREADABLE = "missing file", "unreadable file"
+"""Reasons that may be gone when the source is read again."""
+_KINDS = {"jsonl": "jsonl list", "mmocr": "mmocr annotation", "icdar": "ICDAR list", "list": "tab-separated list"}
+_IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
+"""Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
+
+
+@dataclass(frozen=True)
+class ListedReader:
+    """Image files below `root`. The list is an Arrow table: a tenth of the memory of Python strings."""
+
+    format: str
+    description: str
+    labeled: bool
+    root: Path
+    entries: pa.Table = field(repr=False)
+    total: int
+    identity: str
+    first: int = 0
+
+    def __len__(self) -> int:
+        return self.total
+
+    def only(self, start: int, stop: int) -> ListedReader:
+        """Return a reader that carries the entries `start` to `stop` alone."""
+        rows = self.entries.slice(start - self.first, stop - start).to_pylist()
+        return replace(self, entries=pa.Table.from_pylist(rows, _SCHEMA), first=start)
+
+    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
+        """Yield crops `start` to `stop`; a file that cannot be read keeps its place, with the reason."""
+        entries = self.entries.slice(start - self.first, stop - start)
+        for batch in entries.to_batches(max_chunksize=1000):
+            for entry in batch.to_pylist():
+                yield self._crop(Entry(**entry))
+
+    def _crop(self, entry: Entry) -> RawCrop:
+        if entry.fault and entry.fault.startswith("bad line"):
+            return RawCrop(entry.file, None, None, entry.fault)
+        data, reason = read_file(self.root / entry.file)
+        return RawCrop(entry.file, data, entry.label, reason or entry.fault)
+
+    def readable(self, keys: Sequence[str]) -> bool:
+        """Whether any of these files, which could not be read, can be by now."""
+        return any(_is_readable(self.root / key) for key in keys)
+
+
+def open_listed(path: Path, layout: str, images: Path | None) -> ListedReader:
+    """Read the list `path` (or, for the layout `folder`, the names below it) and find its image files.
+
+    Args:
+        path: the list, or the folder.
+        layout: a name in `lists.READERS`.
+        images: folder that the listed paths start from; None: looked for around the list.
+
+    Raises:
+        InputError: if the list holds nothing of this layout, or none of its files can be found.
+    """
+    table = _table(READERS[layout](path))
+    if table.num_rows == 0:
+        raise InputError(f"{path} holds no crop: image files or a list of them were expected; check the path")
+    if layout == "folder":
+        root, identity = path, _identity_of_names(table)
+        description = f"folder of {table.num_rows:,} image files without labels: {path}"
+    else:
+        root = _images_of(path, table, images)
+        identity = f"{_identity_of_file(path)} {os.path.relpath(root, path.parent)}"
+        description = f"{_KINDS[layout]} of {table.num_rows:,} crops with labels: {path}, files below {root}"
+    return ListedReader(layout, description, layout != "folder", root, table, table.num_rows, f"{layout} {identity}")
+
+
+def _table(entries: Iterator[Entry]) -> pa.Table:
+    chunks = []
+    while chunk := list(islice(entries, _CHUNK)):
+        files, labels, faults = zip(*chunk, strict=True)
+        columns = [pa.array(column, pa.string()) for column in (files, labels, faults)]
+        chunks.append(pa.Table.from_arrays(columns, schema=_SCHEMA))
+    return pa.concat_tables(chunks) if chunks else _SCHEMA.empty_table()
+
+
+def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
+    """Return the folder below which most of a few listed files lie."""
+    files = [table["file"][row].as_py() for row in range(0, table.num_rows, max(1, table.num_rows // 50))]
+    if images is not None:
+        candidates = [path.parent / images]
+    else:
+        above = [path.parent, *list(path.parent.parents)[:3]]
+        candidates = [folder / name for folder in above for name in _IMAGE_FOLDERS]
+    hits = [sum(os.path.isfile(candidate / file) for file in files) for candidate in candidates]
+    if not any(hits):
+        raise InputError(
+            f"none of {len(files)} files that {path} lists, such as {files[0]}, lies below "
+            f"{', '.join(str(candidate) for candidate in candidates if os.path.isdir(candidate)) or candidates[0]}: "
+            "give the folder that the listed paths start from as `images`, relative to the list"
+        )
+    return candidates[hits.index(max(hits))]
+
+
+def read_file(path: Path) -> tuple[bytes | None, str | None]:
+    """The bytes of a file, or None and why there are none."""
+    try:
+        return path.read_bytes(), None
+    except FileNotFoundError:
+        return None, MISSING
+    except OSError as error:
+        return None, f"{UNREADABLE}: {error.strerror}"
+    except ValueError as error:  # a name that no file can have
+        return None, f"{UNREADABLE}: {error}"
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return os.path.isfile(file) and os.access(file, os.R_OK)
+    except ValueError:
+        return False
+
+
+def _identity_of_names(table: pa.Table) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for batch in table.select(["file"]).to_batches(max_chunksize=_CHUNK):
+        digest.update("\n".join(batch.column(0).to_pylist()).encode())
+    return f"{table.num_rows} {digest.hexdigest()}"
+
+
+def _identity_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,198 @@
+"""Crops from wherever the user has them -> decoded batches, made ahead of their use; a bad one keeps its place."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image as PIL
+
+from lmim_kedro.crops.pixels import resize, rgb_of
+from lmim_kedro.crops.sources.image_files import read_file
+from lmim_kedro.crops.sources.open import Source, open_source
+from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.validate import decode_checked, quiet_decoders
+
+MAX_PIXELS = 50_000_000
+LEAST_SIDE = 2
+"""Pixels; an image that is one pixel high or wide shows no character."""
+
+Image = str | PathLike[str] | PIL.Image | np.ndarray
+"""A path, a PIL image, or an array (H, W, 3) RGB or (H, W) gray of uint8."""
+
+NamedCrop = tuple[str | None, Image | RawCrop]
+
+T = TypeVar("T")
+
+
+class BadCrop(ValueError):
+    """An image that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class StreamBatch:
+    """Crops in the order in which they came.
+
+    Attributes:
+        keys: B names.
+        errors: B reasons why a crop has no pixels; None where it has.
+        images: (G, 3, H, W) uint8 RGB of the G good ones.
+    """
+
+    keys: list[str | None]
+    errors: list[str | None]
+    images: np.ndarray
+
+
+def stream(
+    crops: Iterable[NamedCrop], height: int, width: int, batch_size: int, threads: int = 2
+) -> Iterator[StreamBatch]:
+    """Decode crops in threads, two batches ahead of whoever takes them.
+
+    Args:
+        crops: names and images.
+        height, width: of the batches, pixels.
+        batch_size: crops of a batch.
+        threads: that decode.
+    """
+
+    def load(item: NamedCrop) -> np.ndarray | str:
+        try:
+            return resize(pixels_of(item[1]), height, width).transpose(2, 0, 1)
+        except BadCrop as error:
+            return str(error)
+
+    def batches() -> Generator[StreamBatch, None, None]:
+        waiting = iter(crops)
+        with ThreadPoolExecutor(threads) as pool, quiet_decoders():
+            while chunk := list(islice(waiting, batch_size)):
+                loaded = list(pool.map(load, chunk))
+                good = [image for image in loaded if isinstance(image, np.ndarray)]
+                images = np.stack(good) if good else np.empty((0, 3, height, width), np.uint8)
+                errors = [image if isinstance(image, str) else None for image in loaded]
+                yield StreamBatch([key for key, _ in chunk], errors, images)
+
+    return ahead(batches(), 2)
+
+
+def crops_of(images: Image | Iterable[Image]) -> Iterator[NamedCrop]:
+    """Name the crops that the user gave: one image or several, or the path of a folder, list or LMDB.
+
+    Errors: InputError if the one path is a folder, list or LMDB without crops.
+    """
+    if isinstance(images, str | PathLike) and is_set(Path(images)):
+        return crops_of_source(open_source(str(images), {"path": str(images)}))
+    if isinstance(images, str | PathLike | PIL.Image | np.ndarray):
+        images = [images]
+    return ((str(image) if isinstance(image, str | PathLike) else None, image) for image in images)
+
+
+def crops_of_source(source: Source) -> Iterator[NamedCrop]:
+    """The crops of a source under their keys."""
+    return ((crop.key, crop) for crop in source.read(0, len(source)))
+
+
+def pixels_of(image: Image | RawCrop) -> np.ndarray:
+    """Any image -> (h, w, 3) uint8 RGB; transparent parts show white. Errors: BadCrop."""
+    if isinstance(image, RawCrop):
+        pixels = _decode(image.data, image.reason)
+    elif isinstance(image, str | PathLike):
+        pixels = _decode(*read_file(Path(image)))
+    elif isinstance(image, np.ndarray):
+        pixels = _of_array(image)
+    elif isinstance(image, PIL.Image):
+        pixels = _of_pil(image)
+    else:
+        raise BadCrop(f"{type(image).__name__} is no image: give a path, a PIL image or a uint8 array")
+    if min(pixels.shape[:2]) < LEAST_SIDE:
+        raise BadCrop(f"too small: {pixels.shape[1]} x {pixels.shape[0]} pixels")
+    return pixels
+
+
+def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
+    """Yield `items`, made in a thread that is at most `count` of them ahead; it ends with whoever takes them."""
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
+    stop = threading.Event()
+
+    def hand_over(item: T | None, error: BaseException | None = None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put((item, error), timeout=0.05)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    hand_over(item)
+                    if stop.is_set():
+                        return
+            hand_over(None, StopIteration())
+        except BaseException as error:
+            hand_over(None, error)
+
+    thread = threading.Thread(target=work, name="crops ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def is_set(path: Path) -> bool:
+    """Whether a path is a folder, a list or an LMDB, and no image."""
+    return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
+
+
+def _decode(data: bytes | None, reason: str | None) -> np.ndarray:
+    if data is None:
+        raise BadCrop(reason or "missing file")
+    decoded = decode_checked(data, MAX_PIXELS)
+    if decoded.pixels is None:
+        raise BadCrop(decoded.facts.reason or "undecodable")
+    return cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB)
+
+
+def _of_array(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8 and 0 not in array.shape:
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[:, :, 0]
+        if array.ndim == 2:
+            return np.repeat(array[:, :, None], 3, axis=2)
+        if array.ndim == 3 and array.shape[2] == 3:
+            return np.ascontiguousarray(array)
+        if array.ndim == 3 and array.shape[2] == 4:
+            return _of_pil(PIL.fromarray(np.ascontiguousarray(array)))
+    raise BadCrop(
+        f"an array of {array.dtype} and shape {array.shape}: uint8 of (height, width, 3), RGB, or (height, width) "
+        "was expected"
+    )
+
+
+def _of_pil(image: PIL.Image) -> np.ndarray:
+    try:
+        if image.mode in ("I", "F"):
+            raise BadCrop(f"unsupported mode: {image.mode}")
+        return rgb_of(image)
+    except BadCrop:
+        raise
+    except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to
+        raise BadCrop(f"undecodable: {error}") from error

@@ -1,0 +1,1 @@
+"""The packed store: crops on disk, ready to be read in batches."""

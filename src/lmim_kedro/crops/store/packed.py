@@ -1,0 +1,209 @@
+"""The packed store: crops already validated, in shards that are each an LMDB in the field's layout.
+
+    <store>/store.json                   what the shards hold; written last, so a store with it is whole
+    <store>/shards/00000.lmdb/data.mdb   num-samples, image-%09d, label-%09d: any tool of the field reads it
+    <store>/shards/00000.lmdb/rows.parquet, shard.json     the manifest's rows of the shard; what was asked
+    <store>/excluded.parquet             crops that are left out of training (lmim_kedro.crops.store.exclusions)
+
+Crops are numbered from 0 through all shards, sources in the order in which they were given; those left out have no
+number in the store that training sees, and the ones after them move up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmim_kedro.crops.store.environments import environment
+from lmim_kedro.errors import InputError
+from lmim_kedro.files import write_json
+
+STORE_FILE = "store.json"
+ROWS_FILE = "rows.parquet"
+EXCLUDED_FILE = "excluded.parquet"
+LAYOUT = 2
+"""Version of the layout; a store of another version is made anew."""
+
+
+@dataclass(frozen=True)
+class SourceRange:
+    """The indices `start` to `stop` (exclusive) of the store hold the crops of one source."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One LMDB of the store; `start` is the index of its first crop in the whole store."""
+
+    folder: Path
+    source: str
+    start: int
+    crops: int
+
+
+class PackedStore:
+    """Read access to a packed store, by index from 0. Picklable; opens its LMDBs on first use, once per process.
+
+    Attributes:
+        shards: of the whole store.
+        sources: ranges of the crops that are not left out.
+        excluded: (E,) int64, sorted: crops left out, as indices of the whole store.
+        fingerprint: changes with the crops, and with what is left out of them.
+        whole_fingerprint: changes with the crops alone.
+    """
+
+    def __init__(self, path: str | Path, whole: bool = False) -> None:
+        """Read what the store holds.
+
+        Args:
+            path: its folder.
+            whole: also show the crops that are left out of training.
+
+        Raises:
+            InputError: if there is no whole store at `path`, or its list of crops left out is of another version of it.
+        """
+        self.path = Path(path)
+        try:
+            card = json.loads((self.path / STORE_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"no packed store at {self.path} ({STORE_FILE} is missing): make it with "
+                "`kedro run --pipelines=ingest`, with the --env of this run"
+            ) from None
+        if card["layout"] != LAYOUT:
+            raise InputError(
+                f"the packed store {self.path} has layout {card['layout']}, this version of the project reads "
+                f"{LAYOUT}: make it anew with `kedro run --pipelines=ingest`"
+            )
+        self.labeled: bool = card["labeled"] if "labeled" in card else card["labelled"]  # the key before 0.2
+        self.whole_fingerprint: str = card["fingerprint"]
+        self.shards: list[Shard] = []
+        crops = 0
+        for shard in card["shards"]:
+            self.shards.append(Shard(self.path / "shards" / shard["name"], shard["source"], crops, shard["crops"]))
+            crops += shard["crops"]
+        self.excluded = np.empty(0, np.int64) if whole else _read_excluded(self.path, self.whole_fingerprint)
+        self.fingerprint = self.whole_fingerprint
+        if len(self.excluded):
+            self.fingerprint = hashlib.blake2b(
+                self.whole_fingerprint.encode() + self.excluded.tobytes(), digest_size=16
+            ).hexdigest()
+        self.sources: list[SourceRange] = []
+        for name, group in groupby(self.shards, key=lambda shard: shard.source):
+            shards = list(group)
+            ends = np.array([shards[0].start, shards[-1].start + shards[-1].crops])
+            start, stop = (ends - np.searchsorted(self.excluded, ends)).tolist()
+            self.sources.append(SourceRange(name, start, stop))
+
+    def __len__(self) -> int:
+        return self.shards[-1].start + self.shards[-1].crops - len(self.excluded) if self.shards else 0
+
+    def __repr__(self) -> str:
+        labels = "with" if self.labeled else "without"
+        out = f", {len(self.excluded):,} left out" if len(self.excluded) else ""
+        return f"PackedStore({len(self):,} crops {labels} labels in {len(self.shards)} shards{out}, {self.path})"
+
+    def whole_indices(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the indices in the whole store, `store_index` of the manifest, of crops at `indices` of this one.
+
+        Raises:
+            IndexError: if an index is not in 0 ... len - 1.
+        """
+        asked = np.asarray(indices, np.int64)
+        outside = asked[(asked < 0) | (asked >= len(self))]
+        if len(outside):
+            raise IndexError(f"crop {outside[0]} is not in 0 ... {len(self) - 1} of {self!r}")
+        before = self.excluded - np.arange(len(self.excluded))
+        return asked + np.searchsorted(before, asked, side="right")
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Return the encoded images at `indices` (any order, repeats allowed), in that order.
+
+        Raises:
+            IndexError: if an index is not in 0 ... len - 1.
+            InputError: if a shard was removed or damaged.
+        """
+        return self._values("image", indices)
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the labels at `indices`, in that order.
+
+        Raises:
+            InputError: if the store has no labels; and as `fetch`.
+        """
+        if not self.labeled:
+            names = ", ".join(source.name for source in self.sources)
+            raise InputError(f"the packed store {self.path} ({names}) has no labels: use a store of labeled sources")
+        return [label.decode("utf-8") for label in self._values("label", indices)]
+
+    def _values(self, kind: str, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Look up one key per index, with one transaction per shard."""
+        starts = [shard.start for shard in self.shards]
+        by_shard: dict[int, list[tuple[int, int]]] = {}
+        for place, index in enumerate(self.whole_indices(indices).tolist()):
+            number = bisect_right(starts, index) - 1
+            by_shard.setdefault(number, []).append((index - starts[number], place))
+        values: list[bytes] = [b""] * len(indices)
+        for number, wanted in by_shard.items():
+            folder = self.shards[number].folder
+            with environment(folder).begin() as txn:
+                for local, place in wanted:
+                    value = txn.get(f"{kind}-{local + 1:09d}".encode())
+                    if value is None:
+                        raise InputError(
+                            f"the shard {folder} holds no {kind} of crop {local + 1}: it was changed after ingest; "
+                            "remove it and run `kedro run --pipelines=ingest` again"
+                        )
+                    values[place] = value
+        return values
+
+
+def _read_excluded(folder: Path, fingerprint: str) -> np.ndarray:
+    if not (folder / EXCLUDED_FILE).is_file():
+        return np.empty(0, np.int64)
+    import pyarrow.parquet as pq
+
+    table: Any = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
+    if (table.schema.metadata or {}).get(b"store", b"").decode() != fingerprint:
+        raise InputError(
+            f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check "
+            "the crops anew with `kedro run --pipelines=ingest`, with the --env of this run"
+        )
+    return table["store_index"].to_numpy().astype(np.int64)
+
+
+def shard_folder(store: Path, number: int) -> Path:
+    """Return where the shard of this number lies."""
+    return store / "shards" / f"{number:05d}.lmdb"
+
+
+def write_card(store: Path, fingerprint: str, labeled: bool, shards: Iterable[tuple[Path, str, int]]) -> PackedStore:
+    """Write store.json, given (folder, source, crops) of each shard, and remove what an earlier store left."""
+    shards = list(shards)
+    kept = {folder for folder, _, _ in shards}
+    (store / STORE_FILE).unlink(missing_ok=True)
+    # Also the halves of workers that were killed; what a file manager leaves there is not ours.
+    for folder in (store / "shards").glob("*.lmdb*"):
+        if folder not in kept:
+            shutil.rmtree(folder)
+    card = {
+        "layout": LAYOUT,
+        "fingerprint": fingerprint,
+        "labeled": labeled,
+        "crops": sum(crops for _, _, crops in shards),
+        "shards": [{"name": folder.name, "source": source, "crops": crops} for folder, source, crops in shards],
+    }
+    write_json(store / STORE_FILE, card)
+    return PackedStore(store, whole=True)

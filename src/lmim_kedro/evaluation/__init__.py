@@ -1,0 +1,1 @@
+"""What `evaluate` looks at beside the accuracy: attention, reconstruction, [cls]."""

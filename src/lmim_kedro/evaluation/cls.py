@@ -1,0 +1,155 @@
+"""What [cls] carries: how far it spreads over crops, in how many directions, and which crops it takes for alike.
+
+Alignment pulls the [cls] of a crop and of its guidance view together (paper, section 3.2), which an encoder can also
+reach by giving every crop the same [cls]. These numbers tell the two apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.store.packed import PackedStore
+from lmim_kedro.models.encoder import Encoder
+
+CROPS = 1000
+"""Crops that are looked at, at most, evenly spaced over the store: spread and rank need no more."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the same crops.
+
+    Attributes:
+        cls: (N, D) float32.
+        patch_mean: (D,) float64, over all patches of all crops.
+        patch_covariance: (D, D) float64, likewise.
+    """
+
+    cls: np.ndarray
+    patch_mean: np.ndarray
+    patch_covariance: np.ndarray
+
+
+def spaced(count: int, most: int = CROPS) -> np.ndarray:
+    """Indices of at most `most` of `count` crops, evenly spaced."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int)
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: int, device: torch.device) -> Features:
+    """Features of some crops by the encoder's final norm; patches are not kept, only their mean and covariance."""
+    model, encoder = encoder.model, encoder.to(device).eval()
+    cls: list[Tensor] = []
+    count = 0
+    total = torch.zeros(model.width, dtype=torch.float64)
+    products = torch.zeros(model.width, model.width, dtype=torch.float64)
+    for start in range(0, len(index), batch_size):
+        images, _ = decode_batch(crops.fetch(index[start : start + batch_size]), model.image_height, model.image_width)
+        features = encoder(torch.from_numpy(images).to(device).float() / 127.5 - 1).float().cpu()
+        patches = features[:, 1:].flatten(0, 1).double()
+        cls.append(features[:, 0])
+        count, total, products = count + len(patches), total + patches.sum(0), products + patches.T @ patches
+    mean = total / count
+    covariance = products / count - mean[:, None] * mean[None]
+    return Features(torch.cat(cls).numpy(), mean.numpy(), covariance.numpy())
+
+
+def effective_rank(covariance: np.ndarray) -> float:
+    """In how many directions features vary: exp of the entropy of the covariance's eigenvalues, as shares of their sum.
+
+    Args:
+        covariance: (D, D). Returns 1 to D; 0 where nothing varies.
+
+    Source: Roy and Vetterli, The effective rank, EUSIPCO 2007.
+    """
+    values = np.clip(np.linalg.eigvalsh(covariance), 0, None)
+    if values.sum() <= 1e-12:
+        return 0.0
+    shares = values / values.sum()
+    shares = shares[shares > 1e-12]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def statistics(features: Features) -> dict[str, Any]:
+    """Spread and effective rank.
+
+    Returns: crops, width; for cls and patches: std (over crops, or all patches; mean over dimensions), effective_rank.
+    """
+    cls = features.cls.astype(np.float64)
+    covariances = {"cls": np.cov(cls, rowvar=False, bias=True).reshape(cls.shape[1], -1)}
+    covariances["patches"] = features.patch_covariance
+    return {"crops": len(cls), "width": cls.shape[1]} | {
+        name: {
+            "std": round(float(np.sqrt(np.clip(np.diagonal(covariance), 0, None)).mean()), 6),
+            "effective_rank": round(effective_rank(covariance), 3),
+        }
+        for name, covariance in covariances.items()
+    }
+
+
+def nearest(cls: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The other crops whose [cls] points most the same way, by cosine once the mean of all crops is taken off.
+
+    The mean is what all crops share: with it, every two crops of a collapsed [cls] would be alike.
+
+    Args:
+        cls: (N, D).
+        queries: (Q,) rows of it.
+        count: how many to find for each.
+
+    Returns: rows (Q, K), the nearest first, and cosines (Q, K); K = count, or all others.
+    """
+    centerd = cls.astype(np.float64) - cls.mean(0, dtype=np.float64)
+    centerd /= np.maximum(np.linalg.norm(centerd, axis=1, keepdims=True), 1e-12)
+    cosines = centerd[queries] @ centerd.T
+    cosines[np.arange(len(queries)), queries] = -np.inf
+    rows = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(cls) - 1)]
+    return rows, np.take_along_axis(cosines, rows, axis=1)
+
+
+def look_at_cls(
+    encoders: dict[str, Encoder | None],
+    crops: PackedStore,
+    *,
+    batch_size: int,
+    device: torch.device,
+    queries: int = 4,
+    neighbors: int = 5,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Statistics of encoders on the same labeled crops, and the neighbors of a few of them.
+
+    Args:
+        encoders: by what to call them; None for one that there is not.
+        crops: the store.
+        batch_size: crops at once.
+        device: to compute on.
+        queries, neighbors: how many crops are shown, and how many neighbors of each.
+
+    Returns:
+        by encoder its `statistics` or None; arrays: queries (Q, 3, H, W) uint8 and query_labels (Q,), and for each
+        encoder that there is `<name>` (Q, K, 3, H, W) uint8, `<name>_labels` (Q, K) and `<name>_cosines` (Q, K).
+    """
+    index = spaced(len(crops))
+    asked = spaced(len(index), queries + 2)[1:-1] if len(index) > queries + 1 else np.arange(len(index))[:queries]
+    found: dict[str, Any] = dict.fromkeys(encoders)
+    arrays: dict[str, np.ndarray] = {}
+    for name, encoder in encoders.items():
+        if encoder is None:
+            continue
+        size = (encoder.model.image_height, encoder.model.image_width)
+        features = encode(encoder, crops, index, batch_size, device)
+        rows, cosines = nearest(features.cls, asked, neighbors)
+        found[name] = statistics(features)
+        arrays["queries"] = decode_batch(crops.fetch(index[asked]), *size)[0]
+        arrays["query_labels"] = np.array(crops.labels(index[asked]), dtype=np.str_)
+        flat = index[rows.ravel()]
+        arrays[name] = decode_batch(crops.fetch(flat), *size)[0].reshape(*rows.shape, 3, *size)
+        arrays[f"{name}_labels"] = np.array(crops.labels(flat), dtype=np.str_).reshape(rows.shape)
+        arrays[f"{name}_cosines"] = cosines.astype(np.float32)
+    return found, arrays

@@ -1,0 +1,88 @@
+"""Readings as CSV, JSON lines or Parquet, written row by row."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.files import whole
+
+if TYPE_CHECKING:
+    from lmim_kedro.models.recognizer import Reading
+
+COLUMNS = ("key", "text", "confidence", "confidences", "error")
+FORMATS = ("csv", "jsonl", "parquet")
+DIGITS = 4
+"""Of confidences: more would be the noise of the machine's arithmetic."""
+_CHUNK = 10_000
+
+
+def row(reading: Reading) -> dict[str, Any]:
+    """One reading under the names of COLUMNS; confidences are rounded."""
+    return {
+        "key": reading.key,
+        "text": reading.text,
+        "confidence": round(reading.confidence, DIGITS),
+        "confidences": [round(value, DIGITS) for value in reading.confidences],
+        "error": reading.error,
+    }
+
+
+def write_readings(readings: Iterable[Reading], path: Path, format: str) -> tuple[int, int]:
+    """Write a file that appears whole or not at all.
+
+    Args:
+        readings: may be a stream; no more than a few thousand are held.
+        path: of the file.
+        format: csv, jsonl or parquet.
+
+    Returns:
+        how many crops there were, and how many of them could not be read.
+    """
+    counts = [0, 0]
+
+    def counted() -> Iterator[Reading]:
+        for reading in readings:
+            counts[0] += 1
+            counts[1] += reading.error is not None
+            yield reading
+
+    with whole(path) as part:
+        if format == "parquet":
+            _write_parquet(counted(), part)
+        else:
+            with part.open("w", encoding="utf-8", newline="") as file:
+                write_text(counted(), file, format)
+    return counts[0], counts[1]
+
+
+def write_text(readings: Iterable[Reading], file: TextIO, format: str) -> None:
+    """Write CSV or JSON lines; in CSV, `confidences` is a JSON list and no value is an empty field."""
+    if format == "jsonl":
+        for reading in readings:
+            file.write(json.dumps(row(reading), ensure_ascii=False) + "\n")
+    elif format == "csv":
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for reading in readings:
+            values = row(reading)
+            table.writerow(values | {"confidences": json.dumps(values["confidences"])})
+    else:
+        raise InputError(f"format {format!r} is unknown: choose one of {', '.join(FORMATS)}")
+
+
+def _write_parquet(readings: Iterator[Reading], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, number = pa.string(), pa.float64()
+    types = dict(zip(COLUMNS, (text, text, number, pa.list_(number), text), strict=True))
+    schema = pa.schema(list(types.items()))
+    with pq.ParquetWriter(path, schema) as writer:
+        while chunk := list(islice(readings, _CHUNK)):
+            writer.write_table(pa.Table.from_pylist([row(reading) for reading in chunk], schema))

@@ -1,0 +1,103 @@
+"""What was done to make a model, and in what two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import FinetuningParams, ModelParams, Parameters, Params, PretrainingParams, ViewPreset, pick
+
+
+class Recipe(Params):
+    """What was done to make a model: written beside every checkpoint and printed in every report."""
+
+    variant: str
+    env: str
+    seed: int
+    model_name: str
+    model: ModelParams
+    views: ViewPreset
+    views_name: str
+    pretraining: PretrainingParams
+    finetuning: FinetuningParams
+
+
+def needs_teacher(pretraining: PretrainingParams) -> bool:
+    """Whether what is predicted are features of an encoder."""
+    return pretraining.method == "lmim" and pretraining.target != "pixel"
+
+
+def teacher_of(parameters: Parameters) -> str:
+    """Whose teacher a variant learns from: `teacher`, which all share, or its own, under the variant's name.
+
+    A variant has its own if it changes the model or the teacher's training, or if its teacher is an untrained encoder.
+    """
+    pretraining = parameters.pretraining
+    changes = parameters.variants.get(parameters.variant, {})
+    trained = needs_teacher(pretraining) and pretraining.target == "mae_features"
+    own = changes.keys() & {"model", "models", "seed"} or "teacher" in changes.get("pretraining", {})
+    return "teacher" if trained and not own else parameters.variant
+
+
+def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
+    """What the parameters of a run mean for the model it makes.
+
+    Args:
+        parameters: as the configuration loader returns them: environment, variant and command line merged in.
+
+    Errors: InputError for a model or views preset that is not defined.
+    """
+    chosen = parameters if isinstance(parameters, Parameters) else Parameters.model_validate(parameters)
+    return Recipe(
+        variant=chosen.variant,
+        env=chosen.env,
+        seed=chosen.seed,
+        model_name=chosen.model,
+        model=pick(chosen.models, chosen.model, "model"),
+        views=pick(chosen.view_presets, chosen.views.preset, "views.preset"),
+        views_name=chosen.views.preset,
+        pretraining=chosen.pretraining,
+        finetuning=chosen.finetuning,
+    )
+
+
+def encoder_differences(one: ModelParams, other: ModelParams) -> list[str]:
+    """The sizes in which two encoders differ; those of what stands on an encoder are left out."""
+    sizes = (name for name in ModelParams.model_fields if name != "recognizer" and not name.startswith("decoder_"))
+    return [name for name in sizes if getattr(one, name) != getattr(other, name)]
+
+
+def resolve_finetuning(
+    parameters: Mapping[str, Any] | Parameters, pretraining_recipe: Mapping[str, Any] | Recipe
+) -> Recipe:
+    """The recipe of a recognizer: what its encoder was pre-trained with, and how it is fine-tuned now.
+
+    Args:
+        parameters: of this run, as for `resolve_recipe`.
+        pretraining_recipe: written beside the encoder.
+
+    Errors: InputError if the parameters ask for an encoder of other sizes than the one that was pre-trained.
+    """
+    asked = resolve_recipe(parameters)
+    made = pretraining_recipe if isinstance(pretraining_recipe, Recipe) else Recipe.model_validate(pretraining_recipe)
+    sizes, made_sizes = asked.model.model_dump(), made.model.model_dump()
+    other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
+    if other:
+        raise InputError(
+            f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs "
+            f"in {', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
+        )
+    chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
+    return made.model_copy(update=chosen)
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
+        return found
+    return [] if before == now else [f"{name} was {before}, is {now}"]

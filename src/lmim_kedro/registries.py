@@ -1,0 +1,108 @@
+"""What can be added to the project: one table for each kind, an entry for each name.
+
+An entry is the place of a function or class, "package.module:name", which is imported when it is first asked for, so
+this module imports nothing heavy. docs/extending.md shows how to add one of each kind. Another package adds one without
+a change here, with an entry point of the group `lmim_kedro.<table>` (`lmim_kedro.metrics`), or with `register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from lmim_kedro.errors import InputError, did_you_mean
+
+
+class Registry:
+    """Names and what they stand for.
+
+    Args:
+        table: the registry's own name, which ends the name of its group of entry points.
+        kind: what an entry is, in error messages.
+        entries: the built-in ones: name -> "package.module:attribute".
+
+    Example:
+        >>> shapes = Registry("shapes", "shape", {"ordered": "collections:OrderedDict"})
+        >>> shapes["ordered"].__name__
+        'OrderedDict'
+        >>> shapes.register("plain", dict)
+        >>> list(shapes)
+        ['ordered', 'plain']
+    """
+
+    def __init__(self, table: str, kind: str, entries: dict[str, str]) -> None:
+        self.table, self.kind = table, kind
+        self._entries: dict[str, Any] = dict(entries)
+        self._complete = False
+
+    def register(self, name: str, entry: Any) -> None:
+        """Add an object, or its place "package.module:attribute". Errors: ValueError if the name is taken."""
+        if name in self._entries:
+            raise ValueError(f"there is a {self.kind} called {name!r} already")
+        self._entries[name] = entry
+
+    def __iter__(self) -> Iterator[str]:
+        self._find()
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        self._find()
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            self._find()
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise InputError(
+                f"there is no {self.kind} {name!r}{did_you_mean(name, self)}: choose one of {', '.join(self)}"
+            )
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = getattr(import_module(module), attribute)
+        return entry
+
+    def check(self, name: str) -> str:
+        """Validate a parameter that names an entry, for pydantic: `Annotated[str, AfterValidator(METRICS.check)]`."""
+        if name not in self:
+            *most, last = map(repr, self)
+            expected = f"{', '.join(most)} or {last}" if most else last
+            raise PydanticCustomError(
+                "literal_error", "Input should be {expected}", {"expected": expected, "names": list(self)}
+            )
+        return name
+
+    def _find(self) -> None:
+        """Take in the entry points of installed packages, once."""
+        if not self._complete:
+            self._complete = True
+            for point in entry_points(group=f"lmim_kedro.{self.table}"):
+                self._entries.setdefault(point.name, point.value)
+
+
+METHODS = Registry(
+    "methods",
+    "pre-training method",
+    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
+)
+AUGMENTATIONS = Registry(
+    "augmentations",
+    "augmentation",
+    {
+        "abinet": "lmim_kedro.views.abinet:AbinetAugmentation",
+        "parseq": "lmim_kedro.views.parseq:ParseqAugmentation",
+        "none": "lmim_kedro.views.augmentations:no_augmentation",
+    },
+)
+DECODERS = Registry(
+    "decoders",
+    "decoder",
+    {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
+)

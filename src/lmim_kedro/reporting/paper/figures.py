@@ -1,0 +1,231 @@
+"""Figures that put variants side by side: losses, accuracy over word length, attention, reconstructions, neighbors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
+from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
+from lmim_kedro.scoring.metrics import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+DOTS_PER_INCH = 130
+_COLORS = (
+    "#0f6b6b",
+    "#b8621b",
+    "#5b4b9a",
+    "#6c7a83",
+    "#2f7d32",
+    "#b3261e",
+    "#1f77b4",
+    "#8c564b",
+    "#c2a300",
+    "#d16ba5",
+)
+_LINES = ("-", "--", ":", "-.")
+_LOG_SPAN = 4.0
+"""Losses that fall further than so many times: where each begins would hide how all of them end."""
+_ROW, _COLUMN = 0.42, 1.55
+"""Height and width of a crop in a grid, inches."""
+
+
+def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
+    """Losses over optimizer steps, a panel for each stage and a line for each variant.
+
+    Args:
+        stages: metrics tables (step, loss) by title of the stage and by variant; empty tables are left out.
+    """
+    panels = {title: {name: table for name, table in own.items() if len(table)} for title, own in stages.items()}
+    panels = {title: tables for title, tables in panels.items() if tables}
+    if not panels:
+        return nothing("nothing was trained here")
+    styles = _styles([name for tables in panels.values() for name in tables])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
+        for axes, (title, tables) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
+            values = []
+            for name, table in tables.items():
+                steps, losses = _thin(table["step"].to_numpy(float), table["loss"].to_numpy(float))
+                axes.plot(steps, losses, **styles[name], marker="o" if len(steps) < 3 else None)
+                values.append(losses[np.isfinite(losses)])
+            axes.set_title(title)
+            axes.set_xlabel("optimizer step")
+            axes.set_ylabel("loss")
+            _choose_scale(axes, np.concatenate(values), _LOG_SPAN)
+        handles = [Line2D([], [], **style) for style in styles.values()]
+        figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 6))
+        return _pixels(figure)
+
+
+def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> np.ndarray:
+    """Accuracy over the number of characters in the label, a line for each method, a band from worst to best seed.
+
+    Args:
+        tables: by method, for each seed what scoring.analysis.accuracy_by_length returns.
+        metric: that they were made with.
+    """
+    if not tables:
+        return nothing("no method was read with")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        lengths = max((list(each[0]["length"]) for each in tables.values()), key=len)
+        places = {length: place for place, length in enumerate(lengths)}
+        for (name, seeds), color in zip(tables.items(), _COLORS, strict=False):
+            shown = [place for length, place in places.items() if length in set(seeds[0]["length"])]
+            values = np.stack([each["accuracy_percent"].to_numpy(float) for each in seeds])
+            label = name if len(seeds) == 1 else f"{name} ({len(seeds)} seeds)"
+            axes.plot(shown, values.mean(0), color=color, marker="o", markersize=3.5, label=label)
+            axes.fill_between(shown, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+        crops = dict(zip(*(next(iter(tables.values()))[0][key] for key in ("length", "crops")), strict=True))
+        axes.set_xticks(range(len(lengths)), [f"{length}\n{crops.get(length, 0):,}" for length in lengths])
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("characters in the label; below: crops")
+        axes.set_ylabel(f"{METRICS[metric].title} (%)")
+        axes.legend()
+        return _pixels(figure)
+
+
+def draw_attention(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+    """Attention of the last encoder block (paper, Figures 1c and 3): a row for each query, a column for each method.
+
+    Args:
+        methods: by name what evaluation.attention returns; those of other crops or queries than the first
+            method's are left out.
+    """
+    if not methods:
+        return nothing("no run has attention maps")
+    first = next(iter(methods.values()))
+    asked = ("crops", "queries")
+    same = {name: own for name, own in methods.items() if all(np.array_equal(own[key], first[key]) for key in asked)}
+    rows: list[list[Image.Image | None]] = []
+    for number, crop in enumerate(first["crops"]):
+        for query in range(first["queries"].shape[1]):
+            pictures: list[Image.Image | None] = [crop_picture(crop) if query == 0 else None]
+            for own in same.values():
+                own_query = own["queries"][number][query]
+                pictures.append(attention_picture(crop, own["maps"][number][query], own_query))
+            rows.append(pictures)
+    return _grid(rows, ["crop", *same])
+
+
+def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+    """For each method a block of rows, one for each crop: crop, masked crop, prediction.
+
+    The prediction is pixels where the target is, else a map of the cosine between predicted and target features.
+
+    Args:
+        methods: by name what evaluation.reconstruction.reconstruct returns.
+    """
+    rows, names = [], []
+    for name, own in methods.items():
+        for number, crop in enumerate(own["crops"]):
+            rows.append([crop_picture(crop), crop_picture(own["masked"][number]), prediction_picture(own, number)])
+            names.append(name if number == 0 else "")
+    if not rows:
+        return nothing("no run has reconstructions")
+    scale = None if all("predicted" in own for own in methods.values()) else "cosine of predicted and target features"
+    return _grid(rows, ["crop", "masked", "predicted"], names, scale)
+
+
+def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -> np.ndarray:
+    """For a few crops the others that [cls] takes for most alike: a row for each crop and encoder.
+
+    Args:
+        runs: by what to call the encoder: queries (Q, 3, H, W), query_labels (Q,), neighbors (Q, K, 3, H, W), labels
+            (Q, K), cosines (Q, K). All have the same queries.
+        labels: whether to write labels and cosines under the crops.
+    """
+    if not runs:
+        return nothing("no run has neighbors by [cls]")
+    first = next(iter(runs.values()))
+    rows: list[list[Image.Image | None]] = []
+    names: list[str] = []
+    texts: list[list[str]] = []
+    for number, crop in enumerate(first["queries"]):
+        for name, own in runs.items():
+            rows.append([crop_picture(crop), *map(crop_picture, own["neighbors"][number])])
+            found = zip(own["labels"][number], own["cosines"][number], strict=True)
+            texts.append([str(own["query_labels"][number]), *(f"{label}  {cosine:.2f}" for label, cosine in found)])
+            names.append(name)
+    columns = ["crop", *(f"{place + 1}" for place in range(len(rows[0]) - 1))]
+    return _grid(rows, columns, names, texts=texts if labels else None)
+
+
+def nothing(why: str) -> np.ndarray:
+    """A picture that says why there is none."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.5, 0.7))
+        figure.text(0.5, 0.5, why, ha="center", va="center", color=SLATE)
+        return _pixels(figure)
+
+
+def _grid(
+    rows: Sequence[Sequence[Image.Image | None]],
+    columns: Sequence[str],
+    names: Sequence[str] | None = None,
+    scale: str | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
+) -> np.ndarray:
+    """Pictures in rows and columns, titles above, names at the left, a text under each, a scale below them all."""
+    height = _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0)
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(
+            figsize=(_COLUMN * len(columns) + (1.0 if names else 0), height),
+            layout=ConstrainedLayoutEngine(h_pad=0.015, w_pad=0.02, hspace=0, wspace=0),
+        )
+        grid = np.atleast_2d(figure.subplots(len(rows), len(columns), squeeze=False))
+        for number, (pictures, line) in enumerate(zip(rows, grid, strict=True)):
+            for place, (picture, axes) in enumerate(zip(pictures, line, strict=True)):
+                _place(axes, picture)
+                if number == 0:
+                    axes.set_title(columns[place], loc="center", fontsize=8.5)
+                if texts:
+                    axes.set_xlabel(texts[number][place], fontsize=6.5, labelpad=1.5, color=INK)
+            if names:
+                line[0].set_ylabel(names[number], rotation=0, ha="right", va="center", fontsize=8.5)
+        if scale:
+            mappable = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), "viridis")
+            bar = figure.colorbar(mappable, ax=grid, location="bottom", fraction=0.04, aspect=40, pad=0.01)
+            bar.set_label(scale, fontsize=8)
+        return _pixels(figure)
+
+
+def _place(axes: Axes, picture: Image.Image | None) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if picture is not None:
+        axes.imshow(np.asarray(picture), aspect="auto", interpolation="antialiased")
+
+
+def _panels(figure: Figure, count: int) -> list[Axes]:
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Name -> color, and a line style of its own where there are more names than colors."""
+    turns = [divmod(place, len(_COLORS)) for place in range(len(names))]
+    styles = [{"color": _COLORS[place], "linestyle": _LINES[turn % len(_LINES)]} for turn, place in turns]
+    return dict(zip(dict.fromkeys(names), styles, strict=False))
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3) uint8."""
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

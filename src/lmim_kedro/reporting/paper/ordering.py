@@ -1,0 +1,178 @@
+"""Whether the rows of a table come in the paper's order, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmim_kedro.reporting.paper.results import Results
+from lmim_kedro.reporting.paper.tables import AVG, BEYOND, PaperTable, TableRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANT = 0.05
+COLUMNS = [
+    "table",
+    "caption",
+    "env",
+    "rows",
+    "spearman",
+    "kendall",
+    "row_a",
+    "row_b",
+    "variant_a",
+    "variant_b",
+    "paper_difference",
+    "our_difference",
+    "low",
+    "high",
+    "p_value",
+    "agrees",
+    "significant",
+    "seeds_agreeing",
+    "seeds_compared",
+]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference of two variants on the same crops, in points: B minus A, mean over benchmarks and seeds.
+
+    Attributes:
+        difference: of the mean accuracies.
+        low, high: 95 % bootstrap interval over crops.
+        p_value: two-sided; how likely a difference as large is if, for each crop, A and B could be exchanged.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def compare_paired(
+    a: np.ndarray, b: np.ndarray, benchmarks: Sequence[np.ndarray], draws: int = 10_000, seed: int = 0
+) -> Paired:
+    """Compare two variants crop by crop, their seeds averaged.
+
+    The test exchanges A and B crop by crop (a sign-flip permutation test); with one seed of each and one benchmark it
+    is McNemar's. Chance in crops is in it and in the interval; chance in seeds is not: see the spread over seeds.
+
+    Args:
+        a, b: (S, N) credit of each seed.
+        benchmarks: places of the crops of each, which count the same however many they are.
+        draws: of the permutation and of the bootstrap.
+        seed: of both.
+    """
+    random = np.random.default_rng(seed)
+    difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)
+    observed, resampled, exchanged = 0.0, np.zeros(draws), np.zeros(draws)
+    for places in benchmarks:
+        weight = 100 / (len(places) * len(benchmarks))
+        values, counts = np.unique(difference[places].round(9), return_counts=True)
+        observed += weight * float(values @ counts)
+        resampled += weight * random.multinomial(len(places), counts / len(places), draws) @ values
+        sizes = Counter[float]()
+        for value, count in zip(np.abs(values), counts, strict=True):
+            sizes[float(value)] += int(count)
+        for size, count in sizes.items():
+            if size:
+                exchanged += weight * size * (2 * random.binomial(count, 0.5, draws) - count)
+    as_large = int((np.abs(exchanged) >= abs(observed) - 1e-9).sum())
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Paired(observed, float(low), float(high), (1 + as_large) / (1 + draws))
+
+
+def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFrame:
+    """A row for every two rows of a table of the paper that were both run; beyond it, for LMIM and every other.
+
+    Returns: COLUMNS. spearman and kendall are of the whole table, `rows` how many rows they are over. agrees: whether
+    our difference has the sign of the paper's; missing where the paper's rows are equal, and, with paper_difference
+    and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
+    those with the sign of the paper's difference, or of ours over all seeds where it has none.
+    """
+    import pandas as pd
+
+    rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
+
+
+def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
+    rows = _comparable(table)
+    if len(rows) < 2:
+        return []
+    paper = [table.cell(row, AVG).paper or math.nan for row in rows]
+    ours = [table.cell(row, table.compared).mean or 0.0 for row in rows]
+    whole = {
+        "table": table.number,
+        "caption": table.caption,
+        "env": results.env,
+        "rows": len(rows),
+        **_rank_correlations(paper, ours),
+    }
+    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
+    return [
+        whole | _pair(table, (rows[i], rows[j]), paper[j] - paper[i], results, [results.benchmarks[n] for n in names])
+        for i, j in combinations(range(len(rows)), 2)
+    ]
+
+
+def _beyond(table: PaperTable, results: Results) -> list[dict[str, Any]]:
+    whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(table.rows)}
+    places = list(results.benchmarks.values())
+    lmim = [row for row in table.rows if row.variant == "lmim"]
+    others = [row for row in table.rows if row.variant != "lmim"]
+    return [whole | _pair(table, (one, other), None, results, places) for one in lmim for other in others]
+
+
+def _comparable(table: PaperTable) -> list[TableRow]:
+    """Rows with a value of the paper and of ours, of the one label set that has the most of them."""
+    run = [row for row in table.rows if row.crops and table.cell(row, AVG).paper is not None]
+    counts = Counter(row.labels for row in run)
+    return [row for row in run if row.labels == counts.most_common(1)[0][0]]
+
+
+def _pair(
+    table: PaperTable,
+    rows: tuple[TableRow, TableRow],
+    in_paper: float | None,
+    results: Results,
+    places: list[np.ndarray],
+) -> dict[str, Any]:
+    a, b = (str(row.variant) for row in rows)
+    found = compare_paired(results.credit[a], results.credit[b], places)
+    by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
+    common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    expected = found.difference if in_paper is None else in_paper
+    return {
+        "row_a": " ".join(filter(None, (rows[0].name, rows[0].detail))),
+        "row_b": " ".join(filter(None, (rows[1].name, rows[1].detail))),
+        "variant_a": a,
+        "variant_b": b,
+        "paper_difference": None if in_paper is None else round(in_paper, 4),
+        "our_difference": round(found.difference, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "p_value": round(found.p_value, 5),
+        "agrees": None if in_paper is None or abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
+        "significant": found.p_value < SIGNIFICANT,
+        "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * expected > 0 for seed in common),
+        "seeds_compared": len(common),
+    }
+
+
+def _rank_correlations(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
+    """Spearman's rho and Kendall's tau-b; NaN where one does not vary."""
+    from scipy.stats import kendalltau, spearmanr
+
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return {"spearman": math.nan, "kendall": math.nan}
+    found = {"spearman": spearmanr(one, other), "kendall": kendalltau(one, other)}
+    return {name: round(float(each.statistic), 4) for name, each in found.items()}

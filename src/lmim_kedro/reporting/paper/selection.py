@@ -1,0 +1,72 @@
+"""Which of many runs a figure shows. `runs`: by variant and seed, in this order, a function that loads one's result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lmim_kedro.reporting.paper.rows import METHODS
+
+Runs = Mapping[tuple[str, int], Callable[[], Any]]
+
+_SHOWN = 4
+"""Variants in a picture where none of the paper's methods has been run."""
+
+
+def first_seeds(runs: Runs) -> dict[str, Callable[[], Any]]:
+    """Variant -> what loads its smallest seed."""
+    found: dict[str, Callable[[], Any]] = {}
+    for (variant, _), load in runs.items():
+        found.setdefault(variant, load)
+    return found
+
+
+def methods(runs: Runs) -> dict[str, str]:
+    """Variant -> title: the paper's methods that were run, or else a few of what there is."""
+    variants = list(dict.fromkeys(variant for variant, _ in runs))
+    found = {variant: title for variant, title in METHODS.items() if variant in variants}
+    return found or {variant: variant for variant in variants[:_SHOWN]}
+
+
+def arrays_of_methods(runs: Runs) -> dict[str, Any]:
+    """Title of a method -> the arrays of its first seed; methods that left none are not in it."""
+    first = first_seeds(runs)
+    loaded = {title: first[variant]() for variant, title in methods(runs).items()}
+    return {title: arrays for title, arrays in loaded.items() if arrays}
+
+
+def neighbors_by_cls(runs: Runs) -> dict[str, dict[str, Any]]:
+    """Nearest crops by [cls] before alignment (the teacher), without it, and after it; or of the last method there is.
+
+    Args:
+        runs: of evaluation.cls.look_at_cls, its arrays.
+
+    Returns: by title what reporting.paper.figures.draw_neighbors takes, all for LMIM's queries.
+    """
+    first = first_seeds(runs)
+    aligned = first["lmim"]() if "lmim" in first else {}
+    sides: dict[str, tuple[Any, str]]
+    if aligned:
+        unaligned = first["no_alignment"]() if "no_alignment" in first else {}
+        if unaligned and not np.array_equal(unaligned["queries"], aligned["queries"]):
+            unaligned = {}  # evaluated on other crops
+        sides = {
+            "before: teacher": (aligned, "teacher"),
+            "not aligned": (unaligned, "encoder"),
+            "after: LMIM": (aligned, "encoder"),
+        }
+    else:
+        sides = {title: (own, "encoder") for title, own in list(arrays_of_methods(runs).items())[-1:]}
+    return {
+        title: {
+            "queries": own["queries"],
+            "query_labels": own["query_labels"],
+            "neighbors": own[side],
+            "labels": own[f"{side}_labels"],
+            "cosines": own[f"{side}_cosines"],
+        }
+        for title, (own, side) in sides.items()
+        if side in own
+    }

@@ -1,0 +1,178 @@
+"""A recipe in words: what was done to make a model, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+from lmim_kedro.recipe import Recipe
+
+Rows = list[tuple[str, str]]
+
+METHODS = {
+    "lmim": "LMIM",
+    "mim": "MIM: masked autoencoder on pixels",
+    "seqclr": "SeqCLR: sequence contrastive, two views of each crop",
+}
+BUDGETS = {
+    "crops": "longer by as many crops as the teacher saw",
+    "compute": "as many operations as teacher and LMIM together take",
+}
+DECODER_ORDERS = {"sa_ca_ffn": "SA-CA-FFN", "ca_sa_ffn": "CA-SA-FFN"}
+TARGETS = {
+    "mae_features": "features of the frozen teacher",
+    "random_features": "features of a frozen, untrained encoder",
+    "pixel": "pixels",
+}
+AUGMENTATIONS = {
+    "abinet": "ABINet's, drawn anew for each crop and epoch",
+    "parseq": "PARSeq's, drawn anew for each crop and epoch",
+    "none": "none",
+}
+
+
+def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, Rows]]:
+    """Groups of (what, value) for people to read: run, model, pre-training, guidance views, fine-tuning.
+
+    Args:
+        recipe: of params.Recipe, as saved beside the checkpoint.
+        facts: of reporting.facts.run_facts; the number of parameters is taken from it.
+    """
+    made = Recipe.model_validate(recipe)
+    run = [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]
+    groups = [
+        ("Run", run),
+        (f"Model {made.model_name}", _model(made.model, facts)),
+        ("Pre-training", _pretraining(made.pretraining)),
+        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
+    ]
+    if made.pretraining.method == "seqclr" or (made.pretraining.method == "lmim" and made.pretraining.guidance):
+        groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
+    return groups
+
+
+def optimization_in_words(optimization: OptimizationParams) -> str:
+    """Such as `10 epochs of batches of 512, AdamW, learning rate 0.0003 after 1 epoch of warm-up ...`."""
+    length = f"{optimization.epochs:g} epochs" if optimization.epochs is not None else f"{optimization.steps:,} steps"
+    warmup = (
+        _count(optimization.warmup_epochs, "epoch")
+        if optimization.warmup_epochs is not None
+        else _count(optimization.warmup_steps or 0, "step")
+    )
+    words = [
+        f"{length}, batches of {optimization.batch_size:,}",
+        f"AdamW, learning rate {optimization.learning_rate:g} after {warmup} of warm-up, then half-cosine to 0",
+        f"betas {optimization.betas[0]:g} and {optimization.betas[1]:g}, weight decay {optimization.weight_decay:g}",
+    ]
+    if optimization.layer_decay != 1:
+        words.append(f"layer-wise decay {optimization.layer_decay:g}")
+    if optimization.clip_norm is not None:
+        words.append(f"gradient norm clipped at {optimization.clip_norm:g}")
+    return "; ".join(words)
+
+
+def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
+    overlap = f", seeing {model.patch_overlap} pixels more on either side" if model.patch_overlap else ""
+    rows = [
+        ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}"),
+        (
+            "Patches",
+            f"{model.patch_height} × {model.patch_width} pixels{overlap}: {model.rows} × {model.columns} tokens, [cls]",
+        ),
+        (
+            "Encoder",
+            f"{model.depth} blocks, width {model.width}, {model.heads} heads, {model.position_grid} position grid",
+        ),
+        ("Guided decoder", f"{model.decoder_depth} blocks, width {model.decoder_width}, {model.decoder_heads} heads"),
+    ]
+    if parameters := facts.get("parameters"):
+        rows.append(("Recognizer", f"{parameters:,} parameters"))
+    return rows
+
+
+def _pretraining(pretraining: PretrainingParams) -> Rows:
+    rows: Rows = []
+    if pretraining.weights is not None:
+        rows.append(("Encoder from", pretraining.weights))
+    if pretraining.method == "none":
+        return [*rows, ("Method", "none")]
+    rows.append(("Method", METHODS[pretraining.method]))
+    if pretraining.method != "seqclr":
+        rows.append(("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"))
+    if pretraining.method == "lmim":
+        guidance = f"cross-attention to the guidance view, {DECODER_ORDERS[pretraining.decoder_order]}"
+        rows += [
+            ("Guidance", guidance if pretraining.guidance else "none"),
+            ("Alignment", _alignment(pretraining)),
+            ("Target", TARGETS[pretraining.target]),
+        ]
+        if pretraining.target == "mae_features":
+            teacher = pretraining.teacher
+            trained = (
+                f"masked autoencoder trained here on the same crops, {100 * teacher.mask_ratio:g} % masked; "
+                f"{optimization_in_words(teacher.optimization)}"
+            )
+            rows.append(("Teacher", teacher.path or trained))
+    rows.append(("Optimization", optimization_in_words(pretraining.optimization)))
+    if pretraining.length != 1:
+        rows.append(("Length", f"{pretraining.length:g} times that"))
+    if pretraining.budget != "own":
+        rows.append(("Budget", BUDGETS[pretraining.budget]))
+    return rows
+
+
+def _alignment(pretraining: PretrainingParams) -> str:
+    if not pretraining.alignment_weight:
+        return "none"
+    words = [f"weight {pretraining.alignment_weight:g}"]
+    if pretraining.alignment_stop_gradient:
+        words.append("the guidance [cls] as a fixed target")
+    if pretraining.alignment_projector is not None:
+        words.append(f"after an MLP of width {pretraining.alignment_projector}")
+    if pretraining.alignment_variance:
+        words.append(f"[cls] kept apart by a variance term of weight {pretraining.alignment_variance:g}")
+    return "; ".join(words)
+
+
+def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
+    sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
+    return [
+        ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
+        ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
+        ("Augmentation", AUGMENTATIONS[finetuning.augmentation]),
+        ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
+        ("Optimization", optimization_in_words(finetuning.optimization)),
+    ]
+
+
+def _views(views: ViewPreset) -> Rows:
+    least, most = views.pick
+    skipped = {"pick", "jitter", "grayscale_probability"}
+    operations = {name.replace("_", " "): value for name, value in views if name not in skipped and value is not None}
+    rows = [
+        ("Operations each", f"{least} or more" if most is None else f"{least} to {most}"),
+        ("Out of", "; ".join(f"{name} {_range(value)}" for name, value in operations.items())),
+    ]
+    if views.jitter is not None:
+        jitter = views.jitter
+        rows.append(
+            (
+                "Then",
+                f"color jitter with probability {jitter.probability:g} (brightness {jitter.brightness:g}, contrast "
+                f"{jitter.contrast:g}, saturation {jitter.saturation:g}, hue {jitter.hue:g}), "
+                f"gray with probability {views.grayscale_probability:g}",
+            )
+        )
+    return rows
+
+
+def _range(value: Any) -> str:
+    if isinstance(value, tuple):
+        joint = ", " if isinstance(value[0], tuple) else "–"
+        return joint.join(map(_range, value))
+    return f"{value:g}"
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"

@@ -1,0 +1,129 @@
+"""Right and wrong readings, with what differs marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from lmim_kedro.reporting.images import thumbnail
+from lmim_kedro.scoring.metrics import METRICS, score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+
+class Crops(Protocol):
+    """Where the crops come from: a packed store."""
+
+    def fetch(self, indices: Sequence[int]) -> list[bytes]:
+        """Encoded images at these indices."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of text. Kind: same, differs, or ignored by the metric."""
+
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One crop and what was read in it."""
+
+    benchmark: str
+    key: str
+    picture: str
+    label: list[Span]
+    prediction: list[Span]
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Crops for the page: drawn at random from each benchmark in turn, and the mistakes that looked surest."""
+
+    right: list[Reading]
+    wrong: list[Reading]
+    surest_mistakes: list[Reading]
+
+
+def mark_differences(prediction: str, label: str, metric: str) -> tuple[list[Span], list[Span]]:
+    """Spans of prediction and label: what an alignment with the fewest edits leaves different, and what is ignored.
+
+    Characters are compared as the metric compares them; those that it drops take no part in the alignment.
+    """
+    normalize = METRICS[metric].normalize
+    keys = [[normalize(character) for character in text] for text in (prediction, label)]
+    counted = [[place for place, key in enumerate(own) if key] for own in keys]
+    kinds = [["same" if key else "ignored" for key in own] for own in keys]
+    ours, theirs = ([own[place] for place in places] for own, places in zip(keys, counted, strict=True))
+    for edit in Levenshtein.opcodes(ours, theirs):
+        if edit.tag != "equal":
+            ranges = slice(edit.src_start, edit.src_end), slice(edit.dest_start, edit.dest_end)
+            for side, edited in enumerate(ranges):
+                for place in counted[side][edited]:
+                    kinds[side][place] = "differs"
+    return _spans(prediction, kinds[0]), _spans(label, kinds[1])
+
+
+def choose_readings(
+    predictions: pd.DataFrame, crops: Crops, metric: str, right: int = 12, wrong: int = 24, surest: int = 12
+) -> Readings:
+    """Choose readings for the page, always the same for the same predictions.
+
+    Args:
+        predictions: a row per crop: benchmark, index (in the store), label, prediction; confidence and key if known.
+        crops: the store.
+        metric: what right means, a name in METRICS.
+        right, wrong, surest: how many of each, at most.
+    """
+    predictions = predictions.reset_index(drop=True)
+    credit = score(predictions["prediction"].tolist(), predictions["label"].tolist(), metric).credit
+    mistakes = predictions[credit == 0]
+    if "confidence" in predictions:
+        mistakes = mistakes.sort_values("confidence", ascending=False, kind="stable")
+    sure = mistakes.head(surest if "confidence" in predictions else 0)
+    others = mistakes.drop(sure.index).sort_index()
+    chosen = (_in_turn(predictions[credit == 1], right), _in_turn(others, wrong), sure)
+    return Readings(*(_with_pictures(rows, crops, metric) for rows in chosen))
+
+
+def _in_turn(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Rows drawn at random without repeats, one from each benchmark in turn."""
+    shuffled = rows.iloc[np.random.default_rng(0).permutation(len(rows))]
+    turn = shuffled.groupby("benchmark", observed=True).cumcount()
+    return shuffled.loc[turn.sort_values(kind="stable").index[:count]]
+
+
+def _with_pictures(rows: pd.DataFrame, crops: Crops, metric: str) -> list[Reading]:
+    pictures = crops.fetch([int(index) for index in rows["index"]])
+    readings = []
+    for row, encoded in zip(rows.to_dict("records"), pictures, strict=True):
+        prediction, label = mark_differences(row["prediction"], row["label"], metric)
+        readings.append(
+            Reading(
+                benchmark=str(row["benchmark"]),
+                key=str(row.get("key", row["index"])),
+                picture=thumbnail(encoded),
+                label=label,
+                prediction=prediction,
+                confidence=_number(row.get("confidence")),
+            )
+        )
+    return readings
+
+
+def _spans(text: str, kinds: list[str]) -> list[Span]:
+    pairs = groupby(zip(text, kinds, strict=True), key=lambda pair: pair[1])
+    return [Span("".join(character for character, _ in group), kind) for kind, group in pairs]
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)

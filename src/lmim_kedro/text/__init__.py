@@ -1,0 +1,1 @@
+"""Text as symbols: charsets, CTC, spelling. No torch."""

@@ -1,0 +1,202 @@
+"""Which characters a recognizer can write, and labels as symbol indices."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmim_kedro.errors import InputError
+
+SPECIAL = ("end", "padding", "unknown")  # symbols after the characters, in the released order
+BUILT_IN = ("english_94", "english_36", "chinese_7934")
+FROM_LABELS = "from_labels"
+
+
+@dataclass(frozen=True)
+class Charset:
+    """Characters in a fixed order, then the end, padding and unknown symbols.
+
+    Attributes:
+        characters: one string, each character once.
+        fold_case: labels are lower-cased first, for charsets without upper case.
+    """
+
+    characters: str
+    fold_case: bool = False
+    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index = {character: i for i, character in enumerate(self.characters)}
+        if len(index) != len(self.characters):
+            twice = [c for c, n in Counter(self.characters).items() if n > 1]
+            raise InputError(f"the charset holds {twice[:5]} more than once: each character may stand in it once")
+        object.__setattr__(self, "_index", index)
+
+    @classmethod
+    def named(cls, name: str) -> Charset:
+        """A built-in charset, or the characters of a UTF-8 file (line breaks do not count).
+
+        english_94 is the released code's: printable ASCII without space, in Python's order. english_36 is digits and
+        lower case, for the case-insensitive metric.
+        """
+        if name == "english_94":
+            return cls(string.printable[:94])
+        if name == "english_36":
+            return cls(string.printable[:36], fold_case=True)
+        if name == "chinese_7934":
+            text = files("lmim_kedro.text").joinpath("charsets/chinese_7934.txt").read_text("utf-8")
+            return cls(text.strip("\n"))
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(
+                f"charset {name!r} is neither a built-in one ({', '.join(BUILT_IN)}) nor a file: "
+                "give one of these names or the path of a UTF-8 file with all characters"
+            )
+        try:
+            text = path.read_text("utf-8").replace("\r", "").replace("\n", "")
+        except UnicodeDecodeError as error:
+            raise InputError(f"charset file {path} is not UTF-8 ({error.reason} at byte {error.start})") from error
+        if not text:
+            raise InputError(f"charset file {path} is empty: write every character that labels use into it")
+        return cls(text)
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[str], longest: int) -> Charset:
+        """The sorted characters of the labels that can be learnt from.
+
+        Args:
+            labels: as they stand in the data.
+            longest: characters of the longest usable label; the characters of longer ones do not count.
+        """
+        return cls("".join(sorted({character for label in labels if len(label) <= longest for character in label})))
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def sentence(self) -> str:
+        """The charset in words."""
+        case = ", case folded" if self.fold_case else ""
+        return f"{len(self):,} characters{case}: {_some(dict.fromkeys(self.characters), 100)}"
+
+    @property
+    def classes(self) -> int:
+        """Symbols the recognizer tells apart: 97 for english_94, 7,937 for chinese_7934."""
+        return len(self.characters) + len(SPECIAL)
+
+    @property
+    def end(self) -> int:
+        """The symbol that ends a word."""
+        return len(self.characters)
+
+    @property
+    def padding(self) -> int:
+        """The symbol of places after the end, which the loss leaves out."""
+        return len(self.characters) + 1
+
+    @property
+    def unknown(self) -> int:
+        """The symbol of characters that the charset lacks."""
+        return len(self.characters) + 2
+
+    def fold(self, label: str) -> str:
+        """The label as this charset writes it: lower-cased where it has no upper case."""
+        return label.lower() if self.fold_case else label
+
+    def indices(self, label: str) -> list[int]:
+        """Index of each character; a character outside the charset is the unknown symbol."""
+        return [self._index.get(character, self.unknown) for character in self.fold(label)]
+
+    def text(self, indices: Iterable[int]) -> str:
+        """Characters up to the first end symbol; padding and unknown symbols write nothing."""
+        written = []
+        for index in indices:
+            if index == self.end:
+                break
+            if index < len(self.characters):
+                written.append(self.characters[index])
+        return "".join(written)
+
+    def difference(self, other: Charset) -> str:
+        """A sentence on how another charset differs from this one; empty where it does not."""
+        if self == other:
+            return ""
+        missing, extra = set(other.characters) - set(self.characters), set(self.characters) - set(other.characters)
+        parts = [f"{len(self)} characters here, {len(other)} there"]
+        if missing:
+            parts.append(f"only there: {_some(missing)}")
+        if extra:
+            parts.append(f"only here: {_some(extra)}")
+        if not missing and not extra:
+            parts.append("the same characters in another order, or with case folded")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """Which labels can be trained on, and what is wrong with the others."""
+
+    usable: np.ndarray  # int64 positions in the list that was checked
+    empty: int
+    too_long: int
+    unknown: Counter[str]
+
+    def sentence(self) -> str:
+        """The check in words."""
+        total = len(self.usable) + self.empty + self.too_long
+        text = f"{len(self.usable):,} of {total:,} labels are usable; {self.empty:,} empty, {self.too_long:,} too long"
+        if self.unknown:
+            count = sum(self.unknown.values())
+            text += f"; {count:,} characters outside the charset: {_some(dict(self.unknown.most_common(10)))}"
+        return text
+
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values; of the unknown characters, the 100 most frequent with their counts."""
+        return {
+            "usable": len(self.usable),
+            "empty": self.empty,
+            "too_long": self.too_long,
+            "unknown": dict(self.unknown.most_common(100)),
+        }
+
+
+def check_labels(labels: Sequence[str], charset: Charset, max_length: int, columns: int | None) -> LabelCheck:
+    """Sort out labels that cannot be learnt from; nothing is replaced by anything.
+
+    Args:
+        labels: as they stand in the data.
+        charset: what the recognizer can write.
+        max_length: longest usable label, characters; the released code drops one more than it has to.
+        columns: of a CTC recognizer, which leaves unknown characters out of a label and needs a column for each other
+            one, and a blank column between two that are equal. None for an autoregressive one: an unknown character
+            is a symbol of its own.
+    """
+    usable, empty, too_long, unknown = [], 0, 0, Counter[str]()
+    for position, label in enumerate(labels):
+        indices = charset.indices(label)
+        for character, index in zip(charset.fold(label), indices, strict=True):
+            if index == charset.unknown:
+                unknown[character] += 1
+        fits = True
+        if columns is not None:
+            indices = [index for index in indices if index != charset.unknown]
+            fits = len(indices) + sum(one == other for one, other in pairwise(indices)) <= columns
+        if not indices:
+            empty += 1
+        elif len(indices) > max_length or not fits:
+            too_long += 1
+        else:
+            usable.append(position)
+    return LabelCheck(np.array(usable, dtype=np.int64), empty, too_long, unknown)
+
+
+def _some(characters: Iterable[str], limit: int = 10) -> str:
+    listed = list(characters) if isinstance(characters, dict) else sorted(characters)
+    return " ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")

@@ -1,0 +1,54 @@
+"""AdamW with the paper's parameter groups."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import nn
+
+from lmim_kedro.params import OptimizationParams
+
+
+def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters; each group holds its factor on the learning rate as `scale`.
+
+    No weight decay on parameters of one dimension (released code). With `layer_decay` below 1 the encoder's blocks
+    learn slower the lower they lie: factor layer_decay ** (distance to the head).
+    """
+    depth = 1 + max((_block(name) for name, _ in module.named_parameters()), default=-1)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            scale = optimization.layer_decay ** (depth + 1 - _layer(name, depth))
+            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "scale": scale, "weight_decay": optimization.weight_decay if decayed else 0.0}
+            for (scale, decayed), parameters in groups.items()
+        ],
+        lr=optimization.learning_rate,
+        betas=optimization.betas,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of the rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def _layer(name: str, depth: int) -> int:
+    """0 for what embeds the patches, 1 to depth for the encoder's blocks, depth + 1 for all that follows."""
+    if not name.startswith("encoder."):
+        return depth + 1
+    if name.startswith(("encoder.cls_token", "encoder.patch_embed.")):
+        return 0
+    block = _block(name)
+    return depth + 1 if block < 0 else block + 1
+
+
+def _block(name: str) -> int:
+    found = re.match(r"encoder\.blocks\.(\d+)\.", name)
+    return int(found[1]) if found else -1

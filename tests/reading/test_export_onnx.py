@@ -1,0 +1,230 @@
+"""A recognizer in ONNX reads as it does in torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.errors import InputError
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.weights import save_model
+from lmim_kedro.params import ModelParams, RecognizerParams
+from lmim_kedro.reading import export_onnx
+from lmim_kedro.reading.export_onnx import export_recognizer, main
+from lmim_kedro.reading.onnx_cost import measure_cost
+from lmim_kedro.reading.onnx_reader import OnnxRecognizer
+from lmim_kedro.reading.onnx_reader import main as read_from_the_command_line
+from lmim_kedro.text.charset import Charset
+
+pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+
+SIZES = ModelParams(
+    width=24, depth=1, heads=3, recognizer=RecognizerParams(width=32, depth=2, heads=4, ffn=16, dropout=0.1)
+)
+COLUMNS = SIZES.model_copy(update={"patch_height": 32, "patch_overlap": 4, "input": "gray", "position_grid": "layout"})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_crops(folder: Path, crops: list[bytes], recognizer: Recognizer) -> list[str]:
+    """A folder of crops labeled with what torch reads in them."""
+    images, _ = decode_batch(crops, 32, 128)
+    texts = [reading.text for reading in recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)]
+    folder.mkdir(exist_ok=True)
+    for number, data in enumerate(crops):
+        (folder / f"{number}.png").write_bytes(data)
+    (folder / "gt.txt").write_text("".join(f"{number}.png\t{text}\n" for number, text in enumerate(texts)))
+    return texts
+
+
+def recognizer_of(decoder: str) -> Recognizer:
+    """Untrained, but with weights so large that what it writes depends on the crop and ends at different places."""
+    torch.manual_seed(3)
+    sizes = SIZES if decoder == "autoregressive" else COLUMNS
+    recognizer = Recognizer(sizes, Charset("abcdefgh"), decoder, max_length=9).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for name, weight in recognizer.named_parameters():
+            if weight.ndim == 2 and ("classifier" in name or "trg_word_emb" in name or "enc_attn" in name):
+                weight.normal_(std=1.0)
+    return recognizer
+
+
+@pytest.fixture(scope="module")
+def words() -> list[bytes]:
+    return [crop.data for crop in RenderedWords(40, 5, "heldout").read(0, 40) if crop.data]
+
+
+@pytest.fixture(scope="module", params=["autoregressive", "ctc"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    recognizer = recognizer_of(request.param)
+    export_recognizer(recognizer, folder)
+    return recognizer, folder
+
+
+@pytest.mark.parametrize("batch", [1, 7, 40])
+def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
+    exported: tuple[Recognizer, Path], words: list[bytes], batch: int
+) -> None:
+    recognizer, folder = exported
+    images, _ = decode_batch(words, 32, 128)
+    expected = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
+    texts = [reading.text for reading in expected]
+    assert len(set(texts)) > 10 and len({len(text) for text in texts}) > 2  # or the test would prove little
+    readings = list(OnnxRecognizer(folder, threads=1).read_encoded(words, batch))
+    assert [reading.text for reading in readings] == texts
+    assert [reading.confidence for reading in readings] == pytest.approx(
+        [reading.confidence for reading in expected], rel=1e-4
+    )
+    for ours, theirs in zip(readings, expected, strict=True):
+        assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
+
+
+def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:
+    recognizer, folder = exported
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    assert config["charset"] == {"characters": "abcdefgh", "fold_case": False}
+    assert config["image"] == {"height": 32, "width": 128, "channels": "RGB", "range": [-1, 1], "aspect": "ignored"}
+    assert config["decoder"] == recognizer.decoder_name
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["config.json", *config["graphs"].values()])
+
+
+def test_runner_imports_no_torch(exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "word.png").write_bytes(words[0])
+    code = (
+        "import sys; from lmim_kedro.reading.onnx_reader import main;"
+        f"failed = main([{str(exported[1])!r}, {str(tmp_path / 'word.png')!r}]);"
+        "print(failed, sorted({'torch', 'torchvision', 'timm', 'kedro', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("0 []\n"), done.stdout + done.stderr
+
+
+def test_command_exports_integers_and_says_what_they_cost(
+    words: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recognizer = recognizer_of("ctc")
+    save_model(tmp_path / "recognizer", recognizer)
+    write_crops(tmp_path / "crops", words, recognizer)
+    target = str(tmp_path / "onnx")
+    assert main([str(tmp_path / "recognizer"), target, "--int8", "--measure", str(tmp_path / "crops")]) == 0
+    said = capsys.readouterr().out
+    assert f"{target}/recognizer.onnx: 0." in said and "B: ONNX, int8 weights" in said
+    found = re.search(
+        r"WAICS of B +([\d.]+) %.*same text for (\d+) of 40 crops; .* at most ([\d.e-]+)", said, re.DOTALL
+    )
+    assert found
+    assert float(found[1]) > 50 and 20 < int(found[2]) <= 40  # the labels are what torch reads
+    assert 1e-5 < float(found[3]) < 0.5  # integers were used
+    assert OnnxRecognizer(target).config["weights"] == "int8"
+
+
+def test_what_an_export_costs_is_counted_on_labeled_crops(
+    exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path
+) -> None:
+    recognizer, folder = exported
+    texts = write_crops(tmp_path, words[:5], recognizer)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    labels = [*texts[:3], "z", "z", "z"]
+    names = [*(f"{number}.png" for number in range(5)), "broken.png"]
+    (tmp_path / "gt.txt").write_text("".join(f"{name}\t{label}\n" for name, label in zip(names, labels, strict=True)))
+    said = measure_cost(recognizer, OnnxRecognizer(folder, threads=1), str(tmp_path))
+    assert f"both right          {sum(map(bool, texts[:3]))}\n" in said  # an empty label cannot be scored
+    assert "same text for 5 of 5 crops" in said
+    assert "1 crops without an image or a label that can be read are left out" in said
+
+
+def test_graphs_that_read_otherwise_are_refused(
+    exported: tuple[Recognizer, Path],
+) -> None:
+    recognizer, folder = exported
+    other = recognizer_of(recognizer.decoder_name)
+    with torch.no_grad():
+        for weight in other.encoder.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    with pytest.raises(InputError, match="where torch reads .* do not use them"):
+        export_onnx._check(other, folder)
+
+
+def test_command_reads_images(
+    exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[bytes]
+) -> None:
+    (text,) = write_crops(tmp_path, words[:1], exported[0])
+    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "0.png")]) == 0
+    path, read, confidence = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert path.endswith("0.png") and read == text and 0 <= float(confidence) <= 1
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (None, "holds no config.json: give a folder that"),
+        ({"kind": "recognizer"}, "kind 'recognizer', not 'onnx_recognizer': export it first"),
+        (
+            {
+                "kind": "onnx_recognizer",
+                "charset": {"characters": "ab"},
+                "image": {"height": 32, "width": 128},
+                "graphs": {"recognizer": "gone.onnx"},
+            },
+            "gone.onnx, which config.json names: export the recognizer again",
+        ),
+    ],
+)
+def test_folders_that_hold_no_export_are_refused(config: dict | None, sentence: str, tmp_path: Path) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=sentence):
+        OnnxRecognizer(tmp_path)
+
+
+def test_damaged_graph_is_refused(tmp_path: Path) -> None:
+    config = {
+        "kind": "onnx_recognizer",
+        "charset": {"characters": "ab"},
+        "image": {"height": 32, "width": 128},
+        "graphs": {"recognizer": "recognizer.onnx"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "recognizer.onnx").write_bytes(b"half a graph")
+    with pytest.raises(InputError, match="onnxruntime cannot use .*recognizer.onnx"):
+        OnnxRecognizer(tmp_path)
+
+
+def test_transparent_parts_show_white_as_elsewhere(exported: tuple[Recognizer, Path]) -> None:
+    ink = np.zeros((32, 128, 4), np.uint8)
+    ink[8:24, 20:100:7, 3] = 255
+    white = np.full((32, 128, 3), 255, np.uint8)
+    white[8:24, 20:100:7] = 0
+    encoded = [cv2.imencode(".png", picture)[1].tobytes() for picture in (ink, white)]
+    transparent, opaque = OnnxRecognizer(exported[1], threads=1).read_encoded(encoded)
+    assert transparent.text == opaque.text
+    assert transparent.confidence == pytest.approx(opaque.confidence, rel=1e-3)
+
+
+def test_file_that_is_no_image_is_named(
+    exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.png").write_bytes(b"no image")
+    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "x.png")]) == 1
+    assert "x.png holds 8 bytes that are no usable image (undecodable)" in capsys.readouterr().err
+    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "none.png")]) == 1
+    assert "none.png cannot be read" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""The web page and the address that reads an image."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import ModelParams, RecognizerParams
+from lmim_kedro.text.charset import Charset
+
+pytest.importorskip("fastapi")
+from starlette.testclient import TestClient  # noqa: E402
+
+from lmim_kedro.reading import web as web  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    torch.manual_seed(0)
+    reader = RecognizerParams(width=32, depth=1, heads=4, ffn=16)
+    size = ModelParams(
+        patch_height=32, input="gray", position_grid="layout", width=16, depth=1, heads=2, recognizer=reader
+    )
+    recognizer = Recognizer(size, Charset.named("english_36"), max_length=9).eval()
+    torch.nn.init.normal_(recognizer.decoder.classifier.weight, std=1.0)
+    return recognizer
+
+
+@pytest.fixture(scope="module")
+def client(recognizer: Recognizer) -> TestClient:
+    return TestClient(web.create_app(recognizer))
+
+
+def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert 'type="file"' in page.text and 'fetch("read"' in page.text
+    assert not re.search(r"https?://", page.text)
+
+
+def test_what_is_hidden_stays_hidden_whatever_else_its_style_says(client):
+    assert re.search(r"\[hidden\] \{ display: none !important; \}", client.get("/").text)
+
+
+def test_an_image_is_answered_with_what_the_recognizer_reads(client, recognizer, tmp_path):
+    data = RenderedWords(3).render(0)[1]
+    (tmp_path / "word.jpg").write_bytes(data)
+    (expected,) = recognizer.read(tmp_path / "word.jpg")
+    answer = client.post("/read", content=data).json()
+    assert list(answer) == ["text", "confidence", "confidences", "error"]
+    assert answer["text"] == expected.text and answer["error"] is None
+    assert answer["confidence"] == pytest.approx(expected.confidence, abs=1e-3)
+    assert np.allclose(answer["confidences"], expected.confidences, atol=1e-3)
+
+
+@pytest.mark.parametrize(("body", "error"), [(b"no image", "undecodable"), (b"", "empty: 0 bytes")])
+def test_a_body_that_is_no_image_is_answered_with_its_fault(client, body, error):
+    answer = client.post("/read", content=body)
+    assert answer.status_code == 200
+    assert answer.json()["error"] == error and answer.json()["text"] == ""
+
+
+def test_a_body_that_is_too_large_is_refused(client, monkeypatch):
+    monkeypatch.setattr(web, "MAX_BYTES", 1000)
+    answer = client.post("/read", content=b"x" * 1001)
+    assert answer.status_code == 413 and answer.json()["error"] == "larger than 1,000 bytes"

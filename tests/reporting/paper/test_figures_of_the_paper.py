@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lmim_kedro.reporting.images import similarity_picture
+from lmim_kedro.reporting.paper.figures import (
+    draw_attention,
+    draw_lengths,
+    draw_losses,
+    draw_neighbors,
+    draw_reconstructions,
+)
+from lmim_kedro.reporting.paper.page import cls_rows
+
+
+def is_picture(image: np.ndarray) -> bool:
+    return image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and len(np.unique(image)) > 10
+
+
+def test_nothing_to_draw_gives_a_picture_that_says_so() -> None:
+    for drawn in (
+        draw_losses({"Teacher": {"mim": pd.DataFrame(columns=["step", "loss"])}}),
+        draw_lengths({}, "waics"),
+        draw_attention({}),
+        draw_reconstructions({}),
+        draw_neighbors({}),
+    ):
+        assert is_picture(drawn) and drawn.shape[0] < 120
+
+
+def test_similarity_is_light_where_nothing_was_removed_and_bright_where_alike() -> None:
+    picture = np.asarray(similarity_picture(np.array([[np.nan, -1.0, 0.0, 1.0]]), (8, 16), zoom=1))
+    kept, opposite, none, alike = (picture[4, place] for place in (1, 5, 9, 13))
+    assert kept.tolist() == [226, 230, 232]
+    assert (opposite == none).all()
+    assert int(alike.sum()) > int(none.sum()) + 100
+
+
+def test_every_variant_has_a_line_that_can_be_told_from_the_others() -> None:
+    table = pd.DataFrame({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]})
+    few, many = (draw_losses({"Pre-training": {f"v{n}": table for n in range(count)}}) for count in (2, 25))
+    assert is_picture(few) and is_picture(many)
+    from lmim_kedro.reporting.paper.figures import _styles
+
+    styles = _styles([f"v{n}" for n in range(25)])
+    assert len({(style["color"], style["linestyle"]) for style in styles.values()}) == 25
+
+
+def test_lengths_of_seeds_make_one_line() -> None:
+    seeds = [
+        pd.DataFrame({"length": ["2", "3"], "crops": [5, 5], "accuracy_percent": [value, value]})
+        for value in (40.0, 60.0)
+    ]
+    assert is_picture(draw_lengths({"LMIM": seeds, "MIM": seeds[:1]}, "waics"))
+
+
+def test_cls_rows_leave_out_teachers_that_there_were_not() -> None:
+    part = {"std": 0.5, "effective_rank": 7.0}
+    found = {"crops": 9, "width": 4, "cls": part, "patches": part}
+    rows = cls_rows(
+        {("lmim", 0): {"encoder": found, "teacher": found}, ("mim", 1): {"encoder": found, "teacher": None}}
+    )
+    assert [(row["variant"], row["seed"], row["encoder"]) for row in rows] == [
+        ("lmim", 0, "encoder"),
+        ("lmim", 0, "teacher"),
+        ("mim", 1, "encoder"),
+    ]
+    assert rows[0]["cls_std"] == 0.5 and rows[0]["patches_effective_rank"] == 7

@@ -1,0 +1,48 @@
+"""Parameter groups: weight decay and layer-wise learning rates."""
+
+import pytest
+import torch
+
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import OptimizationParams
+from lmim_kedro.text.charset import Charset
+from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
+
+
+def groups_by_name(module: torch.nn.Module, **changes) -> dict[str, dict]:
+    recipe = OptimizationParams(steps=1, warmup_steps=0, base_learning_rate=1e-3, batch_size=512, **changes)
+    optimizer = build_optimizer(module, recipe)
+    set_learning_rate(optimizer, recipe.learning_rate)
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {names[p]: group for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine_to_nothing():
+    recipe = OptimizationParams(steps=110, warmup_steps=10, base_learning_rate=1e-3, batch_size=512)
+    rates = [recipe.learning_rate_at(done, 110, 10) for done in (0, 5, 10, 35, 60, 110)]
+    assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3 * (1 + 0.5**0.5), 1e-3, 0], abs=1e-12)
+
+
+def test_every_trainable_parameter_is_in_one_group(size):
+    recognizer = Recognizer(size, Charset("ab"))
+    recognizer.encoder.cls_token.requires_grad_(False)
+    names = groups_by_name(recognizer)
+    assert names.keys() == {name for name, p in recognizer.named_parameters()} - {"encoder.cls_token"}
+
+
+def test_parameters_of_one_dimension_do_not_decay(size):
+    groups = groups_by_name(Recognizer(size, Charset("ab")))
+    assert groups["encoder.blocks.0.attn.qkv.weight"]["weight_decay"] == 0.05
+    assert groups["encoder.blocks.0.attn.qkv.bias"]["weight_decay"] == 0
+    assert groups["encoder.norm.weight"]["weight_decay"] == 0
+
+
+def test_lower_blocks_learn_slower_by_the_layer_decay(size):
+    rates = {
+        name: group["lr"] for name, group in groups_by_name(Recognizer(size, Charset("ab")), layer_decay=0.5).items()
+    }
+    assert rates["decoder.classifier.weight"] == pytest.approx(2e-3)  # scaled to a batch of 512
+    assert rates["encoder.norm.weight"] == pytest.approx(2e-3)
+    assert rates["encoder.blocks.1.attn.qkv.weight"] == pytest.approx(1e-3)
+    assert rates["encoder.blocks.0.attn.qkv.weight"] == pytest.approx(0.5e-3)
+    assert rates["encoder.patch_embed.proj.weight"] == pytest.approx(0.25e-3)
