@@ -1,11 +1,16 @@
 """The encoder: what it sees, and what it must not see."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from lmim_kedro.crops.render import RenderedWords
 from lmim_kedro.models.encoder import Encoder, sincos_position, standardised_grey
 from lmim_kedro.models.masking import split
+from lmim_kedro.models.reading import attention_maps
 from lmim_kedro.params import ModelParams
 
 
@@ -66,6 +71,18 @@ def test_attention_rows_sum_to_one_and_are_those_the_features_are_made_with(rele
     last.attn_drop.register_forward_hook(lambda _module, inputs, _output: seen.update(attention=inputs[0]))
     encoder(crops)
     torch.testing.assert_close(attention, seen["attention"].mean(1), atol=1e-6, rtol=1e-4)
+
+
+def test_attention_maps_show_what_their_own_query_patch_attends_to(released_size):
+    encoder = Encoder(released_size)
+    beside = torch.eye(257).roll(1, 1)  # every token attends to the one after it
+    encoder.attention = lambda images: (0.5 * beside + 0.5 / 257).expand(len(images), -1, -1)
+    store = SimpleNamespace(fetch=lambda index: [RenderedWords(9).render(number)[1] for number in index])
+    found = attention_maps(encoder, store, np.array([4, 2]), 3, torch.device("cpu"))
+    assert found["queries"].tolist() == [[[4, 8], [4, 16], [4, 23]]] * 2  # the middle row, evenly spaced
+    peaks = np.stack(np.unravel_index(found["maps"].reshape(2, 3, -1).argmax(-1), (8, 32)), -1)
+    assert (peaks - found["queries"]).tolist() == [[[0, 1]] * 3] * 2
+    assert found["maps"].sum((2, 3)) == pytest.approx(np.ones((2, 3)))
 
 
 def test_the_layout_grid_tells_rows_from_columns(columns_size):

@@ -138,6 +138,19 @@ def test_variants_of_the_alignment_decide_whether_the_guidance_cls_is_pulled(cha
     assert (guide.grad is not None) == reaches_guidance
 
 
+def test_the_variance_term_counts_both_branches_and_enters_the_loss_by_its_weight(
+    released_size, recipe, crops, priority
+):
+    lmim = build(released_size, recipe, alignment_weight=2.0, alignment_variance=0.25).eval()
+    view, parts = crops.flip(0) * torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1, 1), split(priority, 0.8)
+    masked, guide = spread_loss(lmim.encoder(crops, *parts)[:, 0]), spread_loss(lmim.encoder(view)[:, 0])
+    losses = lmim(crops, view, priority)
+    assert (masked - guide).abs() > 1e-3
+    torch.testing.assert_close(losses["variance"], masked + guide)
+    wanted = losses["reconstruction"] + 2 * losses["alignment"] + 0.25 * losses["variance"]
+    torch.testing.assert_close(losses["loss"], wanted)
+
+
 def test_the_variance_term_is_zero_for_spread_features_and_pushes_equal_ones_apart():
     spread, equal = torch.randn(500, 8) * 2, torch.randn(1, 8).repeat(4, 1) + torch.randn(4, 8) * 1e-3
     assert spread_loss(spread) == 0

@@ -65,6 +65,12 @@ def test_characters_are_narrow_where_strokes_are_dense():
     assert widths[1].max() <= 5  # evenly spread: about 4 columns each
 
 
+def test_characters_of_evenly_spread_strokes_are_equally_wide():
+    images = torch.full((1, 3, 32, 128), 200, dtype=torch.uint8)
+    images[..., 2::4] = 0  # a stroke in each of 32 columns of patches
+    assert characters(images, columns=32)[0].tolist() == [column // 4 for column in range(32)]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(1, 32), (8, 32)])
 @pytest.mark.parametrize("ratio", [0.6, 0.8])
 def test_density_masking_takes_the_same_share_of_every_character(rows, columns, ratio):

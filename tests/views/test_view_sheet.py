@@ -63,6 +63,14 @@ def test_what_a_view_cuts_off_is_missing_from_the_strokes():
     assert inside(Geometry(identity_map(torch.ones(1))), images) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(("cut", "shown"), [((0.0, 0.7, 0.0, 0.0), 1), ((0.0, 0.0, 0.0, 0.7), 0)])
+def test_a_stroke_down_the_left_is_inside_a_view_of_the_left_and_not_one_of_the_top(cut, shown):
+    images = torch.zeros(1, 3, 32, 128)
+    images[..., 12:30, 10:12] = 1  # below the upper 0.3, left of 0.3
+    strokes, _ = inside(Geometry(crop_map(*torch.tensor(cut)[:, None])), images)
+    assert strokes == shown
+
+
 def test_a_canvas_that_grows_cuts_off_nothing(crops):
     images, aspect, index = crops
     table = describe(ViewPreset(pick=(1, 1), rotate=15), images, aspect, seed=0, index=index)
