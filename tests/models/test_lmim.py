@@ -52,6 +52,14 @@ def test_alignment_is_the_distance_of_the_two_cls_features(released_size, recipe
     a, b = lmim.encoder(crops, parts.kept, parts.removed)[:, 0], lmim.encoder(crops.flip(0))[:, 0]
     torch.testing.assert_close(losses["alignment"], (a - b).square().mean())
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + 2 * losses["alignment"])
+    torch.testing.assert_close(losses["cls_std"], a.std(0, correction=0).mean())
+
+
+def test_alignment_compares_both_cls_features_after_the_projector(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe, alignment_projector=8).eval()
+    a, b = lmim.encoder(crops, *split(priority, 0.8))[:, 0], lmim.encoder(crops.flip(0))[:, 0]
+    expected = (lmim.projector(a) - lmim.projector(b)).square().mean()
+    torch.testing.assert_close(lmim(crops, crops.flip(0), priority)["alignment"], expected)
 
 
 def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_crops_normalised_features(
@@ -154,6 +162,7 @@ def test_the_variance_term_counts_both_branches_and_enters_the_loss_by_its_weigh
 def test_the_variance_term_is_zero_for_spread_features_and_pushes_equal_ones_apart():
     spread, equal = torch.randn(500, 8) * 2, torch.randn(1, 8).repeat(4, 1) + torch.randn(4, 8) * 1e-3
     assert spread_loss(spread) == 0
+    assert spread_loss(torch.tensor([[0.4], [-0.4]])).item() == pytest.approx(1 - 0.4, abs=1e-3)
     equal.requires_grad_()
     loss = spread_loss(equal)
     assert loss > 0.9
