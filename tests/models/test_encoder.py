@@ -1,9 +1,14 @@
 """The encoder: what it sees, and what it must not see."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.evaluation.attention import attention_maps
 from lmim_kedro.models.encoder import Encoder, sincos_position, standardized_gray
 from lmim_kedro.models.masking import split
 from lmim_kedro.params import ModelParams
@@ -66,6 +71,37 @@ def test_attention_rows_sum_to_one_and_are_those_the_features_are_made_with(rele
     last.attn_drop.register_forward_hook(lambda _module, inputs, _output: seen.update(attention=inputs[0]))
     encoder(crops)
     torch.testing.assert_close(attention, seen["attention"].mean(1), atol=1e-6, rtol=1e-4)
+
+
+def test_attention_maps_show_what_their_own_query_patch_attends_to(released_size):
+    encoder = Encoder(released_size)
+    beside = torch.eye(257).roll(1, 1)  # every token attends to the one after it
+    given = []
+    encoder.attention = lambda images: given.append(images) or (0.5 * beside + 0.5 / 257).expand(len(images), -1, -1)
+    store = SimpleNamespace(fetch=lambda index: [RenderedWords(9).render(number)[1] for number in index])
+    found = attention_maps(encoder, store, np.array([4, 2]), 3, torch.device("cpu"))
+    assert found["queries"].tolist() == [[[4, 8], [4, 16], [4, 23]]] * 2  # the middle row, evenly spaced
+    peaks = np.stack(np.unravel_index(found["maps"].reshape(2, 3, -1).argmax(-1), (8, 32)), -1)
+    assert (peaks - found["queries"]).tolist() == [[[0, 1]] * 3] * 2
+    assert found["maps"].sum((2, 3)) == pytest.approx(np.ones((2, 3)))
+    assert torch.equal(given[0], torch.from_numpy(found["crops"]).float() / 127.5 - 1)
+
+
+def test_gray_is_luma():
+    strokes = -torch.ones(1, 3, 32, 128)
+    for channel in range(3):
+        strokes[:, channel, :, 30 * channel : 30 * channel + 4] = 1.0
+    gray = standardized_gray(strokes)[0, 0, 16]
+    shares = torch.stack([gray[0], gray[30], gray[60]]) - gray[127]
+    assert (shares / shares.sum()).tolist() == pytest.approx([0.299, 0.587, 0.114], abs=1e-4)
+
+
+def test_positions_are_sines_and_cosines_of_the_column_then_of_the_row():
+    table = sincos_position(ModelParams(position_grid="layout"), 8)[0]
+    assert not table[0].any()  # [cls]
+    row, column = 3, 17
+    waves = [wave(place / wait) for place in (column, row) for wave in (np.sin, np.cos) for wait in (1, 100)]
+    assert table[1 + 32 * row + column].tolist() == pytest.approx(waves, abs=1e-6)
 
 
 def test_the_layout_grid_tells_rows_from_columns(columns_size):

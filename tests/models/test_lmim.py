@@ -52,6 +52,14 @@ def test_alignment_is_the_distance_of_the_two_cls_features(released_size, recipe
     a, b = lmim.encoder(crops, parts.kept, parts.removed)[:, 0], lmim.encoder(crops.flip(0))[:, 0]
     torch.testing.assert_close(losses["alignment"], (a - b).square().mean())
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + 2 * losses["alignment"])
+    torch.testing.assert_close(losses["cls_std"], a.std(0, correction=0).mean())
+
+
+def test_alignment_compares_both_cls_features_after_the_projector(released_size, recipe, crops, priority):
+    lmim = build(released_size, recipe, alignment_projector=8).eval()
+    a, b = lmim.encoder(crops, *split(priority, 0.8))[:, 0], lmim.encoder(crops.flip(0))[:, 0]
+    expected = (lmim.projector(a) - lmim.projector(b)).square().mean()
+    torch.testing.assert_close(lmim(crops, crops.flip(0), priority)["alignment"], expected)
 
 
 def test_reconstruction_is_the_error_at_the_removed_places_against_the_clean_crops_normalized_features(
@@ -138,9 +146,23 @@ def test_variants_of_the_alignment_decide_whether_the_guidance_cls_is_pulled(cha
     assert (guide.grad is not None) == reaches_guidance
 
 
+def test_the_variance_term_counts_both_branches_and_enters_the_loss_by_its_weight(
+    released_size, recipe, crops, priority
+):
+    lmim = build(released_size, recipe, alignment_weight=2.0, alignment_variance=0.25).eval()
+    view, parts = crops.flip(0) * torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1, 1), split(priority, 0.8)
+    masked, guide = spread_loss(lmim.encoder(crops, *parts)[:, 0]), spread_loss(lmim.encoder(view)[:, 0])
+    losses = lmim(crops, view, priority)
+    assert (masked - guide).abs() > 1e-3
+    torch.testing.assert_close(losses["variance"], masked + guide)
+    wanted = losses["reconstruction"] + 2 * losses["alignment"] + 0.25 * losses["variance"]
+    torch.testing.assert_close(losses["loss"], wanted)
+
+
 def test_the_variance_term_is_zero_for_spread_features_and_pushes_equal_ones_apart():
     spread, equal = torch.randn(500, 8) * 2, torch.randn(1, 8).repeat(4, 1) + torch.randn(4, 8) * 1e-3
     assert spread_loss(spread) == 0
+    assert spread_loss(torch.tensor([[0.4], [-0.4]])).item() == pytest.approx(1 - 0.4, abs=1e-3)
     equal.requires_grad_()
     loss = spread_loss(equal)
     assert loss > 0.9

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.models.masking import CHARACTERS, characters, draw_priority, split
+from lmim_kedro.models.masking import CHARACTERS, characters, draw_priority, split, stroke_energy
 
 
 def draw(strategy: str, index: list[int], epoch: int = 0) -> torch.Tensor:
@@ -43,6 +43,12 @@ def test_block_masks_are_more_connected_than_random_ones():
     assert neighbors_alike("block") > 0.8
 
 
+def test_rectangles_of_block_masks_are_as_high_as_wide_on_a_crop_twice_as_wide_as_high():
+    first = draw("block", list(range(400))).view(-1, 8, 32) >= 24  # the first of 24 rectangles goes first
+    height, width = first.any(2).sum(1) / 8, first.any(1).sum(1) / 16
+    assert (height / width).median().item() == pytest.approx(1, abs=0.2)
+
+
 def test_block_masks_spare_no_part_of_the_crop():
     share = split(draw("block", list(range(600))), 0.6).mask().mean(0)
     assert share.min() > 0.25 and share.max() < 0.8
@@ -63,6 +69,19 @@ def test_characters_are_narrow_where_strokes_are_dense():
     widths = [torch.bincount(row, minlength=CHARACTERS) for row in parts]
     assert (parts[0, :8].unique().numel()) >= CHARACTERS - 1  # nearly all of the guessed characters lie where ink is
     assert widths[1].max() <= 5  # evenly spread: about 4 columns each
+
+
+def test_stroke_energy_is_that_of_luma():
+    images = torch.zeros(1, 3, 32, 128, dtype=torch.uint8)
+    for channel in range(3):
+        images[:, channel, :, 32 * channel + 2] = 250  # columns 0, 8 and 16
+    assert stroke_energy(images, 32)[0, [0, 8, 16]].tolist() == pytest.approx([0.299, 0.587, 0.114], abs=1e-4)
+
+
+def test_characters_of_evenly_spread_strokes_are_equally_wide():
+    images = torch.full((1, 3, 32, 128), 200, dtype=torch.uint8)
+    images[..., 2::4] = 0  # a stroke in each of 32 columns of patches
+    assert characters(images, columns=32)[0].tolist() == [column // 4 for column in range(32)]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 32), (8, 32)])

@@ -1,5 +1,7 @@
 """The recognizer: decoding, its loss, its two heads."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -53,6 +55,13 @@ def test_ctc_reads_repeated_characters_only_across_a_blank(columns_size):
     assert reading.text == "aab"
     assert reading.confidences == (0.7, 0.6, 1)
     assert reading.confidence == pytest.approx(0.5 * 0.7 * 0.9 * 0.6 * 0.8)
+
+
+def test_the_ctc_loss_is_the_sum_over_paths_divided_by_the_number_of_words(columns_size, crops):
+    recognizer = Recognizer(columns_size, CHARSET, "ctc", max_length=9)
+    recognizer.column_logits = lambda images: torch.zeros(len(images), 2, 9)  # 81 paths, all as probable
+    loss = recognizer(crops[:2], ["a", "bc"])["loss"]
+    assert loss.item() == pytest.approx((math.log(81 / 3) + math.log(81)) / 2)  # aa, a-, -a; bc
 
 
 def test_ctc_learns_two_crops_by_heart(columns_size, crops):

@@ -45,6 +45,13 @@ def test_the_other_instances_of_a_word_are_no_match(seqclr):
     assert losses["cls_std"] == 0
 
 
+def test_likeness_is_divided_by_a_temperature_of_a_tenth(seqclr):
+    seqclr.instances = lambda columns: torch.eye(5).expand(2, -1, -1)  # one word: like is 1, all 8 others 0
+    losses = seqclr(torch.rand(1, 3, 32, 128), torch.rand(1, 3, 32, 128))
+    assert losses["loss"].item() == pytest.approx(math.log1p(8 * math.exp(-1 / 0.1)), rel=1e-2)
+    assert losses["matched"] == 1
+
+
 def test_a_saved_model_is_the_same_again(seqclr, tmp_path):
     save_model(tmp_path, seqclr)
     loaded = load_pretraining(tmp_path)

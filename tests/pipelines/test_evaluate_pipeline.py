@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.models.recognizer import Recognizer
@@ -35,10 +37,14 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def predictions() -> pd.DataFrame:
+def recognizer() -> Recognizer:
     torch.manual_seed(0)
     sizes = ModelParams(width=24, depth=1, heads=3, patch_height=32, position_grid="layout")
-    recognizer = Recognizer(sizes, Charset.named("english_94"), "ctc", max_length=9)
+    return Recognizer(sizes, Charset.named("english_94"), "ctc", max_length=9)
+
+
+@pytest.fixture(scope="module")
+def predictions(recognizer: Recognizer) -> pd.DataFrame:
     readings = read_benchmarks(
         recognizer, Store(), EvaluationParams(batch_size=4), TrainingParams(device="cpu", threads=1)
     )
@@ -61,6 +67,14 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
     for row in predictions.itertuples():
         assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
     assert all(not table.empty for table in analyze(predictions, EvaluationParams()))
+
+
+def test_a_benchmark_is_read_as_its_images_are_one_by_one(recognizer: Recognizer, predictions: pd.DataFrame) -> None:
+    images = [Image.open(BytesIO(crop.data)) for crop in Store().crops]
+    alone = recognizer.eval().read(images, batch_size=1)
+    assert predictions["prediction"].tolist() == [reading.text for reading in alone]
+    for found, reading in zip(predictions["confidences"], alone, strict=True):
+        assert found == pytest.approx(reading.confidences, rel=1e-3)
 
 
 def test_predictions_come_back_from_parquet_and_can_be_compared(predictions: pd.DataFrame, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lmim_kedro.reporting.figures import (
     Drawing,
+    _thin,
     draw_accuracy_by_aspect,
     draw_accuracy_by_length,
     draw_calibration,
@@ -31,6 +32,13 @@ def test_each_curve_that_was_recorded_is_drawn(stages: dict[str, pd.DataFrame]) 
     ]
     assert all(svg(drawing).rstrip().endswith("</svg>") for drawing in drawings)
     assert "reconstruction 0.2321" in drawings[1].alt
+
+
+def test_long_run_is_thinned_to_means_that_end_at_its_last_step() -> None:
+    steps, values = _thin(np.arange(1, 8001), np.tile([0.0, 2.0], 4000))
+    assert len(steps) == len(values) < 1000
+    assert values.tolist() == [1.0] * len(values)
+    assert steps[-1] == 8000
 
 
 def test_stage_that_did_not_run_has_no_figure(stages: dict[str, pd.DataFrame]) -> None:

@@ -48,6 +48,13 @@ def test_accuracy_by_aspect_parts_crops_at_whole_ratios() -> None:
     assert accuracy_by_aspect(read(pairs), "waics").empty  # predictions of another program have no aspect
 
 
+def test_every_crop_is_in_the_row_that_names_its_aspect() -> None:
+    aspects = [0.2, 1, 2, 3, 4, 5, 6, 8]
+    names = ["<1", "1 to 2", "2 to 3", "3 to 4", "4 to 5", "5 to 6", "6 to 8", "≥8"]
+    table = accuracy_by_aspect(read([("a", "a")] * 8, aspect=[float(each) for each in aspects]), "waics")
+    assert table["aspect"].tolist() == names and table["crops"].tolist() == [1] * 8
+
+
 def test_confusions_tell_what_was_read_as_what() -> None:
     table = confusions(read([("O1", "01"), ("book", "b0ok"), ("cat", "ct"), ("sun", "sunn"), ("x", "x")]), "waics")
     rows = table[["kind", "label", "prediction", "count", "share_percent"]].astype(object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import groupby, product
+from itertools import groupby, permutations, product
 
 import numpy as np
 import pytest
@@ -48,6 +48,9 @@ def test_nothing_but_blanks_is_the_empty_text():
     assert prefix_search(np.eye(4)[[BLANK] * 3], BLANK, 3) == ([], 1.0, ())
 
 
-def test_a_character_is_as_sure_as_its_surest_column():
-    probabilities = np.array([[0.6, 0.0, 0.0, 0.4], [0.9, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 1.0]])
-    assert prefix_search(probabilities, BLANK, 4)[2] == (0.9,)
+@pytest.mark.parametrize("columns", permutations([0.9, 0.7, 0.6]))
+def test_a_character_is_as_sure_as_its_surest_column(columns):
+    probabilities = np.array([[shown, 0.0, 0.0, 1 - shown] for shown in columns])
+    probabilities = np.concatenate([probabilities, np.eye(4)[[BLANK, 1]]])
+    symbols, _, confidences = prefix_search(probabilities, BLANK, 4)
+    assert (symbols, confidences) == ([0, 1], (0.9, 1.0))

@@ -188,6 +188,32 @@ def test_every_step_has_dropout_of_its_own(run):
     assert len(set(drawn)) == 12
 
 
+def test_views_and_masks_of_every_pass_over_the_crops_are_drawn_for_that_epoch(run):
+    epochs = []
+
+    class Note(PretrainingTask):
+        def loss(self, batch, epoch, forward):
+            epochs.append(epoch)
+            return super().loss(batch, epoch, forward)
+
+    run(task=Note)
+    assert epochs == [0] * 5 + [1] * 5 + [2] * 2
+
+
+@pytest.mark.parametrize("clip_norm", [0.01, None])
+def test_gradients_are_no_longer_than_the_clip_norm(
+    clip_norm, store, size, pretraining, optimization, training, tmp_path
+):
+    model = LMIM(size, pretraining.model_copy(update={"method": "mim"}))
+    loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1)
+    clipped = optimization.model_copy(update={"clip_norm": clip_norm})
+    fit(PretrainingTask("mim", model, None, 5), loader, clipped, training, 0, StateFolder(tmp_path / "mim", {}))
+    length = torch.stack(
+        [parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]
+    ).norm()
+    assert length.item() == pytest.approx(0.01, rel=1e-3) if clip_norm else length > 0.02
+
+
 def test_only_the_newest_checkpoints_stay(run, tmp_path):
     with pytest.raises(Interrupted):
         run(task=StopAfter, stop_at=11, settings={"checkpoint_steps": 2})
@@ -216,6 +242,8 @@ def test_training_in_epochs_counts_them(store, size, pretraining, training, tmp_
     task = PretrainingTask("mim", model, None, 5)
     metrics = fit(task, loader, optimization, training, 0, StateFolder(tmp_path / "mim", {}))
     assert len(metrics) == 10 and metrics["epoch"].iloc[-1] == 2
+    rates = [optimization.learning_rate_at(step, 10, 5) for step in range(10)]  # five batches an epoch
+    assert metrics["learning_rate"].tolist() == pytest.approx(rates)
     assert metrics["loss"].iloc[-1] < metrics["loss"].iloc[0]
 
 

@@ -37,6 +37,12 @@ def test_parameters_of_one_dimension_do_not_decay(size):
     assert groups["encoder.norm.weight"]["weight_decay"] == 0
 
 
+def test_momentum_and_decay_are_the_recipes(size):
+    groups = groups_by_name(Recognizer(size, Charset("ab")), betas=(0.7, 0.8), weight_decay=0.2)
+    assert {group["betas"] for group in groups.values()} == {(0.7, 0.8)}
+    assert {group["weight_decay"] for group in groups.values()} == {0.2, 0.0}
+
+
 def test_lower_blocks_learn_slower_by_the_layer_decay(size):
     rates = {
         name: group["lr"] for name, group in groups_by_name(Recognizer(size, Charset("ab")), layer_decay=0.5).items()

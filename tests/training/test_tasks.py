@@ -7,13 +7,15 @@ import torch
 from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
+from lmim_kedro.models.masking import draw_priority
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import FinetuningParams, ViewPreset
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training import pretraining as stage
 from lmim_kedro.training.finetuning import finetune
-from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, to_input
+from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask, to_input
 from lmim_kedro.views.guidance import GuidanceViews
 
 
@@ -52,11 +54,44 @@ def test_pretraining_sees_the_clean_crop_beside_its_view_and_both_view_and_mask_
     assert not torch.equal(other_view, view) and not torch.equal(other_mask, mask)
 
 
+def test_pretraining_masks_by_the_strategy_of_the_recipe(batch, size, pretraining):
+    spans = LMIM(size, pretraining.model_copy(update={"masking": "span"}), Encoder(size))
+    _, _, mask = given_to(PretrainingTask("pre-training", spans, None, 5), batch, 2)
+    assert torch.equal(mask, draw_priority("span", 1, 32, seed=5, epoch=2, index=batch.index.numpy()))
+
+
+def test_seqclr_sees_two_views_of_each_crop_that_change_with_the_epoch(batch, size, pretraining):
+    views = GuidanceViews(ViewPreset(pick=(1, 1), contrast=(0.3, 0.9)))
+    task = SeqCLRTask("pre-training", SeqCLR(size, pretraining), views, 5)
+    first, second = given_to(task, batch, 0)
+    crops, middle = to_input(batch.images), to_input(torch.tensor(127, dtype=torch.uint8))
+    for view in (first, second):
+        factor = (view - middle) / (crops - middle)
+        inner = factor.flatten(1)[:, (crops - middle).abs().flatten(1).amin(0) > 0.1]
+        assert torch.allclose(inner, inner[:, :1].expand_as(inner), atol=1e-4)  # of this crop, not of another
+    assert (first - second).abs().mean() > 0.02
+    assert torch.equal(given_to(task, batch, 0)[0], first)
+    assert not torch.equal(given_to(task, batch, 1)[0], first)
+
+
 def test_fine_tuning_sees_the_augmented_crop_and_its_label(batch, size):
     task = FinetuningTask(Recognizer(size, Charset("ab")), lambda images, aspect, **_: 1 - images.float() / 255, 0)
     images, labels = given_to(task, batch, 0)
     assert torch.allclose(images, -to_input(batch.images), atol=1e-6)
     assert labels == ["ab" if index % 2 else "ba" for index in batch.index.tolist()]
+
+
+def test_the_augmentation_gets_seed_epoch_and_crops(batch, size):
+    calls = []
+
+    def augment(images, aspect, **given):
+        calls.append((aspect, given))
+        return images
+
+    given_to(FinetuningTask(Recognizer(size, Charset("ab")), augment, 7), batch, 3)
+    ((aspect, given),) = calls
+    assert aspect.tolist() == [2.5] * 8  # 30 x 12 pixels
+    assert (given["seed"], given["epoch"], given["index"].tolist()) == (7, 3, batch.index.tolist())
 
 
 def test_the_teacher_is_a_masked_autoencoder_with_a_ratio_of_its_own(store, recipe, training, tmp_path, monkeypatch):

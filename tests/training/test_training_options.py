@@ -66,6 +66,15 @@ def test_training_sees_materialized_views_where_there_are_some(train, store):
     assert min(asked[8 * 5 : 8 * 10]) >= len(store)
 
 
+def test_a_row_of_the_table_holds_the_means_of_its_steps(train):
+    each, fours = train("each"), train("fours", log_every=4)
+    assert fours["epoch"].tolist() == [0.8, 1.6, 2.4]
+    for column in ("loss", "reconstruction", "alignment", "cls_std"):
+        assert fours[column].tolist() == pytest.approx(each[column].to_numpy().reshape(3, 4).mean(1), rel=1e-5)
+    crops = fours["crops_per_second"][1:] * fours["seconds"].diff()[1:]
+    assert crops.tolist() == pytest.approx([4 * 8] * 2, rel=0.5)
+
+
 def test_the_table_says_how_long_training_waited(train, store, monkeypatch):
     fetch = store.fetch
 

@@ -6,7 +6,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lmim_kedro.params import JitterParams, ViewPreset
+from lmim_kedro.views import color
 from lmim_kedro.views.abinet import AbinetAugmentation
+from lmim_kedro.views.draws import UNUSED
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.parseq import ParseqAugmentation
 
@@ -101,6 +103,66 @@ def test_each_operation_alone_changes_every_crop(crops, operation):
     preset = ViewPreset.model_validate({"pick": (1, 1), **operation})
     views = GuidanceViews(preset)(images, aspect, seed=0, epoch=0, index=index)
     assert (views - images.float() / 255).abs().mean((1, 2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("operation", "corners"),
+    [
+        ({"crop_vertical": 0.3}, lambda top, bottom: [0, top, 1, top, 1, 1 - bottom, 0, 1 - bottom]),
+        ({"crop_horizontal": 0.3}, lambda left, right: [left, 0, 1 - right, 0, 1 - right, 1, left, 1]),
+        ({"perspective": (0.05, 0.1)}, lambda a, b, c, d, e, f, g, h: [a, b, 1 - c, d, 1 - e, 1 - f, g, 1 - h]),
+    ],
+)
+def test_corners_of_a_view_show_the_places_of_the_crop_that_were_drawn(crops, operation, corners):
+    _, aspect, index = crops
+    draw = GuidanceViews(ViewPreset.model_validate({"pick": (1, 1), **operation}))
+    drawn = draw.policy.draw(seed=0, epoch=0, index=index)
+    seen = torch.tensor([[0.0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]]) @ draw.geometry(drawn, aspect).before.mT
+    (values,) = drawn.values.values()
+    for places, row in zip(seen[..., :2] / seen[..., 2:], values.tolist(), strict=True):
+        assert places.flatten().tolist() == pytest.approx(corners(*row), abs=1e-5)
+
+
+def test_what_comes_before_the_warp_is_done_to_the_crop_before_it(crops):
+    _, aspect, index = crops
+    draw = GuidanceViews(ViewPreset(pick=(2, 2), crop_vertical=0.3, piecewise_affine=(0.03, 0.05)))
+    drawn = draw.policy.draw(seed=0, epoch=0, index=index)
+    geometry, same = draw.geometry(drawn, aspect), torch.eye(3)
+    cut_first = drawn.turns["crop_vertical"] < drawn.turns["piecewise_affine"]
+    assert 5 < cut_first.sum() < 19
+    for place, first in enumerate(cut_first):
+        assert torch.equal(geometry.before[place], same) != first
+        assert torch.equal(geometry.after[place], same) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("brightness", color.brightness),
+        ("contrast", color.contrast_about_mean),
+        ("saturation", color.saturation),
+        ("hue", color.hue),
+    ],
+)
+def test_each_part_of_the_jitter_does_what_it_is_called(crops, name, function):
+    images, aspect, index = crops
+    images = images // 2  # so that the mean of a crop is not the middle of the range
+    none = {"probability": 1, "brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+    draw = GuidanceViews(ViewPreset(pick=(0, 0), jitter=JitterParams(**{**none, name: 0.3})))
+    drawn = draw.policy.draw(seed=0, epoch=0, index=index)
+    wanted = function(images.float() / 255, torch.from_numpy(drawn.jitter_values[name]))
+    assert torch.allclose(draw(images, aspect, seed=0, epoch=0, index=index), wanted, atol=1e-4)
+
+
+def test_jitter_comes_after_all_that_was_picked_and_gray_after_the_jitter(presets):
+    draw = GuidanceViews(presets["medium"])
+    operations = draw.colors(draw.policy.draw(seed=0, epoch=0, index=np.arange(500)))
+    turns = np.stack([operation.turns for operation in operations])
+    picked, jitter, gray = turns[:-5], turns[-5:-1], turns[-1]
+    jittered, grayed = (jitter != UNUSED).any(0), gray != UNUSED
+    assert jittered.any() and grayed.any()
+    assert (picked.max(0) < jitter.min(0))[jittered].all()
+    assert (jitter.max(0) < gray)[grayed].all()
 
 
 def test_color_operations_act_in_the_order_that_was_drawn(crops):

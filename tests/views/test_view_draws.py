@@ -91,6 +91,13 @@ def test_corners_move_inwards_by_a_half_normal_share_with_sigma_from_the_range(d
     assert strong.max() < 0.5
 
 
+def test_corners_that_move_far_stay_in_their_quarter_of_the_crop():
+    far = ViewPreset(pick=(1, 1), perspective=(0.3, 0.4))  # half-normal: a fifth of the draws goes beyond 0.45
+    moved = ViewPolicy(far).draw(seed=3, epoch=0, index=MANY[:500]).values["perspective"]
+    assert (moved > 0.44).mean() > 0.15
+    assert moved.max() < 0.5
+
+
 def test_points_of_the_piecewise_warp_move_normally_and_stay_in_the_crop(drawn):
     moved = drawn.values["piecewise_affine"].reshape(-1, 2, 4, 4)
     inner = moved[:, :, 1:3, 1:3]

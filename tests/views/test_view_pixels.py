@@ -125,6 +125,15 @@ def test_each_halving_loses_more_detail_and_none_the_mean(images):
     assert torch.allclose(filters.lose_resolution(flat, 4), flat, atol=1e-6)
 
 
+@pytest.mark.parametrize("halvings", [2, 4])
+def test_a_halving_is_a_step_of_opencvs_pyramid(images, halvings):
+    small = torch.nn.functional.interpolate(images, (64, 256), mode="bilinear")
+    for _ in range(halvings - 1):
+        small = torch.stack([opencv(image, cv2.pyrDown) for image in small])
+    wanted = torch.nn.functional.interpolate(small, (32, 128), mode="bilinear")
+    assert torch.allclose(filters.lose_resolution(images, halvings), wanted, atol=1e-5)
+
+
 def test_noise_is_normal_with_its_sigma_and_other_for_other_keys():
     flat = torch.full((3, 3, 32, 128), 0.5)
     keys = values([4, 0.25, 0.5], [4, 0.25, 0.5], [2, 0.75, 0.125])

@@ -63,6 +63,23 @@ def test_what_a_view_cuts_off_is_missing_from_the_strokes():
     assert inside(Geometry(identity_map(torch.ones(1))), images) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(("cut", "shown"), [((0.0, 0.625, 0.0, 0.0), 1), ((0.0, 0.0, 0.0, 0.625), 0)])
+def test_a_stroke_down_the_left_is_inside_a_view_of_the_left_and_not_one_of_the_top(cut, shown):
+    images = torch.zeros(1, 3, 32, 128)
+    images[..., 14:30, 10:12] = 1
+    strokes, middle = inside(Geometry(crop_map(*torch.tensor(cut)[:, None])), images)
+    assert strokes == shown
+    assert middle == 0.25  # the middle goes from 0.25 to 0.75, the view to 0.375
+
+
+def test_strokes_along_and_down_the_crop_count_by_their_length():
+    images = torch.zeros(1, 3, 32, 128)
+    images[..., 16:18, 10:50] = 1
+    images[..., 6:26, 100:102] = 1  # half as long
+    left_half = Geometry(crop_map(*torch.tensor([[0.0], [0.5], [0.0], [0.0]])))
+    assert inside(left_half, images)[0] == pytest.approx(2 / 3, abs=0.03)
+
+
 def test_a_canvas_that_grows_cuts_off_nothing(crops):
     images, aspect, index = crops
     table = describe(ViewPreset(pick=(1, 1), rotate=15), images, aspect, seed=0, index=index)

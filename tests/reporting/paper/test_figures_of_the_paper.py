@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
+from PIL import Image
 
 from lmim_kedro.reporting.images import similarity_picture
 from lmim_kedro.reporting.paper.figures import (
@@ -27,6 +29,24 @@ def test_nothing_to_draw_gives_a_picture_that_says_so() -> None:
         draw_neighbors({}),
     ):
         assert is_picture(drawn) and drawn.shape[0] < 120
+
+
+def test_every_map_of_attention_is_drawn_over_its_crop_with_its_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def draw(crop: np.ndarray, attention: np.ndarray, query: np.ndarray) -> Image.Image:
+        drawn.append((crop.max(), attention.max(), *query))
+        return Image.new("RGB", (384, 96))
+
+    monkeypatch.setattr(figures, "attention_picture", draw)
+    crops = np.array([1, 2], np.uint8).reshape(2, 1, 1, 1) * np.ones((1, 3, 32, 128), np.uint8)
+    maps = np.arange(2 * 3).reshape(2, 3, 1, 1) * np.ones((1, 1, 8, 32))
+    queries = np.stack(np.broadcast_arrays(4, [[8, 16, 23], [9, 17, 24]]), -1)
+    own = {"crops": crops, "maps": maps, "queries": queries}
+    other = {**own, "maps": 10 + maps}
+    draw_attention({"MIM": own, "LMIM": other, "of other crops": {**own, "crops": crops + 1}})
+    one = [(1 + n // 3, n, 4, column) for n, column in enumerate([8, 16, 23, 9, 17, 24])]
+    assert drawn == [row for crop, n, *query in one for row in ((crop, n, *query), (crop, 10 + n, *query))]
 
 
 def test_similarity_is_light_where_nothing_was_removed_and_bright_where_alike() -> None:
