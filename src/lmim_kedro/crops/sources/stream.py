@@ -19,7 +19,7 @@ from PIL import Image as PIL
 
 from lmim_kedro.crops.pixels import resize, rgb_of
 from lmim_kedro.crops.sources.image_files import read_file
-from lmim_kedro.crops.sources.open import Source, open_source
+from lmim_kedro.crops.sources.open import Source, list_suffixes, open_source
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.validate import decode_checked, quiet_decoders
 
@@ -159,7 +159,7 @@ def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
 
 def is_set(path: Path) -> bool:
     """Whether a path is a folder, a list or an LMDB, and no image."""
-    return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
+    return path.is_dir() or path.name == "data.mdb" or path.suffix in list_suffixes()
 
 
 def _decode(data: bytes | None, reason: str | None) -> np.ndarray:
