@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.decoding import WORD, decoder_of_words
 from benchmarks.measure import Measurement, compare
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams
 from lmim_kedro.reading.export_onnx import export_recognizer
@@ -62,7 +63,7 @@ def measure(name: str, batch: int, int8: bool = False, model: ModelParams | None
         return compare(
             name,
             lambda: exported.read(images),
-            lambda: recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1),
+            lambda: recognizer.read_batch(to_input(torch.from_numpy(images))),
             batch,
             turns=3,
         )

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.models.recognizer import Recognizer
@@ -204,7 +205,7 @@ def _check(recognizer: Recognizer, target: Path) -> None:
     model = recognizer.model
     images = np.random.default_rng(0).integers(0, 256, (3, 3, model.image_height, model.image_width), np.uint8)
     ours = OnnxRecognizer(target, threads=1).read(images)
-    theirs = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
+    theirs = recognizer.read_batch(to_input(torch.from_numpy(images)))
     for one, other in zip(ours, theirs, strict=True):
         if one.text != other.text or abs(one.confidence - other.confidence) > TOLERANCE:
             raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
+from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch, to_input
 from lmim_kedro.crops.sources.open import NamedSource, open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
@@ -38,7 +38,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, me
         left_out += unreadable
         if not some:
             continue
-        before = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
+        before = recognizer.read_batch(to_input(torch.from_numpy(images)))
         after = exported.read(images)
         labels += some
         ours += [reading.text for reading in before]

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmim_kedro.crops.pixels import UndecodableCrop, resize
+from lmim_kedro.crops.pixels import UndecodableCrop, resize, to_input
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.sources.stream import BadCrop, pixels_of
 from lmim_kedro.crops.validate import quiet_decoders
@@ -81,7 +81,7 @@ class OnnxRecognizer:
         """Greedy readings of (B, 3, H, W) uint8 RGB crops of the recognizer's size."""
         if not len(images):
             return []
-        scaled = images.astype(np.float32) / 127.5 - 1
+        scaled = to_input(images)
         if self.config["decoder"] == "ctc":
             (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
             best, sure = probabilities.argmax(-1), probabilities.max(-1)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 import torch
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import Image, NamedCrop, crops_of, crops_of_source, stream
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.recognizer import Reading, Recognizer
+from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
 
 
@@ -26,19 +27,29 @@ def read_crops(
 
 
 def read_sources(
-    recognizer: Recognizer, sources: Sequence[Source], batch_size: int, beam: int = 1, threads: int = 2
+    recognizer: Recognizer,
+    sources: Sequence[Source],
+    batch_size: int,
+    beam: int = 1,
+    threads: int = 2,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
     """Read all crops of some sources; of several, a key begins with its source's name."""
     several = len(sources) > 1
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
-            for reading in read_named(recognizer, crops_of_source(source), batch_size, beam, threads):
+            for reading in read_named(recognizer, crops_of_source(source), batch_size, beam, threads, max_pixels):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
 
 
 def read_named(
-    recognizer: Recognizer, crops: Iterable[NamedCrop], batch_size: int = 256, beam: int = 1, threads: int = 2
+    recognizer: Recognizer,
+    crops: Iterable[NamedCrop],
+    batch_size: int = 256,
+    beam: int = 1,
+    threads: int = 2,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
     """A Reading for each crop under its name, in order; one that has no pixels is an error, not an exception.
 
@@ -47,16 +58,17 @@ def read_named(
         crops: names and images.
         batch_size: crops read at once.
         beam: hypotheses of beam search; 1: greedy.
-        threads: that decode.
+        threads: threads that decode.
+        max_pixels: an image with more pixels is an error, not decoded.
     """
     recognizer.eval()
     device = next(recognizer.parameters()).device
     size = recognizer.model
-    for batch in stream(crops, size.image_height, size.image_width, batch_size, threads):
+    for batch in stream(crops, size.image_height, size.image_width, batch_size, threads, max_pixels):
         good: Iterator[Reading] = iter(())
         if len(batch.images):
             images = torch.from_numpy(batch.images).to(device, non_blocking=True)
-            good = iter(recognizer.read_batch(images.float() / 127.5 - 1, beam))
+            good = iter(recognizer.read_batch(to_input(images), beam))
         for key, error in zip(batch.keys, batch.errors, strict=True):
             yield Reading("", 0.0, (), error, key) if error else next(good)._replace(key=key)
 
@@ -76,7 +88,7 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
             for start in range(source.start, source.stop, batch_size):
                 index = range(start, min(start + batch_size, source.stop))
                 images, aspect = decode_batch(crops.fetch(index), model.image_height, model.image_width)
-                readings = recognizer.read_batch(torch.from_numpy(images).to(device).float() / 127.5 - 1)
+                readings = recognizer.read_batch(to_input(torch.from_numpy(images).to(device)))
                 tables.append(
                     pd.DataFrame(
                         {

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import lmdb
 
-from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.crops.store.environments import environment
 from lmim_kedro.errors import InputError
 
+_MAGIC = (0xBEEFC0DE).to_bytes(4, "little")
 _META_PAGES = 8192
 """Bytes at the start of data.mdb that change with every commit: they hold the number of the last transaction."""
 
@@ -74,12 +75,13 @@ def _labeled(key: str, data: bytes, label: bytes | None) -> RawCrop:
         return RawCrop(key, data, None, "label not UTF-8")
 
 
-def open_lmdb(folder: Path) -> LmdbReader:
-    """Open the LMDB in `folder` and probe what it holds.
+def open_lmdb(path: Path, images: Path | None = None) -> LmdbReader:
+    """Open the LMDB in the folder `path` and probe what it holds. `images` is not used: an LMDB holds its images.
 
     Raises:
         InputError: if it cannot be opened, or its keys are not the field's.
     """
+    folder = path
     with environment(folder).begin() as txn:
         count = txn.get(b"num-samples")
         first = _first_key(txn, b"image-")
@@ -113,3 +115,15 @@ def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
 def _some_keys(txn: lmdb.Transaction) -> str:
     keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
     return ", ".join(repr(key) for key in keys) or "none"
+
+
+def _looks_like(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "data.mdb").is_file()
+    with path.open("rb") as start:
+        if start.read(20)[16:] == _MAGIC:
+            raise InputError(f"{path} is an LMDB in a file of its own: move it into a folder, as data.mdb")
+    return False
+
+
+LAYOUT = Layout("lmdb", open_lmdb, _looks_like)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -25,7 +26,15 @@ class RawCrop:
 
 
 class CropReader(Protocol):
-    """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes."""
+    """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes.
+
+    `identity` changes with what is listed and where it is looked for: a prepared shard with the same identity need not
+    be made again, unless a crop of it that could not be read is `readable` by now. It holds no path of this machine and
+    no date, so that it is the same on every one. Image files that are replaced under their names do not change it.
+
+    A reader may also have `only(start, stop)`, a smaller reader of that range; `readable(keys)`, whether one of these
+    crops, which could not be read, can be by now; and `root`, the folder that the keys of image files start from.
+    """
 
     @property
     def format(self) -> str:
@@ -42,6 +51,11 @@ class CropReader(Protocol):
         """Whether crops come with labels."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What its crops depend on."""
+        ...
+
     def __len__(self) -> int:
         """How many crops are listed, readable or not."""
         ...
@@ -51,22 +65,34 @@ class CropReader(Protocol):
         ...
 
 
-class Source(CropReader, Protocol):
-    """A reader under the name that the catalog gives it.
+@dataclass(frozen=True)
+class Layout:
+    """A way in which crops lie on disk: an entry of registries.LAYOUTS.
 
-    `identity` changes with what is listed and where it is looked for: a prepared shard with the same identity need not
-    be made again, unless a crop of it that could not be read is `readable` by now. It holds no path of this machine and
-    no date, so that it is the same on every one. Image files that are replaced under their names do not change it.
+    Attributes:
+        name: what `format` calls it in the catalog.
+        open: opens it, with the options by name: `open(path=..., images=...)`; `images` is None where none is given.
+        looks_like: whether a path is of this layout. A layout with suffixes is asked about files, one without about
+            folders too, in the order of the table. It may raise InputError to say what to do with a file.
+        suffixes: of a list's file name, looked for in the folder that the user named. (): the layout is the folder.
+        surely: whether a file found in a folder, which looks like this layout, is no README.txt.
+        options: names of what the catalog may say; without "path", the crops are not on disk.
     """
+
+    name: str
+    open: Callable[..., CropReader]
+    looks_like: Callable[[Path], bool] = lambda path: False
+    suffixes: tuple[str, ...] = ()
+    surely: Callable[[Path], bool] = lambda path: True
+    options: tuple[str, ...] = ("path", "images")
+
+
+class Source(CropReader, Protocol):
+    """A reader under the name that the catalog gives it."""
 
     @property
     def name(self) -> str:
         """What the catalog, the manifest and the tables call it."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """What its crops depend on."""
         ...
 
     def readable(self, keys: Sequence[str]) -> bool:
