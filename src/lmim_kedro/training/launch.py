@@ -39,7 +39,7 @@ SECONDS_TO_SAVE = 110
 """That processes which were asked to stop get before they are killed; schedulers give 120 (docs/training.md)."""
 
 
-def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
+def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
     """Train a module as `job.training` says; returns it trained, on the CPU, and the metrics table.
 
     Raises:
