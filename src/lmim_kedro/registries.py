@@ -106,3 +106,4 @@ DECODERS = Registry(
     "decoder",
     {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
 )
+LOGGERS = Registry("loggers", "logger", {"tensorboard": "lmim_kedro.training.monitor:TensorBoard"})
