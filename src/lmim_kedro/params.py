@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from lmim_kedro.errors import InputError, did_you_mean
-from lmim_kedro.registries import AUGMENTATIONS, DECODERS, METHODS
+from lmim_kedro.registries import AUGMENTATIONS, DECODERS, LOGGERS, METHODS
 
 Preset = TypeVar("Preset")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -348,7 +348,11 @@ class TrainingParams(Params):
     checkpoint_steps: int = Field(1000, gt=0, description="steps between two checkpoints of the training state")
     checkpoint_minutes: float = Field(10, gt=0, description="minutes after which a checkpoint is due in any case")
     keep_checkpoints: int = Field(2, gt=0, description="checkpoints of the training state kept on disk")
-    tensorboard: bool = Field(False, description="write event files beside the training state, for TensorBoard")
+    tensorboard: bool = Field(False, description="write event files for TensorBoard: the logger `tensorboard`")
+    loggers: list[Annotated[str, AfterValidator(LOGGERS.check)]] = Field(
+        [],
+        description="further loggers of the metrics table (registries.LOGGERS); they write beside the training state",
+    )
     restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
 
 

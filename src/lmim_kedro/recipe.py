@@ -7,6 +7,7 @@ from typing import Any
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, Parameters, Params, PretrainingParams, ViewPreset, pick
+from lmim_kedro.registries import METHODS
 
 
 class Recipe(Params):
@@ -24,8 +25,8 @@ class Recipe(Params):
 
 
 def needs_teacher(pretraining: PretrainingParams) -> bool:
-    """Whether what is predicted are features of an encoder."""
-    return pretraining.method == "lmim" and pretraining.target != "pixel"
+    """Whether the method predicts features of a frozen encoder."""
+    return METHODS[pretraining.method].needs_teacher(pretraining)
 
 
 def teacher_of(parameters: Parameters) -> str:

@@ -119,3 +119,4 @@ LAYOUTS = Registry(
         "rendered": "lmim_kedro.crops.sources.rendered:LAYOUT",
     },
 )
+LOGGERS = Registry("loggers", "logger", {"tensorboard": "lmim_kedro.training.monitor:TensorBoard"})

@@ -27,10 +27,10 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams, ModelParams, Parameters, ViewPreset, ViewsParams
 from lmim_kedro.pipelines.views import create_pipeline
 from lmim_kedro.pipelines.views.nodes import resolve_views
-from lmim_kedro.views.augmentations import reading_augmentation
+from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.materialize import ViewStorePlan, require_views_of
-from lmim_kedro.views.show import show_reading
+from lmim_kedro.views.show import show_augmentation
 
 OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.reading_sheet", "views.store"}
 
@@ -103,7 +103,7 @@ def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentatio
     index = np.array([0, 1, 3])
     images, aspect = decode_batch(store.fetch(index), 32, 128)
     given = torch.from_numpy(images)
-    augment = reading_augmentation(finetuning, size)
+    augment = finetuning_augmentation(finetuning, size)
     seed = derive_seed(7, "fine-tuning", 0)
     seen = [
         given / 255
@@ -112,12 +112,12 @@ def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentatio
         for epoch in range(2)
     ]
     wanted = contact_sheet(images, torch.stack(seen, 1).numpy(), aspect)
-    assert np.array_equal(show_reading(store, finetuning, size, chosen.views, seed=7), wanted)
+    assert np.array_equal(show_augmentation(store, finetuning, size, chosen.views, seed=7), wanted)
 
 
 def test_reading_sheet_of_no_labeled_crops_is_empty(parameters):
     chosen = Parameters.model_validate(parameters)
-    sheet = show_reading([], chosen.finetuning, ModelParams(), chosen.views, seed=0)
+    sheet = show_augmentation([], chosen.finetuning, ModelParams(), chosen.views, seed=0)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3 and (sheet == 255).all()
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import contextmanager
+from dataclasses import fields, make_dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -81,6 +82,21 @@ def test_what_was_found_in_the_labels_comes_back_from_several_processes(
     recipe = recipe_of(size, pretraining, optimization, charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
+
+
+def test_a_torch_without_a_shutdown_timeout_is_given_none(
+    store, size, pretraining, optimization, launched, monkeypatch, tmp_path
+):
+    names = [field.name for field in fields(launch.LaunchConfig) if field.name != "shutdown_timeout"]
+    older = make_dataclass("Older", [(name, object, None) for name in names])
+    monkeypatch.setattr(launch, "LaunchConfig", older)
+    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
+    _, metrics = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
+    assert len(metrics) == 12
+    job = Job("fine-tuning", store, recipe, launched, tmp_path)
+    assert "shutdown-timeout" not in launch._others(job)
+    monkeypatch.setattr(launch, "LaunchConfig", make_dataclass("Newer", [*names, "shutdown_timeout"]))
+    assert "--shutdown-timeout=110 --module" in launch._others(job)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

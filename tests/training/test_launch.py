@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from lmim_kedro.training import ranks
 
 SCRIPT = Path(__file__).with_name("job_script.py")
 
@@ -134,3 +137,21 @@ def test_two_machines_meet_at_a_rendezvous_and_equal_two_processes_of_one(two, t
     assert second.returncode == 0, second.stderr
     finish(first)
     assert (tmp_path / "weights").read_text() == (two / "weights").read_text()
+
+
+def test_options_that_an_older_torch_lacks_are_left_out(monkeypatch):
+    class Older(torch.nn.Module):
+        def __init__(self, module, device_ids=None):
+            super().__init__()
+            self.module = module
+
+    class Newer(Older):
+        def __init__(self, module, device_ids=None, forward_sync_buffers=True):
+            super().__init__(module)
+            self.synced = forward_sync_buffers
+
+    two, module = ranks.Ranks(torch.device("cpu"), 0, 2), torch.nn.Linear(1, 1)
+    monkeypatch.setattr(ranks, "DistributedDataParallel", Older)
+    assert two.wrap(module).module is module
+    monkeypatch.setattr(ranks, "DistributedDataParallel", Newer)
+    assert two.wrap(module).synced is False

@@ -13,6 +13,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import FinetuningParams, ViewPreset
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.registries import AUGMENTATIONS
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training import pretraining as stage
 from lmim_kedro.training.finetuning import finetune
@@ -113,3 +114,21 @@ def test_fine_tuning_begins_with_the_pretrained_encoder_and_leaves_a_frozen_one_
     assert len(metrics) == 12 and np.isfinite(metrics["loss"]).all()
     after = recognizer.encoder.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in encoder.state_dict().items())
+
+
+def test_an_augmentation_from_outside_is_what_fine_tuning_sees(store, size, recipe, training, tmp_path, monkeypatch):
+    seen = []
+
+    def gray(height, width):
+        def augment(images, aspect, *, seed, epoch, index):
+            seen.extend((height, width, epoch, number) for number in index.tolist())
+            return torch.full(images.shape, 0.5)
+
+        return augment
+
+    monkeypatch.setattr(AUGMENTATIONS, "_entries", dict(AUGMENTATIONS._entries))
+    AUGMENTATIONS.register("gray", gray)
+    given = FinetuningParams.model_validate(recipe.finetuning.model_dump() | {"augmentation": "gray"})
+    _, metrics = finetune(store, Encoder(size), recipe.model_copy(update={"finetuning": given}), training, tmp_path)
+    assert len(metrics) == 12
+    assert {(32, 128, 0, number) for number in range(40)} <= set(seen)

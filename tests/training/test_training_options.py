@@ -1,16 +1,19 @@
 """What changes memory, speed and display, and leaves the losses as they are."""
 
+import json
 import time
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.params import ViewPreset
+from lmim_kedro.params import TrainingParams, ViewPreset
+from lmim_kedro.registries import LOGGERS
 from lmim_kedro.training import monitor
 from lmim_kedro.training.loop import fit
 from lmim_kedro.training.state import StateFolder
@@ -91,6 +94,31 @@ def test_tensorboard_that_is_not_installed_is_a_sentence(train, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"pip install '\.\[tensorboard\]'"):
         train("board", tensorboard=True)
+
+
+class JsonLines:
+    """A logger from outside: a line of JSON for each row."""
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True)
+        self.file = (folder / "rows.jsonl").open("w")
+        self.close = self.file.close
+
+    def write(self, step, row):
+        print(json.dumps({**row, "step": step}), file=self.file)
+
+
+def test_a_logger_from_outside_gets_the_rows_of_the_table(train, monkeypatch, tmp_path):
+    monkeypatch.setattr(LOGGERS, "_entries", dict(LOGGERS._entries))
+    LOGGERS.register("lines", JsonLines)
+    table = train("lines", loggers=TrainingParams(loggers=["lines"]).loggers)
+    lines = (tmp_path / "lines" / "pre-training" / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == table.to_dict("records")
+
+
+def test_a_logger_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(ValidationError, match="'tensorboard'"):
+        TrainingParams(loggers=["tensorbord"])
 
 
 def test_the_utilization_is_that_of_the_gpu_whose_name_fits_best(monkeypatch):

@@ -21,8 +21,8 @@ from lmim_kedro.files import whole, write_json
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import ModelParams, PretrainingParams
+from lmim_kedro.registries import METHODS
 from lmim_kedro.text.charset import FROM_LABELS, Charset
 
 
@@ -45,8 +45,6 @@ def model_config(module: nn.Module) -> dict[str, Any]:
             "pretraining": module.pretraining.model_dump(),
             "teacher": module.teacher is not None,
         }
-    if isinstance(module, SeqCLR):
-        return {"kind": "seqclr", "model": module.model.model_dump(), "pretraining": module.pretraining.model_dump()}
     if isinstance(module, Recognizer):
         return {
             "kind": "recognizer",
@@ -56,6 +54,9 @@ def model_config(module: nn.Module) -> dict[str, Any]:
             "charset": {"characters": module.charset.characters, "fold_case": module.charset.fold_case},
             "labels": module.labels,
         }
+    model, pretraining = getattr(module, "model", None), getattr(module, "pretraining", None)
+    if isinstance(model, ModelParams) and isinstance(pretraining, PretrainingParams):  # of any pre-training method
+        return {"kind": pretraining.method, "model": model.model_dump(), "pretraining": pretraining.model_dump()}
     raise TypeError(f"{type(module).__name__} is none of the project's models")
 
 
@@ -76,14 +77,10 @@ def load_lmim(folder: Path) -> LMIM:
     return lmim
 
 
-def load_pretraining(folder: Path) -> LMIM | SeqCLR:
-    """The whole pre-training model of a folder, of whatever method."""
-    if _kind(folder) == "lmim":
-        return load_lmim(folder)
-    config, tensors = read_folder(folder, "seqclr")
-    seqclr = SeqCLR(ModelParams(**config["model"]), PretrainingParams(**config["pretraining"]))
-    load_strictly(seqclr, tensors, str(folder))
-    return seqclr
+def load_pretraining(folder: Path) -> Any:
+    """The whole pre-training model of a folder, of whatever method (registries.METHODS)."""
+    kind = _kind(folder)
+    return METHODS[kind if kind in METHODS else "lmim"].load(folder)
 
 
 def load_recognizer(folder: Path) -> Recognizer:

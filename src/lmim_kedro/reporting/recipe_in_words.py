@@ -7,14 +7,10 @@ from typing import Any
 
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.registries import METHODS
 
 Rows = list[tuple[str, str]]
 
-METHODS = {
-    "lmim": "LMIM",
-    "mim": "MIM: masked autoencoder on pixels",
-    "seqclr": "SeqCLR: sequence contrastive, two views of each crop",
-}
 BUDGETS = {
     "crops": "longer by as many crops as the teacher saw",
     "compute": "as many operations as teacher and LMIM together take",
@@ -47,7 +43,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         ("Pre-training", _pretraining(made.pretraining)),
         (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
-    if made.pretraining.method == "seqclr" or (made.pretraining.method == "lmim" and made.pretraining.guidance):
+    if METHODS[made.pretraining.method].draws_views(made.pretraining):
         groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
     return groups
 
@@ -97,8 +93,8 @@ def _pretraining(pretraining: PretrainingParams) -> Rows:
         rows.append(("Encoder from", pretraining.weights))
     if pretraining.method == "none":
         return [*rows, ("Method", "none")]
-    rows.append(("Method", METHODS[pretraining.method]))
-    if pretraining.method != "seqclr":
+    rows.append(("Method", METHODS[pretraining.method].title))
+    if METHODS[pretraining.method].masks:
         rows.append(("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"))
     if pretraining.method == "lmim":
         guidance = f"cross-attention to the guidance view, {DECODER_ORDERS[pretraining.decoder_order]}"

@@ -6,12 +6,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lmim_kedro.crops.loader import CropBatch
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.models.masking import draw_priority
 from lmim_kedro.params import OptimizationParams, PretrainingParams
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.registries import METHODS
+from lmim_kedro.views.guidance import to_unit
 
 
 def with_budget(recipe: Recipe, crops: int) -> Recipe:
@@ -26,12 +27,13 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
     Errors: InputError for the budget `compute` and a method whose operations are not counted.
     """
     pretraining = recipe.pretraining
-    if pretraining.method == "none" or (pretraining.budget == "own" and pretraining.length == 1):
+    if not METHODS[pretraining.method].trains or (pretraining.budget == "own" and pretraining.length == 1):
         return recipe
-    if pretraining.budget == "compute" and pretraining.method == "seqclr":
+    if pretraining.budget == "compute" and not METHODS[pretraining.method].counted:
+        counted = [name for name in METHODS if METHODS[name].trains and METHODS[name].counted]
         raise InputError(
-            "`pretraining.budget` is 'compute', which counts the operations of lmim and mim, and not of seqclr: choose "
-            "crops or own"
+            f"`pretraining.budget` is 'compute', which counts the operations of {' and '.join(counted)}, and not of "
+            f"{pretraining.method}: choose crops or own"
         )
     teacher, own = (_seen(part, crops) for part in (pretraining.teacher.optimization, pretraining.optimization))
     own *= pretraining.length
@@ -47,16 +49,15 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
 
 
 def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
-    """Floating-point operations of matrix products, per crop, in a training step of a masked method."""
-    size = recipe.model
-    needs_teacher = pretraining.method == "lmim" and pretraining.target != "pixel"
-    model = LMIM(size, pretraining, Encoder(size) if needs_teacher else None).train()
-    images = torch.zeros(2, 3, size.image_height, size.image_width)
-    index = torch.arange(2).numpy()
-    priority = draw_priority("random", size.rows, size.columns, seed=0, epoch=0, index=index)
+    """Floating-point operations of matrix products, per crop, in a training step of a method."""
+    size, method = recipe.model, METHODS[pretraining.method]
+    teacher = Encoder(size) if method.needs_teacher(pretraining) else None
+    module = method.build(size, pretraining, teacher).train()
+    images = torch.zeros(2, 3, size.image_height, size.image_width, dtype=torch.uint8)
+    task = method.task("counted", module, lambda images, *_, **__: to_unit(images), 0)
     # The counter knows no operations of a CPU's fused attention: plain matrix products are counted.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(images, images if model.guided else None, priority)["loss"].backward()
+        task.loss(CropBatch(images, torch.ones(2), torch.arange(2)), 0, module)["loss"].backward()
     return counter.get_total_flops() / len(images)
 
 

@@ -18,17 +18,15 @@ from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import write_json
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.lmim import LMIM
-from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.registries import METHODS
 from lmim_kedro.text.charset import check_labels
 from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
-from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask
-from lmim_kedro.views.augmentations import reading_augmentation
+from lmim_kedro.training.tasks import FinetuningTask
+from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 
 log = logging.getLogger(__name__)
@@ -61,11 +59,8 @@ class Job:
         """Of the stage."""
         if self.stage == "teacher":
             return self.recipe.pretraining.teacher.optimization
-        return (
-            self.recipe.pretraining.optimization
-            if self.stage == "pre-training"
-            else self.recipe.finetuning.optimization
-        )
+        recipe = self.recipe
+        return (recipe.pretraining if self.stage == "pre-training" else recipe.finetuning).optimization
 
     @property
     def folder(self) -> StateFolder:
@@ -121,29 +116,25 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
     for part in module.modules():
         if isinstance(part, Encoder):
             part.checkpointed = job.training.checkpoint_activations
-    task, loader = (
-        _finetuning(job, module, ranks) if isinstance(module, Recognizer) else _pretraining(job, module, ranks)
-    )
+    task, loader = (_finetuning if job.stage == "fine-tuning" else _pretraining)(job, module, ranks)
     return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks)
 
 
-def _pretraining(job: Job, module: nn.Module, ranks: Ranks) -> tuple[Task, CropLoader]:
-    assert isinstance(module, LMIM | SeqCLR)
-    if job.training.accumulate > 1 and (isinstance(module, SeqCLR) or module.pretraining.alignment_variance):
+def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
+    pretraining, size = module.pretraining, job.recipe.model  # the teacher's own training is another method's
+    method = METHODS[pretraining.method]
+    if job.training.accumulate > 1 and method.compares_crops(pretraining):
         raise InputError(
             f"training.accumulate is {job.training.accumulate}, but the loss of {job.recipe.variant} compares the "
             "crops of a batch with one another, and would only see those of a part: set it to 1, and save memory with "
             "training.checkpoint_activations or more training.devices"
         )
-    size, seed = job.recipe.model, derive_seed(job.recipe.seed, job.stage, 0)
     views = GuidanceViews(job.recipe.views, size.image_height, size.image_width)
-    if isinstance(module, SeqCLR):
-        return SeqCLRTask(job.stage, module, views, seed), _loader(job, ranks)
-    task = PretrainingTask(job.stage, module, views if module.guided else None, seed)
-    return task, _loader(job, ranks, views=job.views if module.guided else None)
+    task = method.task(job.stage, module, views, derive_seed(job.recipe.seed, job.stage, 0))
+    return task, _loader(job, ranks, views=job.views if method.reads_views(pretraining) else None)
 
 
-def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropLoader]:
+def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
     finetuning = job.recipe.finetuning
     module.encoder.requires_grad_(not finetuning.freeze_encoder)
     columns = job.recipe.model.columns if finetuning.decoder == "ctc" else None
@@ -154,7 +145,7 @@ def _finetuning(job: Job, module: Recognizer, ranks: Ranks) -> tuple[Task, CropL
     module.labels = checked.facts()
     if len(checked.usable) == 0:
         raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
-    augmentation = reading_augmentation(finetuning, job.recipe.model)
+    augmentation = finetuning_augmentation(finetuning, job.recipe.model)
     task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
     return task, _loader(job, ranks, indices=checked.usable, with_labels=True)
 

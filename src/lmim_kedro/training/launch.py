@@ -28,7 +28,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.training.device import pick_device, use_threads
 from lmim_kedro.training.jobs import Job, run
 from lmim_kedro.training.loop import STOPPING, Interrupted, heeds
-from lmim_kedro.training.ranks import Ranks, joined
+from lmim_kedro.training.ranks import Ranks, accepted, joined
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ SECONDS_TO_SAVE = 110
 """That processes which were asked to stop get before they are killed; schedulers give 120 (docs/training.md)."""
 
 
-def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
+def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
     """Train a module as `job.training` says; returns it trained, on the CPU, and the metrics table.
 
     Raises:
@@ -65,8 +65,8 @@ def train(job: Job, module: nn.Module) -> tuple[nn.Module, pd.DataFrame]:
         rdzv_endpoint=training.rendezvous or "localhost:0",
         max_restarts=0,
         monitor_interval=0.2,
-        shutdown_timeout=SECONDS_TO_SAVE,
         signals_to_handle=",".join(name for name in (*STOPPING, "SIGQUIT") if heeds(name)),
+        **accepted(LaunchConfig, shutdown_timeout=SECONDS_TO_SAVE),
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))
@@ -131,10 +131,11 @@ def _state(job: Job) -> str:
 
 def _others(job: Job) -> str:
     training = job.training
+    timeout = f"--shutdown-timeout={SECONDS_TO_SAVE} " if accepted(LaunchConfig, shutdown_timeout=0) else ""
     return (
         f"on each of the others: torchrun --nnodes={training.nodes} --nproc-per-node={training.devices} "
         f"--rdzv-backend=c10d --rdzv-endpoint={training.rendezvous} --rdzv-id={RUN_ID} "
-        f"--shutdown-timeout={SECONDS_TO_SAVE} --module lmim_kedro.training.launch {job.exchange / 'job.json'}"
+        f"{timeout}--module lmim_kedro.training.launch {job.exchange / 'job.json'}"
     )
 
 

@@ -137,8 +137,10 @@ class _Run:
         if self.done == self.total:
             return pd.DataFrame(self.rows)
         last_save = time.monotonic()
-        board = self.state.path.parent / "tensorboard" / self.task.name if self.training.tensorboard else None
-        with Display(self.task.name, self.total, self.done, self.ranks.device, self.ranks.first, board) as display:
+        # dict: in their order, each once
+        loggers = dict.fromkeys(["tensorboard"] * self.training.tensorboard + self.training.loggers)
+        given = self.task.name, self.total, self.done, self.ranks.device, self.ranks.first
+        with Display(*given, loggers, self.state.path.parent) as display:
             for epoch, batch in self._batches():
                 self._step(batch, epoch, display)
                 last = self.done == self.total

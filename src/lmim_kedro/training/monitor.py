@@ -1,17 +1,19 @@
-"""What can be seen of a run while it trains: the metrics table, the progress bar, TensorBoard."""
+"""What can be seen of a run while it trains: the metrics table, the progress bar, the loggers."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.progress import progress_bar
+from lmim_kedro.registries import LOGGERS
 
 PEAK_FLOPS = {  # dense bfloat16 operations a second, from the makers' data sheets; the longest name that fits counts
     "B200": 2250e12,
@@ -58,25 +60,65 @@ class Meter:
         return cls({name: value.to(device) for name, value in state["sums"].items()}, *state["counts"])
 
 
+class Logger(Protocol):
+    """Where the rows of the metrics table go: `registries.LOGGERS` has a function `folder: Path -> Logger` per name."""
+
+    def write(self, step: int, row: dict[str, float]) -> None:
+        """Log a row: its scalars by name, with `step` among them."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
+
+class TensorBoard:
+    """Writes event files to a folder. Errors: InputError where TensorBoard is not installed."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "training.tensorboard needs TensorBoard: pip install '.[tensorboard]', or set it to false"
+            ) from error
+        self._writer = SummaryWriter(str(folder))
+        self.close = self._writer.close
+
+    def write(self, step: int, row: dict[str, float]) -> None:
+        """Add every scalar of a row but the step itself."""
+        for name, value in row.items():
+            if name != "step":
+                self._writer.add_scalar(name, value, step)
+
+
 class Display:
-    """Progress bar and, where asked for, TensorBoard; draws nothing where `shown` is False (every rank but the first).
+    """The progress bar, and the loggers; neither where `shown` is False (every rank but the first).
 
     Args:
-        name: of the run.
+        name: name of the run.
         total: steps of the whole run.
         done: steps done before.
-        device: whose memory and utilization are shown, if it is a GPU.
-        shown: whether to draw.
-        tensorboard: folder for TensorBoard's event files; None for none.
+        device: its memory and utilization are shown, if it is a GPU.
+        shown: whether to show anything.
+        loggers: names of the loggers.
+        folder: folder with a folder for each logger, which has one for each run.
     """
 
     def __init__(
-        self, name: str, total: int, done: int, device: torch.device, shown: bool, tensorboard: Path | None
+        self,
+        name: str,
+        total: int,
+        done: int,
+        device: torch.device,
+        shown: bool = True,
+        loggers: Iterable[str] = (),
+        folder: Path = Path(),
     ) -> None:
         self._device, self._flops = device, 0.0
         self._peak = peak_flops(device)
         self._bar = progress_bar(total, initial=done, desc=name, unit="step") if shown else None
-        self._writer = _summary_writer(tensorboard) if shown and tensorboard is not None else None
+        self._loggers: list[Logger] = [LOGGERS[kind](folder / kind / name) for kind in loggers] if shown else []
 
     def __enter__(self) -> Display:
         return self
@@ -84,8 +126,8 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
+        for logger in self._loggers:
+            logger.close()
 
     @property
     def wants_flops(self) -> bool:
@@ -107,10 +149,8 @@ class Display:
             if self._peak is not None and self._flops:
                 text += f", MFU {self._flops * steps_per_second / self._peak:.0%}"
             self._bar.set_postfix_str(text, refresh=False)
-        if self._writer is not None:
-            for name, value in row.items():
-                if name != "step":
-                    self._writer.add_scalar(name, value, int(row["step"]))
+        for logger in self._loggers:
+            logger.write(int(row["step"]), row)
 
 
 class Clock:
@@ -144,13 +184,3 @@ def peak_flops(device: torch.device) -> float | None:
     name = torch.cuda.get_device_name(device)
     known = [key for key in PEAK_FLOPS if key in name]
     return PEAK_FLOPS[max(known, key=len)] if known else None
-
-
-def _summary_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError(
-            "training.tensorboard needs TensorBoard: pip install '.[tensorboard]', or set it to false"
-        ) from error
-    return SummaryWriter(str(folder))

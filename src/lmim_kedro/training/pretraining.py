@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pandas as pd
 
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.released import import_encoder
-from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.recipe import Recipe, encoder_differences, needs_teacher
+from lmim_kedro.registries import METHODS
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
@@ -42,9 +41,9 @@ def make_teacher(
     if untrained:
         return Encoder(recipe.model), no_metrics()
     mim = recipe.pretraining.model_copy(update={"method": "mim", "mask_ratio": teacher.mask_ratio, "masking": "random"})
-    model = LMIM(recipe.model, mim)
+    model = METHODS["mim"].build(recipe.model, mim, None)
     trained, metrics = train(Job("teacher", crops, recipe, training, state), model)
-    return cast(LMIM, trained).encoder, metrics
+    return trained.encoder, metrics
 
 
 def pretrain(
@@ -55,7 +54,7 @@ def pretrain(
     state: Path,
     views: PackedStore | None = None,
     materialized: int = 0,
-) -> tuple[LMIM | SeqCLR, pd.DataFrame]:
+) -> tuple[Any, pd.DataFrame]:
     """The pre-trained model of a recipe, and the metrics of its training; untrained for method `none`.
 
     Args:
@@ -74,18 +73,16 @@ def pretrain(
         )
     recipe = with_budget(recipe, len(crops))
     seed_initial_weights(recipe, "pre-training")
-    if recipe.pretraining.method == "seqclr":
-        model: LMIM | SeqCLR = SeqCLR(recipe.model, recipe.pretraining)
-    else:
-        model = LMIM(recipe.model, recipe.pretraining, teacher if needs_teacher(recipe.pretraining) else None)
+    method = METHODS[recipe.pretraining.method]
+    model = method.build(recipe.model, recipe.pretraining, teacher if needs_teacher(recipe.pretraining) else None)
     if recipe.pretraining.weights is not None:
         model.encoder, imported = import_encoder(Path(recipe.pretraining.weights), recipe.model)
         log.info("encoder from %s", imported.sentence())
-    if recipe.pretraining.method == "none":
+    if not method.trains:
         return model, no_metrics()
     if not materialized:
         views = None
-    elif isinstance(model, SeqCLR) or not model.guided:
+    elif not method.reads_views(recipe.pretraining):
         log.info("%s looks at no materialized views: views.materialize has no effect on it", recipe.variant)
         views = None
     elif views is None:
@@ -93,9 +90,7 @@ def pretrain(
     else:
         size = recipe.model
         require_views_of(views, crops, materialized, recipe.views, size.image_height, size.image_width, recipe.seed)
-    job = Job("pre-training", crops, recipe, training, state, views)
-    trained, metrics = train(job, model)
-    return cast("LMIM | SeqCLR", trained), metrics
+    return train(Job("pre-training", crops, recipe, training, state, views), model)
 
 
 def no_metrics() -> pd.DataFrame:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+
+def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Those of the options that the signature of a function has: older releases of torch lack some.
+
+    Example:
+        >>> accepted(sorted, reverse=True, stable=True)
+        {'reverse': True}
+    """
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in known}
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,8 @@ class Ranks:
         if self.world == 1:
             return module
         places = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=places, forward_sync_buffers=False)
+        options = accepted(DistributedDataParallel, forward_sync_buffers=False)
+        return DistributedDataParallel(module, device_ids=places, **options)
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
         """Detached float32 means over all processes, left on the device: the host waits for nothing."""

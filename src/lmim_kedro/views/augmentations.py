@@ -12,7 +12,7 @@ from lmim_kedro.registries import AUGMENTATIONS
 Augmentation = Callable[..., Tensor]
 
 
-def reading_augmentation(finetuning: FinetuningParams, model: ModelParams) -> Augmentation | None:
+def finetuning_augmentation(finetuning: FinetuningParams, model: ModelParams) -> Augmentation | None:
     """What is done to each crop that the recognizer learns from; called as GuidanceViews is. None: nothing."""
     return AUGMENTATIONS[finetuning.augmentation](model.image_height, model.image_width)
 

@@ -12,7 +12,7 @@ from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, ViewPreset, ViewsParams
-from lmim_kedro.views.augmentations import reading_augmentation
+from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
 from lmim_kedro.views.statistics import describe
 
@@ -50,7 +50,7 @@ def show_views(
     return sheet, describe(preset, torch.from_numpy(images), torch.from_numpy(aspect), seed=seed, index=index)
 
 
-def show_reading(
+def show_augmentation(
     crops: PackedStore, finetuning: FinetuningParams, model: ModelParams, shown: ViewsParams, seed: int
 ) -> np.ndarray:
     """Draw labeled crops, evenly spaced over the store, as fine-tuning sees them in its first epochs.
@@ -69,7 +69,7 @@ def show_reading(
     if not len(crops):
         empty = np.empty((0, 3, height, width), np.uint8)
         return contact_sheet(empty, np.empty((0, shown.sheet_views, 3, height, width), np.float32))
-    augment = reading_augmentation(finetuning, model)
+    augment = finetuning_augmentation(finetuning, model)
     index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
     given, aspects = torch.from_numpy(images), torch.from_numpy(aspect)
     its_seed = derive_seed(seed, "fine-tuning")  # that of training.jobs

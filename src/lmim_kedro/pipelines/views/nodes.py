@@ -31,12 +31,12 @@ def draw_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -
 
 def draw_reading(crops: Any, parameters: dict[str, Any]) -> Any:
     """A contact sheet of labeled crops with the augmentation of fine-tuning."""
-    from lmim_kedro.views.show import show_reading
+    from lmim_kedro.views.show import show_augmentation
 
     chosen = Parameters.model_validate(parameters)
     size = pick(chosen.models, chosen.model, "model")
     log.info("fine-tuning %s, augmentation %s", chosen.finetuning.preset, chosen.finetuning.augmentation)
-    return show_reading(crops, chosen.finetuning, size, chosen.views, chosen.seed)
+    return show_augmentation(crops, chosen.finetuning, size, chosen.views, chosen.seed)
 
 
 def materialize_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -> Any:
