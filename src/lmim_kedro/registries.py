@@ -106,3 +106,11 @@ DECODERS = Registry(
     "decoder",
     {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
 )
+METRICS = Registry(
+    "metrics",
+    "metric",
+    {
+        name: f"lmim_kedro.scoring.metrics:{name.upper()}"
+        for name in ("waics", "case_sensitive", "exact", "chinese", "ned", "ned_exact", "ned_chinese")
+    },
+)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from lmim_kedro.registries import METRICS
 from lmim_kedro.reporting.figures import (
     Figures,
     draw_accuracy_by_aspect,
@@ -17,7 +18,9 @@ from lmim_kedro.reporting.figures import (
 from lmim_kedro.reporting.page import Pictures, headline, render_page
 from lmim_kedro.reporting.scores import build_scores
 from lmim_kedro.reporting.shown_readings import choose_readings
+from lmim_kedro.reporting.tables import accuracy_table, to_markdown
 from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
+from lmim_kedro.scoring.metrics import Metric
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -129,6 +132,19 @@ def test_page_without_confidence_shape_or_mistakes_does_without_their_figures(
     }
     text = Page(render_page(**inputs)).text
     assert "Confused" not in text and "By shape" not in text and "calibration error" not in text
+
+
+def test_metric_added_from_outside_is_shown(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.register("first_letter", Metric("first letter", lambda text: text[:1].lower(), "only that counts"))
+    scores = build_scores(predictions, recipe, "first_letter")
+    assert scores["accuracy"]["svt"]["first_letter"] == 1
+    text = Page(render_page(**inputs | {"scores": scores})).text
+    assert "first letter: only that counts." in text
+    assert "svt: first letter 100.00 %" in headline(scores)[0]
+    assert "| first letter |" in to_markdown(accuracy_table(scores), scores)
 
 
 def test_data_card_is_a_section_where_there_is_one(inputs: dict[str, Any], card: pd.DataFrame) -> None:

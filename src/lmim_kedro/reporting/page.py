@@ -16,19 +16,13 @@ from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, prediction_picture
 from lmim_kedro.reporting.paper.published import published_accuracy
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
-from lmim_kedro.reporting.scores import accuracies_with
 from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
-from lmim_kedro.scoring.metrics import METRICS
+from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MEANINGS = {
-    "waics": "word accuracy ignoring case and symbols: only 0-9, A-Z and a-z are compared",
-    "exact": "words right in every character, case and symbols included",
-    "chinese": "words right after half-width, lower-case and simplified forms; symbols count",
-}
 PAPER_SIZES = {
     "english": (
         "ViT-S, a recognizer of 35.8 M parameters, pre-trained on 10 M crops (Tables 1-5: about 5 M) and fine-tuned on "
@@ -87,7 +81,7 @@ def render_page(
         .render(
             scores=scores,
             metric=METRICS[metric].title,
-            meaning=MEANINGS[metric],
+            meaning=METRICS[metric].meaning,
             headline=_headline(scores),
             accuracies={kind: METRICS[kind].title for kind in accuracies_with(metric)},
             table=[plain(row) for row in accuracy_table(scores).to_dict("records")],

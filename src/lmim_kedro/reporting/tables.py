@@ -14,8 +14,7 @@ from lmim_kedro.reporting.paper.published import (
     published_accuracy,
     published_rows,
 )
-from lmim_kedro.reporting.scores import accuracies_with
-from lmim_kedro.scoring.metrics import METRICS
+from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 from lmim_kedro.scoring.protocols import get_protocol
 
 if TYPE_CHECKING:

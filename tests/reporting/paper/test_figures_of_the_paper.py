@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lmim_kedro.reporting.images import similarity_picture
+from lmim_kedro.reporting.paper import figures
 from lmim_kedro.reporting.paper.figures import (
     draw_attention,
     draw_lengths,
