@@ -114,3 +114,23 @@ METRICS = Registry(
         for name in ("waics", "case_sensitive", "exact", "chinese", "ned", "ned_exact", "ned_chinese")
     },
 )
+SECTIONS = Registry(
+    "sections",
+    "section of the report",
+    {
+        name: f"lmim_kedro.reporting.sections:{name}"
+        for name in (
+            "accuracy",
+            "paper",
+            "readings",
+            "recipe",
+            "data",
+            "card",
+            "training",
+            "views",
+            "attention",
+            "reconstructions",
+            "machine",
+        )
+    },
+)
