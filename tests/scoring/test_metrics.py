@@ -89,6 +89,12 @@ def test_bootstrap_leaves_out_what_cannot_be_scored() -> None:
     assert all(map(math.isnan, bootstrap_interval(Score(np.full(3, np.nan)))))
 
 
+@pytest.mark.parametrize(("right", "low", "high"), [(0, 0, 0.4345), (5, 0.5655, 1)])
+def test_interval_of_none_or_all_right_is_wilsons_and_not_a_point(right: int, low: float, high: float) -> None:
+    interval = bootstrap_interval(Score(np.full(5, right / 5)))
+    assert interval == pytest.approx((low, high), abs=1e-4)
+
+
 def test_bootstrap_refuses_graded_credit() -> None:
     with pytest.raises(InputError, match="right and wrong"):
         bootstrap_interval(score(["helo"], ["hello"], "ned"))

@@ -148,32 +148,50 @@ def bootstrap_interval(result: Score, level: float = 0.95, draws: int = 10_000, 
 
     The accuracy of n crops drawn with replacement, each right with the share p that is right, is binomial: the draws
     are taken from that distribution, which is the bootstrap's own, at no cost in n. If none or all are right, every
-    draw is the same and the interval is that point.
+    draw would be the same, so the interval is Wilson's score interval instead (Wilson, 1927).
+
+    Args:
+        result: scores by a metric of right and wrong.
+        level: share of samples whose interval holds the true accuracy.
+        draws: number of bootstrap samples.
+        seed: seed of the draws.
 
     Returns: lower and upper bound, 0 to 1; NaN if nothing could be scored. Errors: InputError for a graded metric.
+
+    Example:
+        >>> low, high = bootstrap_interval(score(["a", "b"], ["a", "b"], "waics"))
+        >>> round(low, 3), high
+        (0.342, 1.0)
     """
     scored = result.credit[~np.isnan(result.credit)]
     if not np.isin(scored, (0, 1)).all():
         raise InputError("the binomial bootstrap needs a metric of right and wrong, not a graded one: use an accuracy")
     if not len(scored):
         return float("nan"), float("nan")
+    right = int(scored.sum())
+    if right in (0, len(scored)):
+        from scipy.stats import binomtest
+
+        wilson = binomtest(right, len(scored)).proportion_ci(level, "wilson")
+        return float(wilson.low), float(wilson.high)
     means = np.random.default_rng(seed).binomial(len(scored), scored.mean(), draws) / len(scored)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame, metric: str = "waics") -> pd.DataFrame:
     """Readings with the verdict of each metric, and with what the manifest knows of the crop.
 
     Args:
         readings: a row per crop: benchmark, index (in the packed store), label, prediction, confidence and more.
-        manifest: of the same store: store_index, key, width, height, status.
+        manifest: rows of the same store: store_index, key, width, height, status.
+        metric: the verdict that must be given; others are missing where a package that they need is not installed.
 
     Returns:
         the readings' columns and key, length (characters of the label), width and height (pixels of the crop as it
         came), every verdict (nullable booleans, missing where the label cannot be scored) and one_minus_ned.
 
-    Errors: InputError if the manifest is of another store.
+    Errors: InputError if the manifest is of another store, or `metric` needs a package that is not installed.
     """
     import pandas as pd
 
@@ -188,7 +206,12 @@ def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFra
     predictions, labels = judged["prediction"].tolist(), judged["label"].tolist()
     judged["length"] = judged["label"].str.len().astype("int64")
     for name in verdicts():
-        credit = score(predictions, labels, name).credit
+        try:
+            credit = score(predictions, labels, name).credit
+        except normalization.NotInstalled:
+            if name == metric:
+                raise
+            credit = np.full(len(judged), np.nan)
         judged[name] = pd.arrays.BooleanArray(credit == 1, np.isnan(credit))
     judged["one_minus_ned"] = score(predictions, labels, "ned").credit
     first = ["benchmark", "key", "index", "label", "prediction", "confidence", *verdicts(), "one_minus_ned", "length"]
