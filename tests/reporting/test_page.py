@@ -145,7 +145,7 @@ def test_metric_added_from_outside_is_shown(
     text = Page(render_page(Report(**inputs | {"scores": scores}))).text
     assert "first letter: only that counts." in text
     assert "svt: first letter 100.00 %" in headline(scores)[0]
-    assert "| first letter |" in to_markdown(accuracy_table(scores), scores)
+    assert "|   first letter |" in to_markdown(accuracy_table(scores), scores)
 
 
 def test_section_added_from_outside_is_on_the_page_and_in_its_navigation(

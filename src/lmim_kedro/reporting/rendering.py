@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,21 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
     rows = table.to_dict("records")
     return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
+
+
+def markdown(table: pd.DataFrame, left: Collection[str]) -> str:
+    """A table of texts in Markdown; columns other than `left` are aligned to the right.
+
+    Example:
+        >>> import pandas as pd
+        >>> print(markdown(pd.DataFrame({"name": ["svt"], "crops": ["647"]}), ["name"]))
+        | name   |   crops |
+        |:-------|--------:|
+        | svt    |     647 |
+    """
+    sides = ["left" if name in left else "right" for name in table.columns]
+    cells = table.replace({r"\|": r"\\|"}, regex=True)
+    return str(cells.to_markdown(index=False, colalign=sides, disable_numparse=True))
 
 
 @cache
