@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from lmim_kedro.errors import InputError, did_you_mean
-from lmim_kedro.registries import AUGMENTATIONS, DECODERS, LOGGERS, METHODS
+from lmim_kedro.registries import AUGMENTATIONS, DECODERS, LOGGERS, METHODS, METRICS
 
 Preset = TypeVar("Preset")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -309,10 +309,17 @@ class IngestParams(Params):
         return self
 
 
+def _verdict(metric: str) -> str:
+    """Validate the name of a metric that says right or wrong, as tables and intervals need."""
+    if METRICS[METRICS.check(metric)].graded:
+        raise ValueError(f"{metric} does not say right or wrong: set one that does, such as waics")
+    return metric
+
+
 class EvaluationParams(Params):
     """How a recognizer is scored."""
 
-    metric: Literal["waics", "exact", "chinese"] = Field("waics", description="the metric that tables show")
+    metric: Annotated[str, AfterValidator(_verdict)] = Field("waics", description="the metric that tables show")
     labels: Literal["original", "corrected"] = Field(
         "original", description="which labels of the six common benchmarks the sources hold; recorded in the scores"
     )

@@ -120,3 +120,31 @@ LAYOUTS = Registry(
     },
 )
 LOGGERS = Registry("loggers", "logger", {"tensorboard": "lmim_kedro.training.monitor:TensorBoard"})
+METRICS = Registry(
+    "metrics",
+    "metric",
+    {
+        name: f"lmim_kedro.scoring.metrics:{name.upper()}"
+        for name in ("waics", "case_sensitive", "exact", "chinese", "ned", "ned_exact", "ned_chinese")
+    },
+)
+SECTIONS = Registry(
+    "sections",
+    "section of the report",
+    {
+        name: f"lmim_kedro.reporting.sections:{name}"
+        for name in (
+            "accuracy",
+            "paper",
+            "readings",
+            "recipe",
+            "data",
+            "card",
+            "training",
+            "views",
+            "attention",
+            "reconstructions",
+            "machine",
+        )
+    },
+)

@@ -57,7 +57,7 @@ def predictions(recognizer: Recognizer) -> pd.DataFrame:
             "status": "ok",
         }
     )
-    return judge(readings, manifest)
+    return judge(readings, manifest, EvaluationParams())
 
 
 def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.figures import (
     Figures,
     draw_accuracy_by_aspect,
@@ -14,10 +15,13 @@ from lmim_kedro.reporting.figures import (
     draw_calibration,
     draw_training,
 )
-from lmim_kedro.reporting.page import Pictures, headline, render_page
+from lmim_kedro.reporting.page import headline, render_page
 from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.reporting.sections import Report, Section
 from lmim_kedro.reporting.shown_readings import choose_readings
+from lmim_kedro.reporting.tables import accuracy_table, to_markdown
 from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
+from lmim_kedro.scoring.metrics import Metric
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -73,12 +77,12 @@ def inputs(
         ),
         "confusions": confusions(predictions, "waics"),
         "readings": choose_readings(predictions, crops, "waics"),
-        "pictures": Pictures(**pictures),
+        **pictures,
     }
 
 
 def test_page_needs_nothing_but_itself(inputs: dict[str, Any]) -> None:
-    html = render_page(**inputs)
+    html = render_page(Report(**inputs))
     page = Page(html)
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.elements}
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in page.all("img"))
@@ -89,7 +93,7 @@ def test_page_needs_nothing_but_itself(inputs: dict[str, Any]) -> None:
 
 
 def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
-    text = " ".join(Page(render_page(**inputs)).text.split())
+    text = " ".join(Page(render_page(Report(**inputs))).text.split())
     for shown in (
         "Variant lmim · environment mini · model vit_small · fine-tuning reference · seed 3",
         "paper 97.7",
@@ -105,7 +109,7 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
 
 
 def test_page_shows_where_the_recognizer_goes_wrong(inputs: dict[str, Any]) -> None:
-    page = Page(render_page(**inputs))
+    page = Page(render_page(Report(**inputs)))
     text = " ".join(page.text.split())
     for shown in ("By word length", "By shape of the crop, and by confidence", "Confused characters"):
         assert shown in text, shown
@@ -127,13 +131,39 @@ def test_page_without_confidence_shape_or_mistakes_does_without_their_figures(
         "figures": Figures(draw_training(*stages.values()), None),
         "confusions": confusions(right, "waics"),
     }
-    text = Page(render_page(**inputs)).text
+    text = Page(render_page(Report(**inputs))).text
     assert "Confused" not in text and "By shape" not in text and "calibration error" not in text
 
 
+def test_metric_added_from_outside_is_shown(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.register("first_letter", Metric("first letter", lambda text: text[:1].lower(), "only that counts"))
+    scores = build_scores(predictions, recipe, "first_letter")
+    assert scores["accuracy"]["svt"]["first_letter"] == 1
+    text = Page(render_page(Report(**inputs | {"scores": scores}))).text
+    assert "first letter: only that counts." in text
+    assert "svt: first letter 100.00 %" in headline(scores)[0]
+    assert "|   first letter |" in to_markdown(accuracy_table(scores), scores)
+
+
+def test_section_added_from_outside_is_on_the_page_and_in_its_navigation(
+    inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SECTIONS, "_entries", dict(SECTIONS._entries))
+    SECTIONS.register("speed", Section("Speed", lambda report: f"<h2>Threads: {report.facts['cpu_threads']}</h2>"))
+    SECTIONS.register("nothing", Section("Nothing", lambda report: ""))
+    html = render_page(Report(**inputs))
+    page = Page(html)
+    assert [link["href"] for link in page.all("a")][-2:] == ["#machine", "#speed"]
+    assert '<section id="speed">\n<h2>Threads: 2</h2>' in html and {"id": "speed"} in page.all("section")
+    assert {"id": "nothing"} not in page.all("section")
+
+
 def test_data_card_is_a_section_where_there_is_one(inputs: dict[str, Any], card: pd.DataFrame) -> None:
-    assert "Data card" not in Page(render_page(**inputs)).text
-    page = Page(render_page(**inputs, data_card=card))
+    assert "Data card" not in Page(render_page(Report(**inputs))).text
+    page = Page(render_page(Report(**inputs, data_card=card)))
     assert {"id": "card"} in page.all("section") and {"href": "#card"} in page.all("a")
     text = " ".join(page.text.split())
     assert "street20051.0 (6.0 to 96.0)0 + 70 + 3000é 4, <b> 2" in text
@@ -141,13 +171,13 @@ def test_data_card_is_a_section_where_there_is_one(inputs: dict[str, Any], card:
 
 
 def test_labels_are_text_not_markup(inputs: dict[str, Any]) -> None:
-    html = render_page(**inputs)
+    html = render_page(Report(**inputs))
     assert "<b>&amp;</b>" not in html and "&lt;" in html
     assert "<b>&amp;" in "".join(Page(html).text.split())
 
 
 def test_page_is_the_same_every_time(inputs: dict[str, Any]) -> None:
-    assert render_page(**inputs) == render_page(**inputs)
+    assert render_page(Report(**inputs)) == render_page(Report(**inputs))
 
 
 def test_scratch_run_has_a_page_without_what_it_did_not_do(
@@ -161,9 +191,9 @@ def test_scratch_run_has_a_page_without_what_it_did_not_do(
         "scores": inputs["scores"] | {"variant": "scratch"},
         "stages": stages,
         "figures": Figures(draw_training(*stages.values()), None),
-        "pictures": Pictures(inputs["pictures"].sheet, inputs["pictures"].attention, {}),
+        "reconstructions": {},
     }
-    text = " ".join(Page(render_page(**inputs)).text.split())
+    text = " ".join(Page(render_page(Report(**inputs))).text.split())
     assert "The paper has no row of variant scratch on svt, rendered" in text
     assert "Reconstructions" not in text and "By word length" not in text
 

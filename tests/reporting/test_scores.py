@@ -55,6 +55,12 @@ def test_chinese_is_scored_as_chinese(recipe: dict[str, Any]) -> None:
     assert web == {"chinese": 1.0, "n": 2, "unscorable": 0, "exact": 0.5, "one_minus_ned": 1.0}
 
 
+@pytest.mark.parametrize(("metric", "graded"), [("waics", 1), ("case_sensitive", 1), ("exact", 0.5), ("chinese", 0.75)])
+def test_one_minus_ned_is_on_text_of_the_metrics_form(recipe: dict[str, Any], metric: str, graded: float) -> None:
+    predictions = pd.DataFrame({"benchmark": "svt", "label": ["a-Bc"], "prediction": ["a+bc"]})
+    assert build_scores(predictions, recipe, metric)["accuracy"]["svt"]["one_minus_ned"] == graded
+
+
 def test_whole_protocol_is_averaged(recipe: dict[str, Any]) -> None:
     sizes = get_protocol("common_1015_2077").sizes
     frames = [constant(name, size if name == "iiit5k" else 0, size) for name, size in sizes.items()]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
+from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.reporting.scores import build_scores
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, total, training_table
 from lmim_kedro.scoring.protocols import get_protocol
@@ -93,11 +95,16 @@ def test_markdown_has_a_row_per_benchmark_and_leaves_missing_cells_empty(
 ) -> None:
     scores = build_scores(predictions, recipe)
     text = to_markdown(accuracy_table(scores), scores)
-    rows = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [re.sub(" +", " ", line) for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1 and len(rows) == 4
     assert rows[0].startswith("| benchmark | crops | unscorable | waics | low | high |")
-    assert rows[3].startswith("| rendered | ") and rows[3].endswith(" |  |  |")
+    assert rows[3].startswith("| rendered | ") and rows[3].endswith(" | | |")
     assert "seed 3" in text and "svt has 50 crops here; the published test set has 647." in text
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell_in_markdown() -> None:
+    row = markdown(pd.DataFrame({"name": ["a|b"], "value": ["1.50"]}), ["name"]).splitlines()[-1]
+    assert re.split(r"(?<!\\)\|", row.replace(" ", "")) == ["", "a\\|b", "1.50", ""]
 
 
 def test_stages_that_were_not_trained_are_left_out(stages: dict[str, pd.DataFrame]) -> None:

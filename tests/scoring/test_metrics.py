@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring.metrics import METRICS, VERDICTS, Score, bootstrap_interval, judge_readings, score
+from lmim_kedro.params import EvaluationParams
+from lmim_kedro.registries import METRICS
+from lmim_kedro.scoring.compare import Comparison, compare
+from lmim_kedro.scoring.metrics import Metric, Score, bootstrap_interval, judge_readings, score, verdicts
 
 PREDICTIONS = ["hello", "It's", "its", "abc", "", "X"]
 LABELS = ["Hello", "It's", "It's", "abd", "word", "--"]
@@ -64,7 +67,7 @@ def test_chinese_compares_simplified_half_width_text() -> None:
 
 
 def test_unknown_metric_and_unpaired_lists_are_refused() -> None:
-    with pytest.raises(InputError, match="no metric `wer`: choose one of waics, case_sensitive, exact, chinese"):
+    with pytest.raises(InputError, match="no metric 'wer': choose one of waics, case_sensitive, exact, chinese"):
         score([], [], "wer")
     with pytest.raises(InputError, match="1 predictions do not pair with 2 labels"):
         score(["a"], ["a", "b"], "waics")
@@ -86,9 +89,32 @@ def test_bootstrap_leaves_out_what_cannot_be_scored() -> None:
     assert all(map(math.isnan, bootstrap_interval(Score(np.full(3, np.nan)))))
 
 
+@pytest.mark.parametrize(("right", "low", "high"), [(0, 0, 0.4345), (5, 0.5655, 1)])
+def test_interval_of_none_or_all_right_is_wilsons_and_not_a_point(right: int, low: float, high: float) -> None:
+    interval = bootstrap_interval(Score(np.full(5, right / 5)))
+    assert interval == pytest.approx((low, high), abs=1e-4)
+
+
 def test_bootstrap_refuses_graded_credit() -> None:
     with pytest.raises(InputError, match="right and wrong"):
         bootstrap_interval(score(["helo"], ["hello"], "ned"))
+
+
+def test_metric_added_from_outside_is_scored_judged_compared_and_a_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.register("first_letter", Metric("first letter", lambda text: text[:1]))
+    assert score(["ab", "b"], ["ac", "c"], "first_letter").credit.tolist() == [1, 0]
+    assert judge_readings(readings(), manifest())["first_letter"].tolist() == [False, False, True]
+    assert compare(["ab"], ["x"], ["a"], "first_letter") == Comparison(0, 0, 1, 0)
+    assert EvaluationParams(metric="first_letter").metric == "first_letter"
+
+
+def test_metric_of_the_tables_says_right_or_wrong() -> None:
+    assert EvaluationParams(metric="case_sensitive").metric == "case_sensitive"
+    with pytest.raises(ValueError, match="ned does not say right or wrong"):
+        EvaluationParams(metric="ned")
+    with pytest.raises(ValueError, match="'waics', 'case_sensitive'"):
+        EvaluationParams(metric="wer")
 
 
 def readings() -> pd.DataFrame:
@@ -125,7 +151,7 @@ def test_judged_readings_carry_key_size_and_every_verdict() -> None:
     assert judged["waics"].tolist() == [True, pd.NA, False]
     assert judged["exact"].tolist() == [False, False, False]
     assert judged["one_minus_ned"].tolist() == pytest.approx([1, math.nan, 2 / 3], nan_ok=True)
-    assert set(VERDICTS) <= set(METRICS)
+    assert set(verdicts()) <= set(judged)
 
 
 def test_judged_readings_keep_what_the_reader_says_of_each_character() -> None:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
+import pandas as pd
 import pytest
 
+from lmim_kedro.errors import InputError
 from lmim_kedro.scoring import normalization
+from lmim_kedro.scoring.metrics import judge_readings
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,25 @@ def test_verbatim_keeps_symbols_and_spaces() -> None:
 )
 def test_chinese_is_half_width_lower_case_simplified_with_symbols(given: str, form: str) -> None:
     assert normalization.chinese(given) == form
+
+
+@pytest.fixture
+def no_zhconv(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "zhconv", None)
+    normalization._zhconv.cache_clear()
+    yield
+    normalization._zhconv.cache_clear()
+
+
+@pytest.mark.usefixtures("no_zhconv")
+def test_without_zhconv_chinese_says_how_to_install_it_and_the_other_verdicts_are_given() -> None:
+    readings = pd.DataFrame({"benchmark": "web", "index": [0], "label": ["\u6b61"], "prediction": ["\u6b61"]})
+    readings["confidence"] = 1.0
+    manifest = pd.DataFrame({"store_index": [0], "key": ["a"], "width": [9], "height": [9], "status": ["ok"]})
+    assert normalization.chinese("ABC") == "abc"
+    with pytest.raises(InputError, match=r"needs zhconv: install it with `pip install -e '.\[chinese\]'`"):
+        normalization.chinese("\u6b61")
+    judged = judge_readings(readings, manifest)
+    assert judged["exact"].tolist() == [True] and judged["chinese"].isna().all()
+    with pytest.raises(InputError, match="needs zhconv"):
+        judge_readings(readings, manifest, "chinese")

@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.analysis import calibration, calibration_error
-from lmim_kedro.scoring.metrics import GRADED_OF, Score, bootstrap_interval, score
+from lmim_kedro.scoring.metrics import METRICS, Score, accuracies_with, bootstrap_interval, score
 from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, labels_known
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENGLISH = ("waics", "case_sensitive", "exact")
-CHINESE = ("chinese", "exact")
-
-
-def accuracies_with(metric: str) -> tuple[str, ...]:
-    """The accuracies that are given where `metric` is the one that tables show; itself the first of them."""
-    kinds = CHINESE if metric == "chinese" else ENGLISH
-    return (metric, *(kind for kind in kinds if kind != metric))
 
 
 def build_scores(
@@ -32,7 +23,7 @@ def build_scores(
     Args:
         predictions: a row per crop: benchmark, label, prediction.
         recipe: what made the recognizer: env, variant, seed, model_name, finetuning.preset.
-        metric: the accuracy that tables show: waics, exact or chinese.
+        metric: the accuracy that tables show: a metric of right and wrong.
         labels: of the six common benchmarks as they were ingested: original or corrected.
 
     Returns:
@@ -57,7 +48,7 @@ def build_scores(
             "n": main[name].count,
             "unscorable": main[name].unscorable,
             **{kind: _fraction(result.accuracy) for kind, result in each.items()},
-            "one_minus_ned": _fraction(score(*pairs, GRADED_OF[metric]).accuracy),
+            "one_minus_ned": _fraction(score(*pairs, METRICS[metric].companion).accuracy),
         }
     averages, notes = _averages(main, metric, labels)
     preset = recipe["finetuning"].get("preset", "reference")  # recipes of before there were presets have none

@@ -14,8 +14,8 @@ from lmim_kedro.reporting.paper.published import (
     published_accuracy,
     published_rows,
 )
-from lmim_kedro.reporting.scores import accuracies_with
-from lmim_kedro.scoring.metrics import METRICS
+from lmim_kedro.reporting.rendering import markdown
+from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 from lmim_kedro.scoring.protocols import get_protocol
 
 if TYPE_CHECKING:
@@ -160,33 +160,26 @@ def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
+    import pandas as pd
+
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
         f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
-        f"{METRICS[scores['metric']].title}, 95 % bootstrap "
-        f"interval over crops; {scores['labels']} labels."
+        f"{METRICS[scores['metric']].title}, 95 % bootstrap interval over crops; {scores['labels']} labels."
     )
-    names = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]
-    left = {"benchmark", "paper_row"}
-    lines = [_line(names), _line(["---" if name in left else "---:" for name in table.columns])]
-    for row in table.itertuples(index=False):
-        lines.append(_line([_cell(name, value) for name, value in zip(table.columns, row, strict=True)]))
+    texts = pd.DataFrame({name: [_text(name, value) for value in table[name]] for name in table.columns})
+    texts.columns = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]
     notes = [f"\n{note}" for note in scores["notes"]]
-    return "\n".join([heading, "", *lines, *notes, ""])
+    return "\n".join([heading, "", markdown(texts, ["benchmark", "paper row"]), *notes, ""])
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     import pandas as pd
 
     if pd.isna(value):
         return ""
-    if name == "paper_percent":
-        return f"{value:.1f}"
-    return f"{value:.2f}" if name.endswith("_percent") else str(value).replace("|", "\\|")
+    places = 1 if name == "paper_percent" else 2
+    return f"{value:.{places}f}" if name.endswith("_percent") else str(value)
 
 
 def row_name(row: PublishedRow) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.files import read_pairs
-from lmim_kedro.scoring.metrics import METRICS, VERDICTS, score
+from lmim_kedro.scoring.metrics import METRICS, score, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +99,8 @@ def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: s
 
     Errors: InputError for a metric that is not one of right and wrong, or lists of different lengths.
     """
-    if metric not in VERDICTS:
-        raise InputError(f"`{metric}` does not say right or wrong: compare by one of {', '.join(VERDICTS)}")
+    if METRICS[metric].graded:
+        raise InputError(f"`{metric}` does not say right or wrong: compare by one of {', '.join(verdicts())}")
     one, other = (score(each, labels, metric).credit for each in (a, b))
     scored = ~np.isnan(one)
     right_a, right_b = one[scored] == 1, other[scored] == 1
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("a", metavar="A", help="predictions.parquet, or a file that `lmim_kedro.scoring` reads")
     parser.add_argument("b", metavar="B")
-    parser.add_argument("--metric", choices=VERDICTS, default="waics", help="default: %(default)s")
+    parser.add_argument("--metric", choices=verdicts(), default="waics", help="default: %(default)s")
     parser.add_argument("--differences", metavar="FILE", type=Path, help="write crops that one alone reads right, CSV")
     options = parser.parse_args(arguments)
     try:

@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.registries import METRICS
 from lmim_kedro.scoring import normalization
 
 if TYPE_CHECKING:
@@ -20,35 +21,76 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to compare a prediction with its label.
+    """One way to compare a prediction with its label: all that scores, tables and pages know of it.
 
     Attributes:
-        title: what it is called in tables.
+        title: its name in tables.
         normalize: applied to both sides before they are compared.
-        graded: 1 minus the edit distance over the longer length, instead of right or wrong.
+        meaning: what it counts, for the page.
+        graded: gives 1 minus the edit distance over the longer length, instead of a verdict of right or wrong.
+        companion: name of the graded metric that is given with it as 1 - NED.
+        beside: names of the verdicts that are given beside it.
+
+    Example:
+        >>> digits = Metric("digits", lambda text: "".join(filter(str.isdigit, text)), "only 0-9 are compared")
+        >>> digits.normalize("No. 17")
+        '17'
     """
 
     title: str
     normalize: Callable[[str], str]
+    meaning: str = ""
     graded: bool = False
+    companion: str = "ned"
+    beside: tuple[str, ...] = ("waics", "case_sensitive", "exact")
 
 
-METRICS: dict[str, Metric] = {
-    "waics": Metric("WAICS", normalization.waics),
-    "case_sensitive": Metric("case-sensitive", normalization.letters_and_digits),
-    "exact": Metric("exact", normalization.verbatim),
-    "chinese": Metric("Chinese", normalization.chinese),
-    "ned": Metric("1 - NED", normalization.waics, graded=True),
-    "ned_exact": Metric("1 - NED, exact", normalization.verbatim, graded=True),
-    "ned_chinese": Metric("1 - NED, Chinese", normalization.chinese, graded=True),
-}
-"""By name. WAICS keeps letters and digits and ignores case; case_sensitive keeps letters and digits; exact counts
-symbols too. The NED variants compare text in the form of waics, exact and chinese."""
+WAICS = Metric(
+    "WAICS",
+    normalization.waics,
+    "word accuracy ignoring case and symbols: only 0-9, A-Z and a-z are compared",
+)
+CASE_SENSITIVE = Metric(
+    "case-sensitive",
+    normalization.letters_and_digits,
+    "word accuracy ignoring symbols: only 0-9, A-Z and a-z are compared, and their case counts",
+)
+EXACT = Metric(
+    "exact",
+    normalization.verbatim,
+    "words right in every character, case and symbols included",
+    companion="ned_exact",
+)
+CHINESE = Metric(
+    "Chinese",
+    normalization.chinese,
+    "words right after half-width, lower-case and simplified forms; symbols count",
+    companion="ned_chinese",
+    beside=("chinese", "exact"),
+)
+NED = Metric("1 - NED", normalization.waics, graded=True)
+NED_EXACT = Metric("1 - NED, exact", normalization.verbatim, graded=True)
+NED_CHINESE = Metric("1 - NED, Chinese", normalization.chinese, graded=True)
 
-GRADED_OF = {"waics": "ned", "case_sensitive": "ned", "exact": "ned_exact", "chinese": "ned_chinese"}
-"""The 1 - NED that goes with an accuracy: on text of the same form."""
 
-VERDICTS = ("waics", "case_sensitive", "exact", "chinese")
+def verdicts() -> tuple[str, ...]:
+    """Names of the metrics that say right or wrong.
+
+    Example:
+        >>> verdicts()[:4]
+        ('waics', 'case_sensitive', 'exact', 'chinese')
+    """
+    return tuple(name for name in METRICS if not METRICS[name].graded)
+
+
+def accuracies_with(metric: str) -> tuple[str, ...]:
+    """Names of the accuracies that are given where `metric` is the one that tables show; itself the first.
+
+    Example:
+        >>> accuracies_with("exact")
+        ('exact', 'waics', 'case_sensitive')
+    """
+    return tuple(dict.fromkeys((metric, *METRICS[metric].beside)))
 
 
 @dataclass(frozen=True)
@@ -88,14 +130,12 @@ def score(predictions: Sequence[str], labels: Sequence[str], metric: str) -> Sco
 
     Errors: InputError for an unknown metric, or lists of different lengths.
     """
-    if metric not in METRICS:
-        raise InputError(f"there is no metric `{metric}`: choose one of {', '.join(METRICS)}")
+    compared = METRICS[metric]
     if len(predictions) != len(labels):
         raise InputError(f"{len(predictions):,} predictions do not pair with {len(labels):,} labels: give one for each")
-    normalize = METRICS[metric].normalize
-    right = [normalize(label) for label in labels]
-    read = [normalize(prediction) for prediction in predictions]
-    if METRICS[metric].graded:
+    right = [compared.normalize(label) for label in labels]
+    read = [compared.normalize(prediction) for prediction in predictions]
+    if compared.graded:
         credit = cpdist(read, right, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
     else:
         credit = np.fromiter(map(eq, read, right), np.float64, len(right))
@@ -108,32 +148,50 @@ def bootstrap_interval(result: Score, level: float = 0.95, draws: int = 10_000, 
 
     The accuracy of n crops drawn with replacement, each right with the share p that is right, is binomial: the draws
     are taken from that distribution, which is the bootstrap's own, at no cost in n. If none or all are right, every
-    draw is the same and the interval is that point.
+    draw would be the same, so the interval is Wilson's score interval instead (Wilson, 1927).
+
+    Args:
+        result: scores by a metric of right and wrong.
+        level: share of samples whose interval holds the true accuracy.
+        draws: number of bootstrap samples.
+        seed: seed of the draws.
 
     Returns: lower and upper bound, 0 to 1; NaN if nothing could be scored. Errors: InputError for a graded metric.
+
+    Example:
+        >>> low, high = bootstrap_interval(score(["a", "b"], ["a", "b"], "waics"))
+        >>> round(low, 3), high
+        (0.342, 1.0)
     """
     scored = result.credit[~np.isnan(result.credit)]
     if not np.isin(scored, (0, 1)).all():
         raise InputError("the binomial bootstrap needs a metric of right and wrong, not a graded one: use an accuracy")
     if not len(scored):
         return float("nan"), float("nan")
+    right = int(scored.sum())
+    if right in (0, len(scored)):
+        from scipy.stats import binomtest
+
+        wilson = binomtest(right, len(scored)).proportion_ci(level, "wilson")
+        return float(wilson.low), float(wilson.high)
     means = np.random.default_rng(seed).binomial(len(scored), scored.mean(), draws) / len(scored)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame, metric: str = "waics") -> pd.DataFrame:
     """Readings with the verdict of each metric, and with what the manifest knows of the crop.
 
     Args:
         readings: a row per crop: benchmark, index (in the packed store), label, prediction, confidence and more.
-        manifest: of the same store: store_index, key, width, height, status.
+        manifest: rows of the same store: store_index, key, width, height, status.
+        metric: the verdict that must be given; others are missing where a package that they need is not installed.
 
     Returns:
         the readings' columns and key, length (characters of the label), width and height (pixels of the crop as it
-        came), the verdicts VERDICTS (nullable booleans, missing where the label cannot be scored) and one_minus_ned.
+        came), every verdict (nullable booleans, missing where the label cannot be scored) and one_minus_ned.
 
-    Errors: InputError if the manifest is of another store.
+    Errors: InputError if the manifest is of another store, or `metric` needs a package that is not installed.
     """
     import pandas as pd
 
@@ -147,9 +205,14 @@ def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFra
         )
     predictions, labels = judged["prediction"].tolist(), judged["label"].tolist()
     judged["length"] = judged["label"].str.len().astype("int64")
-    for name in VERDICTS:
-        credit = score(predictions, labels, name).credit
+    for name in verdicts():
+        try:
+            credit = score(predictions, labels, name).credit
+        except normalization.NotInstalled:
+            if name == metric:
+                raise
+            credit = np.full(len(judged), np.nan)
         judged[name] = pd.arrays.BooleanArray(credit == 1, np.isnan(credit))
     judged["one_minus_ned"] = score(predictions, labels, "ned").credit
-    first = ["benchmark", "key", "index", "label", "prediction", "confidence", *VERDICTS, "one_minus_ned", "length"]
+    first = ["benchmark", "key", "index", "label", "prediction", "confidence", *verdicts(), "one_minus_ned", "length"]
     return judged[[*first, *(name for name in judged.columns if name not in first)]]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.paper.formats import summary
+from lmim_kedro.reporting.paper.formats import summary, to_latex
 from lmim_kedro.reporting.paper.ordering import compare_order, compare_paired
 from lmim_kedro.reporting.paper.page import headline
 from lmim_kedro.reporting.paper.results import Results, read_results
@@ -226,6 +226,15 @@ def test_summary_names_the_fair_baselines_that_were_not_run() -> None:
     beside = summary(results({("lmim", 0): 0.9, ("mim", 0): 0.5, ("mim_same_crops", 0): 0.6}))
     assert "`mim_same_compute`" in beside and "`mim_same_crops`" not in beside
     assert "mim_same" not in summary(results({("lmim", 0): 0.9}))
+
+
+def test_latex_escapes_names_and_marks_what_is_cited() -> None:
+    found = results({("lmim", 0): 0.5, ("lmim", 1): 0.7, ("mask_span", 0): 0.55})
+    latex = to_latex(build_tables(found), found)
+    assert r"mask\_span & 55.00 & 1 & 400 \\" in latex
+    assert r"MASTER (cited) & 54.2 &  &  &  \\" in latex
+    assert r"MAE features & 81.2 & 60.00 $\pm$ 14.14 & 2 & 400 \\" in latex
+    assert latex.count(r"\centering\small") == latex.count(r"\end{table*}") == 9
 
 
 def test_variants_beyond_the_paper_are_compared_with_lmim() -> None:

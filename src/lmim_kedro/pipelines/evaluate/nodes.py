@@ -16,11 +16,11 @@ def read_benchmarks(recognizer: Any, crops: Any, evaluation: EvaluationParams, t
     return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device))
 
 
-def judge(readings: Any, manifest: Any) -> Any:
+def judge(readings: Any, manifest: Any, evaluation: EvaluationParams) -> Any:
     """Readings with their verdicts by each metric, and with what the manifest knows of the crop."""
     from lmim_kedro.scoring.metrics import judge_readings
 
-    return judge_readings(readings, manifest)
+    return judge_readings(readings, manifest, evaluation.metric)
 
 
 def look(encoder: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:

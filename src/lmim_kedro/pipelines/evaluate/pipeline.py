@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
                 "readings",
                 name="read_benchmarks",
             ),
-            node(judge, ["readings", "benchmarks.manifest"], "predictions", name="judge"),
+            node(judge, ["readings", "benchmarks.manifest", "params:evaluation"], "predictions", name="judge"),
             node(
                 look, ["encoder", "benchmarks.crops", "params:evaluation", "params:training"], "attention", name="look"
             ),

@@ -92,10 +92,11 @@ def render_page(
             data_card.
     """
     from lmim_kedro.reporting import page
+    from lmim_kedro.reporting.sections import Report
 
     stages = {"teacher": "teacher", "pretraining": "pre-training", "finetuning": "fine-tuning"}
     uses = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
-    html = page.render_page(
+    report = Report(
         scores,
         recipe,
         facts,
@@ -104,10 +105,12 @@ def render_page(
         figures=figures,
         readings=readings,
         confusions=confusions,
-        pictures=page.Pictures(sheet, attention, reconstructions),
+        sheet=sheet,
+        attention=attention,
+        reconstructions=reconstructions,
         cls_statistics=cls_statistics,
         data_card=tables["data_card"],
     )
     for line in page.headline(scores):
         log.info(line)
-    return html
+    return page.render_page(report)

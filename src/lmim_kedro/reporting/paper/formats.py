@@ -7,24 +7,12 @@ from typing import TYPE_CHECKING
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.rows import COMPANIONS
-from lmim_kedro.reporting.paper.tables import MEAN, Cell, PaperTable, TableRow
+from lmim_kedro.reporting.paper.tables import MEAN, Cell, PaperTable
+from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
 
 
 def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
@@ -89,16 +77,10 @@ def _not_beside(results: Results) -> str:
 
 
 def to_markdown(tables: Sequence[PaperTable], results: Results) -> str:
-    """All tables, each under its caption."""
+    """All tables in Markdown, each under its caption."""
     parts = [summary(results), ""]
     for table in tables:
-        titles = ["row", "source", "variant", *table.columns, "seeds", "crops", "env"]
-        parts += [f"## {table.caption}", "", _line(titles)]
-        parts.append(_line(["---"] * 3 + ["---:"] * (len(table.columns) + 2) + ["---"]))
-        for row in table.rows:
-            cells = [cell_text(cell) for cell in row.cells]
-            parts.append(_line([_name(row), row.source, row.variant or "", *cells, *_run(row, results.env)]))
-        parts.append("")
+        parts += [f"## {table.caption}", "", markdown(_texts(table, results), _LEFT), ""]
     return "\n".join(parts)
 
 
@@ -106,50 +88,48 @@ def to_latex(tables: Sequence[PaperTable], results: Results) -> str:
     r"""All tables as `table*` environments for a document with booktabs: \input{tables.tex}."""
     parts = [f"% {summary(results)}", r"% \usepackage{booktabs}"]
     for table in tables:
-        titles = ["row", *table.columns, "seeds", "crops"]
-        parts += [
-            r"\begin{table*}",
-            r"\centering\small",
-            rf"\caption{{{_escape(table.caption)} ({_escape(results.env)})}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
-            r"\toprule",
-            _latex_line([_escape(title) for title in titles]),
-            r"\midrule",
-        ]
-        for row in table.rows:
-            cells = [cell_text(cell, " $\\pm$ ", " / ") for cell in row.cells]
-            name = _escape(_name(row)) + (r" \emph{(cited)}" if row.source == "cited" else "")
-            parts.append(_latex_line([name, *cells, *_run(row, results.env)[:2]]))
-        parts += [r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""]
+        texts = _texts(table, results).drop(columns=["source", "variant", "env"])
+        texts.loc[[row.source == "cited" for row in table.rows], "row"] += " (cited)"
+        style = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        style = style.format(lambda text: text.replace("±", "$\\pm$"), subset=texts.columns[1:])
+        parts.append(
+            style.to_latex(
+                hrules=True,
+                column_format="l" + "r" * (len(texts.columns) - 1),
+                caption=f"{table.caption} ({results.env})".replace("_", r"\_"),
+                environment="table*",
+                position_float="centering",
+            ).replace("\\centering\n", "\\centering\\small\n")
+        )
     return "\n".join(parts)
 
 
-def cell_text(cell: Cell, plus_minus: str = " ± ", between: str = " / ") -> str:
-    """Such as `81.2 / 60.00 ± 1.20`; the paper's alone, ours alone, or nothing."""
+_LEFT = ["row", "source", "variant", "env"]
+
+
+def _texts(table: PaperTable, results: Results) -> pd.DataFrame:
+    """A table as texts: a row for each of its rows, with the cells as they are printed."""
+    import pandas as pd
+
+    rows = []
+    for row in table.rows:
+        run = [str(len(row.seeds)), f"{row.crops:,}", results.env] if row.crops else ["", "", ""]
+        name = ", ".join(filter(None, (row.name, row.detail)))
+        rows.append([name, row.source, row.variant or "", *map(cell_text, row.cells), *run])
+    return pd.DataFrame(rows, columns=["row", "source", "variant", *table.columns, "seeds", "crops", "env"])
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as text: the paper's value and ours, either alone, or nothing.
+
+    Example:
+        >>> cell_text(Cell(81.2, (58.8, 61.2)))
+        '81.2 / 60.00 ± 1.70'
+    """
     parts = [] if cell.paper is None else [f"{cell.paper:.1f}"]
     if cell.mean is not None:
-        parts.append(f"{cell.mean:.2f}" + ("" if cell.std is None else f"{plus_minus}{cell.std:.2f}"))
-    return between.join(parts)
-
-
-def _name(row: TableRow) -> str:
-    return ", ".join(filter(None, (row.name, row.detail)))
-
-
-def _run(row: TableRow, env: str) -> list[str]:
-    return [str(len(row.seeds)), f"{row.crops:,}", env] if row.crops else ["", "", ""]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _latex_line(cells: Sequence[str]) -> str:
-    return f"{' & '.join(cells)} " + r"\\"
-
-
-def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+        parts.append(f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}"))
+    return " / ".join(parts)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmim_kedro.reporting.images import png
-from lmim_kedro.reporting.page import plain, templates
 from lmim_kedro.reporting.paper.formats import summary
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import PaperTable
+from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -68,22 +68,19 @@ def render_tables(
         figures: pictures (H, W, 3) uint8 by the names of FIGURES.
         results: that the tables were made of.
     """
-    pairs = [plain(row) for row in order.to_dict("records")]
-    return (
-        templates()
-        .get_template("tables.html.jinja")
-        .render(
-            env=results.env,
-            metric=METRICS[results.metric].title,
-            summary=summary(results),
-            benchmarks={name: len(places) for name, places in results.benchmarks.items()},
-            runs=sum(len(seeds) for seeds in results.seeds.values()),
-            variants=list(results.seeds),
-            tables=tables,
-            pairs={table.number: [pair for pair in pairs if pair["table"] == table.number] for table in tables},
-            cls_rows=[plain(row) for row in cls_table.to_dict("records")],
-            figures=[(name, *FIGURES[name], png(figures[name])) for name in FIGURES],
-        )
+    pairs = plain_rows(order)
+    return render(
+        "tables",
+        env=results.env,
+        metric=METRICS[results.metric].title,
+        summary=summary(results),
+        benchmarks={name: len(places) for name, places in results.benchmarks.items()},
+        runs=sum(len(seeds) for seeds in results.seeds.values()),
+        variants=list(results.seeds),
+        tables=tables,
+        pairs={table.number: [pair for pair in pairs if pair["table"] == table.number] for table in tables},
+        cls_rows=plain_rows(cls_table),
+        figures=[(name, *FIGURES[name], png(figures[name])) for name in FIGURES],
     )
 
 
