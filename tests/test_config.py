@@ -230,6 +230,19 @@ def test_unknown_preset_is_refused_with_the_names_there_are(conf: Path, given: d
         ),
         ({"variants": {"mim": None}}, "`variants.mim` is None, but it must map parameters to values; {} for none"),
         ({"views": 5}, "`views` is 5, but it must hold preset, sheet_crops, sheet_views, materialize"),
+        (
+            {"pretraining": {"teacher": {"optimisation": {"epochs": 3}}}},
+            "`pretraining.teacher.optimisation` is called `pretraining.teacher.optimization` now: rename it",
+        ),
+        (
+            {"variants": {"mim": {"finetuning": {"optimisation": {}}}}},
+            "`variants.mim.finetuning.optimisation` is called `variants.mim.finetuning.optimization` now: rename it",
+        ),
+        ({"predict": {"recogniser": "x"}}, "`predict.recogniser` is called `predict.recognizer` now: rename it"),
+        (
+            {"models": {"vit_small": {"input": "grey"}}},
+            "`models.vit_small.input` is 'grey', which is called 'gray' now: rename it",
+        ),
     ],
 )
 def test_value_that_is_not_allowed_is_refused_with_what_is(conf: Path, given: dict[str, Any], message: str) -> None:
@@ -253,6 +266,11 @@ def test_command_line_repairs_what_an_environment_leaves_broken(conf: Path) -> N
 def test_unknown_environment_is_refused_with_the_folders_there_are(conf: Path) -> None:
     with pytest.raises(InputError, match=r"no environment `smal` \(did you mean `small`\?\).* has base, small; choose"):
         loader(conf, env="smal")
+
+
+def test_renamed_environment_answers_with_its_new_name(conf: Path) -> None:
+    with pytest.raises(InputError, match="the environment `tables` is called `quick` now: choose it with --env=quick"):
+        loader(conf, env="tables")
 
 
 def test_file_that_is_no_yaml_is_named(conf: Path) -> None:

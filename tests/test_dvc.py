@@ -67,8 +67,13 @@ def catalog_paths(project: Path, stage: PipelineStage) -> dict[str, PurePosixPat
     if "seed" in given:
         runtime["seed"] = int(given["seed"])
     with KedroSession.create(project, env=given["env"], runtime_params=runtime, save_on_close=False) as session:
-        catalog = session.load_context().config_loader["catalog"]
-    return {name: PurePosixPath(entry["filepath"]) for name, entry in catalog.items() if "filepath" in entry}
+        resolver = session.load_context().catalog.config_resolver
+    entries = {name: resolver.resolve_pattern(name) for name in made_by(stage).datasets()}
+    return {
+        name: PurePosixPath(entry["filepath"]).relative_to(project)
+        for name, entry in entries.items()
+        if "filepath" in entry
+    }
 
 
 def covers(outer: list[PurePosixPath], path: PurePosixPath) -> bool:

@@ -16,6 +16,8 @@ from lmim_kedro.parameter_errors import FILES, Place, check, dotted
 from lmim_kedro.params import FinetuningParams, Parameters, pick
 from lmim_kedro.recipe import teacher_of
 
+RENAMED_ENVIRONMENTS = {"tables": "quick"}
+
 
 class ConfigLoader(OmegaConfigLoader):
     """Kedro's loader, with variants, checked parameters and three resolvers for the catalog.
@@ -173,6 +175,8 @@ def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_environment(conf: Path, env: str) -> None:
     if env and not (conf / env).is_dir():
+        if now := RENAMED_ENVIRONMENTS.get(env):
+            raise InputError(f"the environment `{env}` is called `{now}` now: choose it with --env={now}")
         known = sorted(folder.name for folder in conf.iterdir() if folder.is_dir()) if conf.is_dir() else []
         raise InputError(
             f"there is no environment `{env}`{did_you_mean(env, known)}: {conf} has {', '.join(known) or 'none'}; "

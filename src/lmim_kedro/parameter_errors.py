@@ -15,6 +15,9 @@ FILES = "conf/<env>/parameters*.yml"
 Place = tuple[int | str, ...]
 """Where a parameter stands: ("pretraining", "mask_ratio")."""
 
+RENAMED = {"optimisation": "optimization", "recogniser": "recognizer", "grey": "gray"}
+"""Names and values of parameters in earlier releases, with their names now."""
+
 
 def check(values: dict[str, Any], full_name: Callable[[Place], str | None]) -> None:
     """Check merged parameters against `params.Parameters` and the presets that they name.
@@ -48,6 +51,8 @@ def _sentence(name: str, detail: Mapping[str, Any]) -> str:
         case "extra_forbidden":
             group = _kind(place[:-1])
             known = list(group.model_fields) if _is_group(group) else []
+            if (now := RENAMED.get(str(place[-1]))) in known:
+                return f"`{name}` is called `{name.removesuffix(str(place[-1]))}{now}` now: rename it"
             elsewhere = [path for path in _all_names() if path.rpartition(".")[2] == str(place[-1])]
             hint = did_you_mean(place[-1], known, name.removesuffix(str(place[-1])))
             hint = hint or (f" (did you mean `{elsewhere[0]}`?)" if elsewhere else "")
@@ -56,6 +61,8 @@ def _sentence(name: str, detail: Mapping[str, Any]) -> str:
             return f"`{name}` is missing{_description(place)}: give it a value in {FILES}"
         case "literal_error":
             allowed = detail["ctx"]["expected"]
+            if (now := RENAMED.get(str(detail["input"]))) and f"'{now}'" in allowed:
+                return f"`{name}` is {found}, which is called '{now}' now: rename it"
             hint = did_you_mean(detail["input"], detail["ctx"].get("names") or map(str, get_args(_kind(place))))
             return f"`{name}` is {found}{hint}, but it must be {allowed}"
         case "value_error":

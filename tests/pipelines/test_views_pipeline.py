@@ -32,7 +32,7 @@ from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.materialize import ViewStorePlan, require_views_of
 from lmim_kedro.views.show import show_augmentation
 
-OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.reading_sheet", "views.store"}
+OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.augmentation_sheet", "views.store"}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def run(store, parameters, tmp_path):
                 "views.policy": JSONDataset(filepath=str(tmp_path / "feature" / "policy.json")),
                 "views.sheet": PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")),
                 "views.statistics": CSVDataset(filepath=str(tmp_path / "feature" / "statistics.csv")),
-                "views.reading_sheet": PngDataset(filepath=str(tmp_path / "feature" / "reading_sheet.png")),
+                "views.augmentation_sheet": PngDataset(filepath=str(tmp_path / "feature" / "augmentation_sheet.png")),
                 "views.store": PackedStoreDataset(filepath=str(tmp_path / "feature" / "store")),
             }
         )
@@ -96,7 +96,7 @@ def test_run_shows_the_preset_that_was_asked_for(run, parameters):
 
 
 @pytest.mark.parametrize("augmentation", ["abinet", "parseq", "none"])
-def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentation):
+def test_augmentation_sheet_shows_what_finetuning_sees(store, parameters, augmentation):
     chosen = Parameters.model_validate(parameters)
     finetuning = chosen.finetuning.model_copy(update={"augmentation": augmentation})
     size = ModelParams()
@@ -115,7 +115,7 @@ def test_reading_sheet_shows_what_finetuning_sees(store, parameters, augmentatio
     assert np.array_equal(show_augmentation(store, finetuning, size, chosen.views, seed=7), wanted)
 
 
-def test_reading_sheet_of_no_labeled_crops_is_empty(parameters):
+def test_augmentation_sheet_of_no_labeled_crops_is_empty(parameters):
     chosen = Parameters.model_validate(parameters)
     sheet = show_augmentation([], chosen.finetuning, ModelParams(), chosen.views, seed=0)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3 and (sheet == 255).all()

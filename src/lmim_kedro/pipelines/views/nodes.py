@@ -29,7 +29,7 @@ def draw_views(crops: Any, policy: dict[str, Any], parameters: dict[str, Any]) -
     return sheet, statistics
 
 
-def draw_reading(crops: Any, parameters: dict[str, Any]) -> Any:
+def draw_augmentation(crops: Any, parameters: dict[str, Any]) -> Any:
     """A contact sheet of labeled crops with the augmentation of fine-tuning."""
     from lmim_kedro.views.show import show_augmentation
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.views.nodes import draw_reading, draw_views, materialize_views, resolve_views
+from lmim_kedro.pipelines.views.nodes import draw_augmentation, draw_views, materialize_views, resolve_views
 
 
 def create_pipeline() -> Pipeline:
@@ -12,7 +12,12 @@ def create_pipeline() -> Pipeline:
         [
             node(resolve_views, ["params:views", "params:view_presets"], "views.policy", name="resolve_views"),
             node(draw_views, drawing, ["views.sheet", "views.statistics"], name="draw_views"),
-            node(draw_reading, ["finetuning.crops", "parameters"], "views.reading_sheet", name="draw_reading"),
+            node(
+                draw_augmentation,
+                ["finetuning.crops", "parameters"],
+                "views.augmentation_sheet",
+                name="draw_augmentation",
+            ),
             node(materialize_views, drawing, "views.store", name="materialize_views"),
         ]
     )
