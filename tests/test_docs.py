@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from benchmarks.__main__ import all_measurements
@@ -64,10 +65,9 @@ def programs(page: Path) -> list[list[str]]:
                 words = shlex.split(part)
             except ValueError:
                 continue
-            for name in ("lmim-kedro", "kedro", "make", "python", "dvc"):
-                start = next((n for n, word in enumerate(words) if word.split("/")[-1] == name), None)
-                if start is not None:
-                    found.append([name, *words[start + 1 :]])
+            words = words[1:] if words[:1] in (["time"], ["exec"], ["srun"]) else words
+            if words and (name := words[0].rpartition("/")[2]) in ("lmim-kedro", "kedro", "make", "python", "dvc"):
+                found.append([name, *words[1:]])
     return found
 
 
@@ -182,11 +182,14 @@ def test_pipelines_nodes_environments_and_parameters_exist(page: Path) -> None:
         assert [fault for name in parameters if (fault := fault_of_parameter(name))] == []
 
 
-def test_make_targets_and_measurements_exist(page: Path) -> None:
+def test_stages_make_targets_and_measurements_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
     for name, *words in programs(page):
         if name == "make":
             assert words[0] in targets
+        if name == "dvc" and words[0] == "repro":
+            assert {word.partition("@")[0] for word in words[1:] if not word.startswith("-")} <= stages
         if name == "python" and words[:1] == ["-m"]:
             assert fault_of_name(words[1]) is None
             if words[1] == "benchmarks":
