@@ -160,7 +160,8 @@ def test_dotted_paths_can_be_imported(page: Path) -> None:
     for module, imported in re.findall(r"from (lmim_kedro[\w.]*) import ([\w, ]+)", text_of(page)):
         names += [f"{module}.{name.strip()}" for name in imported.split(",")]
     names += [f"lmim_kedro.{name}" for name in re.findall(r"`((?:models|views|crops|scoring)\.\w[\w.]*)`", text_of(page))]
-    assert [fault for name in names if (fault := fault_of_name(name.replace(":", ".")))] == []
+    theirs = [name.replace(":", ".") for name in names if not YOURS.search(name)]
+    assert [fault for name in theirs if (fault := fault_of_name(name))] == []
 
 
 def test_commands_have_their_verbs_and_options(page: Path) -> None:
