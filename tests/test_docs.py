@@ -15,9 +15,9 @@ from typing import Any
 import click
 import pytest
 import yaml
+from benchmarks.__main__ import all_measurements
 from pydantic import BaseModel
 
-from benchmarks.__main__ import all_measurements
 from lmim_kedro import registries
 from lmim_kedro.cli import cli
 from lmim_kedro.params import Parameters
@@ -44,10 +44,16 @@ def text_of(page: Path) -> str:
 
 
 @cache
+def prose_of(page: Path) -> str:
+    """A page without its code blocks and code spans."""
+    return re.sub(r"`[^`\n]*`", "``", re.sub(r"^```.*?^```|^ {4}.*?$", "", text_of(page), flags=re.M | re.S))
+
+
+@cache
 def anchors(page: Path) -> frozenset[str]:
     """The names by which GitHub links to the headings of a page."""
-    prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
-    headings = re.findall(r"^#+ (.*)$", prose, re.M)
+    text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings)
 
 
@@ -142,7 +148,7 @@ def fault_of_command(words: list[str]) -> str | None:
 
 
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", text_of(page))
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(page))
     relative = [target for target in targets if "://" not in target]
     assert [fault for target in relative if (fault := fault_of_link(page, target))] == []
 
@@ -159,7 +165,8 @@ def test_dotted_paths_can_be_imported(page: Path) -> None:
     names = re.findall(r"(?<![\w./-])(lmim_kedro(?:\.\w+)+(?::\w+)?)", text_of(page))
     for module, imported in re.findall(r"from (lmim_kedro[\w.]*) import ([\w, ]+)", text_of(page)):
         names += [f"{module}.{name.strip()}" for name in imported.split(",")]
-    names += [f"lmim_kedro.{name}" for name in re.findall(r"`((?:models|views|crops|scoring)\.\w[\w.]*)`", text_of(page))]
+    short = re.findall(r"`((?:crops|models|reading|scoring|training|views)\.\w[\w.]*)`", text_of(page))
+    names += [f"lmim_kedro.{name}" for name in short if fault_of_parameter(name)]
     theirs = [name.replace(":", ".") for name in names if not YOURS.search(name)]
     assert [fault for name in theirs if (fault := fault_of_name(name))] == []
 
