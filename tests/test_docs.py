@@ -7,6 +7,7 @@ import importlib
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -159,6 +160,13 @@ def test_files_that_are_named_exist(page: Path) -> None:
     missing = [path for path in named if not YOURS.search(path) and not list(ROOT.glob(path))]
     found_elsewhere = {path for path in missing if list(ROOT.glob(path.removeprefix("src/lmim_kedro/")))}
     assert sorted(set(missing) - found_elsewhere) == []
+
+
+def test_what_is_installed_exists(page: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"'\.\[(\w+)\]'", text_of(page))) <= extras.keys()
+    assert [file for file in re.findall(r"install -c (\S+)", text_of(page)) if not (ROOT / file).is_file()] == []
+    assert not re.search(r"pip install (-c \S+ )?'?\.[\['\s]", text_of(page)), "install in place, with -e"
 
 
 def test_dotted_paths_can_be_imported(page: Path) -> None:
