@@ -30,7 +30,7 @@ def test_our_models_come_back_from_their_folders(tmp_path, released_size, column
     assert (back.charset, back.decoder_name, back.max_length) == (recognizer.charset, "ctc", 12)
     lmim = LMIM(released_size, recipe, Encoder(released_size))
     weights.save_model(tmp_path / "lmim", lmim)
-    assert same_tensors(lmim, weights.load_lmim(tmp_path / "lmim"))
+    assert same_tensors(lmim, weights.load_pretraining(tmp_path / "lmim"))
     weights.save_model(tmp_path / "encoder", lmim.encoder)
     assert same_tensors(lmim.encoder, weights.load_encoder(tmp_path / "encoder"))
 
