@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.params import ModelParams
+from lmim_kedro.recipe import up_to_date
 from lmim_kedro.text.charset import FROM_LABELS, Charset
 
 
@@ -32,7 +33,7 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}: give a folder in which this project wrote a model")
     try:
-        config = read_json(folder / "config.json")
+        config = up_to_date(read_json(folder / "config.json"))
         if (kind := config.get("kind")) not in kinds:
             wanted = " or ".join(map(repr, kinds))
             raise InputError(f"{folder} holds a model of kind {kind!r}, and {wanted} is wanted here")
