@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import yaml
 
 from benchmarks import decoding, path, scoring, steps
 from benchmarks.measure import Measurement
+from lmim_kedro.crops.ahead import cores
 from lmim_kedro.params import ModelParams
 
 PRESETS = Path("conf/base/parameters_models.yml")
@@ -78,13 +78,12 @@ def main(arguments: list[str] | None = None) -> int:
 def machine() -> str:
     """What it was measured on, in a line."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = platform.processor() or platform.machine()
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.is_file():
         names = [line.partition(":")[2].strip() for line in cpu_info.read_text().splitlines() if "model name" in line]
         processor = names[0] if names else processor
-    return f"{cores} cores of {processor}, {device}, torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
+    return f"{cores()} cores of {processor}, {device}, torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lmim_kedro.crops.ahead import cores
+
 STAGES = ("validate", "pack")
 DISTINCT = 3000
 SIZE = (128, 32)
@@ -192,7 +194,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 def about(options: argparse.Namespace) -> dict[str, object]:
     """What was asked for, and how busy the machine was with other things."""
     asked = {name: getattr(options, name) for name in ("crops", "workers", "shard_crops", "engine")}
-    return {**asked, "cores": len(os.sched_getaffinity(0)), "load_before": round(os.getloadavg()[0], 2)}
+    return {**asked, "cores": cores(), "load_before": round(os.getloadavg()[0], 2)}
 
 
 def memory(pid: int) -> tuple[int, int]:

@@ -266,6 +266,9 @@ class FinetuningParams(Params):
         return self
 
 
+MAX_PIXELS = 50_000_000
+
+
 class IngestParams(Params):
     """What becomes of the raw crops."""
 
@@ -275,7 +278,7 @@ class IngestParams(Params):
     store_size: tuple[PositiveInt, PositiveInt] | None = Field(
         None, description="height and width to which crops are resized and kept uncompressed; null: they are not"
     )
-    max_pixels: int = Field(50_000_000, gt=0, description="a larger image is set aside, not decoded")
+    max_pixels: int = Field(MAX_PIXELS, gt=0, description="a larger image is set aside, not decoded")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
     rotate_tall: float | None = Field(

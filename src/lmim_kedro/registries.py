@@ -106,3 +106,16 @@ DECODERS = Registry(
     "decoder",
     {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
 )
+LAYOUTS = Registry(
+    "layouts",
+    "layout of crops",
+    {
+        "lmdb": "lmim_kedro.crops.sources.field_lmdb:LAYOUT",
+        "jsonl": "lmim_kedro.crops.sources.layouts:JSONL",
+        "mmocr": "lmim_kedro.crops.sources.layouts:MMOCR",
+        "icdar": "lmim_kedro.crops.sources.layouts:ICDAR",
+        "list": "lmim_kedro.crops.sources.layouts:TAB_LIST",
+        "folder": "lmim_kedro.crops.sources.layouts:FOLDER",
+        "rendered": "lmim_kedro.crops.sources.rendered:LAYOUT",
+    },
+)

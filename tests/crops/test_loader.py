@@ -96,7 +96,7 @@ def test_leaving_an_epoch_early_ends_its_threads(taken):
     for _ in range(taken):
         next(batches)
     batches.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "crop loader"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "crops ahead"]
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused():

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
-from lmim_kedro.crops.pixels import UndecodableCrop, decode, decode_batch, resize
+from lmim_kedro.crops.pixels import UndecodableCrop, decode, decode_batch, resize, to_input
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -64,14 +65,14 @@ def test_a_batch_is_its_crops_resized_and_knows_their_shapes():
 
 
 def test_threads_change_nothing_and_name_the_broken_crop():
-    blobs = [encoded(Image.fromarray(picture(20, 50, seed)), "PNG") for seed in range(9)]
+    blobs = [encoded(Image.fromarray(picture(20, 50, seed)), "PNG") for seed in range(40)]
     with ThreadPoolExecutor(3) as pool:
         for one, other in zip(decode_batch(blobs, 32, 128), decode_batch(blobs, 32, 128, pool), strict=True):
             np.testing.assert_array_equal(one, other)
-        blobs[7] = b"broken"
+        blobs[37] = b"broken"
         with pytest.raises(UndecodableCrop) as raised:
             decode_batch(blobs, 32, 128, pool)
-    assert raised.value.place == 7
+    assert raised.value.place == 37
 
 
 @pytest.mark.parametrize("shape", [(20, 50), (64, 300), (20, 200), (80, 60)])
@@ -87,3 +88,16 @@ def test_an_odd_color_profile_is_neither_used_nor_printed(capfd: pytest.CaptureF
     Image.fromarray(pixels).save(file, "PNG", icc_profile=b"not a profile" * 20)
     assert (decode(file.getvalue()) == pixels).all()
     assert capfd.readouterr().err == ""
+
+
+def test_the_encoder_gets_the_same_numbers_from_numpy_and_torch_bit_for_bit():
+    levels = np.arange(256, dtype=np.uint8)
+    found, same = to_input(levels), to_input(torch.from_numpy(levels))
+    assert found.dtype == np.float32 and same.dtype == torch.float32
+    assert torch.equal(same, torch.from_numpy(levels).float() / 127.5 - 1)
+    np.testing.assert_array_equal(found, same.numpy())
+    assert (found[0], found[255]) == (-1, 1)
+
+
+def test_floats_from_0_to_1_are_spread_from_minus_1_to_1():
+    assert to_input(torch.tensor([0, 0.25, 1])).tolist() == [-1, -0.5, 1]

@@ -4,17 +4,17 @@ import json
 import os
 import pickle
 import shutil
-import sys
-from types import SimpleNamespace
 
 import cv2
 import lmdb
 import numpy as np
 import pytest
 
+from lmim_kedro.crops.sources.image_files import Entry, open_listed
 from lmim_kedro.crops.sources.open import open_source
-from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.errors import InputError
+from lmim_kedro.registries import LAYOUTS
 
 
 def png(shade=120):
@@ -360,7 +360,7 @@ def test_path_without_a_key_is_refused_with_the_spelling():
 class Rendered:
     """Stands in for the renderer: the catalog's options are its arguments."""
 
-    format, description, labeled = "rendered", "rendered words", True
+    format, description, labeled, identity = "rendered", "rendered words", True, ""
 
     def __init__(self, words, seed=0, split="pretraining"):
         self.words = words
@@ -373,7 +373,7 @@ class Rendered:
 
 
 def test_rendered_words_take_their_options_from_the_catalog(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lmim_kedro.crops.sources.rendered", SimpleNamespace(RenderedWords=Rendered))
+    monkeypatch.setattr("lmim_kedro.crops.sources.rendered.RenderedWords", Rendered)
     spec = {"format": "rendered", "words": 5, "split": "heldout"}
     source = open_source("words", spec)
     assert (source.name, source.format, source.labeled, len(source)) == ("words", "rendered", True, 5)
@@ -401,3 +401,79 @@ def test_list_in_another_layout_than_named_is_refused_with_its_first_line(tmp_pa
         InputError, match=r"no line of .*gt.txt could be read: .*TAB.* were expected, '1.png one' was found"
     ):
         open_at(tmp_path, format="list")
+
+
+class PairsReader:
+    """Images with a text file beside each, a layout that the project does not know."""
+
+    format, labeled = "pairs", True
+
+    def __init__(self, path):
+        self.images = sorted(path.glob("*.png"))
+        self.description, self.identity = f"{len(self)} pairs", f"pairs {[image.name for image in self.images]}"
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, start, stop):
+        for image in self.images[start:stop]:
+            yield RawCrop(image.name, image.read_bytes(), image.with_suffix(".txt").read_text())
+
+
+def looks_like_pairs(path):
+    return path.is_dir() and any(image.with_suffix(".txt").is_file() for image in path.glob("*.png"))
+
+
+@pytest.fixture
+def pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(LAYOUTS, "_entries", dict(LAYOUTS._entries))
+    LAYOUTS.register("pairs", Layout("pairs", PairsReader, looks_like_pairs, options=("path",)))
+    write_images(tmp_path / "pairs", ["a.png", "b.png"])
+    for name in "ab":
+        (tmp_path / "pairs" / f"{name}.txt").write_text(f"word, {name}")
+    return tmp_path / "pairs"
+
+
+@pytest.mark.parametrize("spec", [{}, {"format": "pairs"}])
+def test_a_layout_registered_from_outside_is_read_by_name_and_by_detection(pairs, spec):
+    source = open_at(pairs, **spec)
+    assert (source.format, source.labeled, source.root) == ("pairs", True, None)
+    assert [(crop.key, crop.data, crop.label) for crop in read(source)] == [
+        ("a.png", png(), "word, a"),
+        ("b.png", png(), "word, b"),
+    ]
+    assert read(pickle.loads(pickle.dumps(source.only(1, 2)))) == read(source)
+    assert not source.readable(["a.png"])
+
+
+def test_a_layout_registered_from_outside_takes_its_options_alone(pairs):
+    with pytest.raises(InputError, match=r"option 'images' is unknown: it takes path, format, use_labels"):
+        open_at(pairs, format="pairs", images="elsewhere")
+
+
+def test_a_list_layout_registered_from_outside_is_found_in_a_folder(tmp_path, monkeypatch):
+    def opened(path, images):
+        entries = (Entry(*line.split(";")) for line in path.read_text().splitlines())
+        return open_listed(path, images, name="csv", kind="table", read=lambda _: entries)
+
+    monkeypatch.setattr(LAYOUTS, "_entries", dict(LAYOUTS._entries))
+    LAYOUTS.register("csv", Layout("csv", opened, lambda path: path.suffix == ".csv", (".csv",)))
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "words.csv").write_text("a.png;word")
+    for spec in ({}, {"format": "csv"}):
+        source = open_at(tmp_path, **spec)
+        assert (source.format, [crop.label for crop in read(source)]) == ("csv", ["word"])
+
+
+@pytest.mark.parametrize("layout", ["lmdb", "folder"])
+def test_path_of_data_mdb_means_its_folder(tmp_path, layout):
+    write_lmdb(tmp_path / "x", {"num-samples": b"1", "image-000000001": png()})
+    write_images(tmp_path / "x", ["a.png"])
+    assert len(open_at(tmp_path / "x" / "data.mdb", format=layout)) == 1
+
+
+def test_file_with_a_line_that_names_no_image_is_a_list_only_where_it_is_named(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "notes.txt").write_text("hello, world\na.png, word\n")
+    assert open_at(tmp_path).format == "folder"
+    assert open_at(tmp_path / "notes.txt").format == "icdar"

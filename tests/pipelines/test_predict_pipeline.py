@@ -29,7 +29,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import require_named_files
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer, save_model
-from lmim_kedro.params import ModelParams, PredictParams, RecognizerParams, TrainingParams
+from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
@@ -68,7 +68,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def predict(model: Path, source: Path, target: Path, format: Any) -> pd.DataFrame:
+def predict(model: Path, source: Path, target: Path, format: Any, ingest: IngestParams | None = None) -> pd.DataFrame:
     catalog = DataCatalog(
         {
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
@@ -76,6 +76,7 @@ def predict(model: Path, source: Path, target: Path, format: Any) -> pd.DataFram
             "predict.readings": ReadingsDataset(filepath=str(target), format=format),
             "params:predict": MemoryDataset(PredictParams(batch_size=3)),
             "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
+            "params:ingest": MemoryDataset(ingest or IngestParams()),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)
@@ -102,6 +103,12 @@ def test_three_ways_read_the_same(folder: Path, model: Path, tmp_path: Path) -> 
         assert (line.error or None) == reading.error == (row["error"] or None)
     assert table.set_index("key")["error"]["bad.jpg"] == "undecodable"
     assert (done.exit_code, done.stderr) == (1, f"{folder / 'bad.jpg'}: undecodable\n")
+
+
+def test_a_larger_image_than_max_pixels_of_ingest_is_an_error(folder: Path, model: Path, tmp_path: Path) -> None:
+    table = predict(model, folder, tmp_path / "r.csv", "csv", IngestParams(max_pixels=100))
+    good = table[table["key"] != "bad.jpg"]
+    assert len(good) > 3 and good["error"].str.match(r"too large: \d+ x \d+ pixels, max_pixels = 100").all()
 
 
 def test_every_format_holds_the_same(folder: Path, model: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
@@ -15,7 +16,7 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training import pretraining as stage
 from lmim_kedro.training.finetuning import finetune
-from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask, to_input
+from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask, SeqCLRTask
 from lmim_kedro.views.guidance import GuidanceViews
 
 

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
+from lmim_kedro.crops.ahead import ahead
+from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
-
-
-class CropStore(Protocol):
-    """What the loader needs of a store: crops by index."""
-
-    def __len__(self) -> int:
-        """Crops in the store."""
-        ...
-
-    def fetch(self, indices: Sequence[int]) -> list[bytes]:
-        """Encoded crops."""
-        ...
-
-    def labels(self, indices: Sequence[int]) -> list[str]:
-        """Their labels."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,21 +39,14 @@ class CropBatch:
         """The same crops in that many batches of equal size (the last ones one crop smaller where it does not fit)."""
         if parts == 1:
             return [self]
-        cuts = [slice(int(places[0]), int(places[-1]) + 1) for places in _parts(len(self.images), parts)]
-        return [
-            CropBatch(
-                self.images[cut],
-                self.aspect[cut],
-                self.index[cut],
-                None if self.labels is None else self.labels[cut],
-                None if self.views is None else self.views[cut],
-            )
-            for cut in cuts
-        ]
+        places = [part for part in np.array_split(np.arange(len(self.images)), parts) if len(part)]
+        cuts = [slice(int(part[0]), int(part[-1]) + 1) for part in places]
+        each = self.images, self.aspect, self.index, self.labels, self.views
+        return [CropBatch(*(_cut(values, cut) for values in each)) for cut in cuts]
 
 
-def _parts(crops: int, parts: int) -> list[np.ndarray]:
-    return [places for places in np.array_split(np.arange(crops), parts) if len(places)]
+def _cut(values: Any, cut: slice) -> Any:
+    return None if values is None else values[cut]
 
 
 class CropLoader:
@@ -145,38 +121,14 @@ class CropLoader:
         Raises:
             InputError: a crop cannot be decoded; ingest would have set it aside.
         """
-        ready: queue.Queue[CropBatch | BaseException | None] = queue.Queue(self.prefetch)
-        stop = threading.Event()
 
-        def hand_over(item: CropBatch | BaseException | None) -> None:
-            while not stop.is_set():
-                try:
-                    return ready.put(item, timeout=0.05)
-                except queue.Full:
-                    continue
+        def batches() -> Generator[CropBatch, None, None]:
+            order = self.order(epoch)
+            with ThreadPoolExecutor(self.threads) as pool:
+                for number in range(first_batch, self.batches_per_epoch):
+                    yield self._load(order, epoch, number, pool)
 
-        def work() -> None:
-            try:
-                order = self.order(epoch)
-                with ThreadPoolExecutor(self.threads) as pool:
-                    for number in range(first_batch, self.batches_per_epoch):
-                        if stop.is_set():
-                            return
-                        hand_over(self._load(order, epoch, number, pool))
-                hand_over(None)
-            except BaseException as error:
-                hand_over(error)
-
-        thread = threading.Thread(target=work, name="crop loader", daemon=True)
-        thread.start()
-        try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stop.set()
-            thread.join()
+        return ahead(batches(), self.prefetch)
 
     def _load(self, order: np.ndarray, epoch: int, number: int, pool: ThreadPoolExecutor) -> CropBatch:
         batch = order[number * self.batch_size : (number + 1) * self.batch_size]

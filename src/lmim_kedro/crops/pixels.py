@@ -1,20 +1,41 @@
-"""Encoded crops -> pixels."""
+"""Encoded crops -> pixels -> what a model takes."""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from lmim_kedro.crops.uncompressed import read_uncompressed
-
 cv2.setNumThreads(0)  # parallelism is over crops
 
-FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_UNCOMPRESSED = re.compile(rb"P6\n#of (\d+)x(\d+)\n(\d+) (\d+)\n255\n")
+_AT_ONCE = 16
+"""Crops that a thread decodes before it takes the next ones."""
+
+Images = TypeVar("Images")
+
+
+class CropStore(Protocol):
+    """Crops by index, such as a packed store."""
+
+    def __len__(self) -> int:
+        """Crops in the store."""
+        ...
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Encoded crops."""
+        ...
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """Their labels."""
+        ...
 
 
 class UndecodableCrop(ValueError):
@@ -27,14 +48,14 @@ def decode(data: bytes) -> np.ndarray:
     """An encoded image of a packed store -> (h, w, 3) uint8 RGB, whatever its mode.
 
     OpenCV first; PIL for what OpenCV cannot read (CMYK, GIF, ...). Ingest stores partly transparent crops on white;
-    crops that have not been through it are decoded by `inspect.decode_checked`.
+    crops that have not been through it are decoded by `validate.decode_checked`.
 
     Raises:
         UndecodableCrop: neither can.
     """
     # libpng writes a warning to the terminal for every odd color profile, which is not used anyway.
     profiled = data.startswith(b"\x89PNG") and b"iCCP" in data[:256]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS) if data and not profiled else None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS) if data and not profiled else None
     if image is not None:
         return image
     try:
@@ -83,7 +104,7 @@ def decode_batch(
 
     def fill(start: int, stop: int) -> None:
         for place in range(start, stop):
-            plain = read_uncompressed(blobs[place])
+            plain = _read_uncompressed(blobs[place])
             if plain is not None:
                 image, aspect[place] = plain
             else:
@@ -98,7 +119,45 @@ def decode_batch(
     if pool is None:
         fill(0, len(blobs))
     else:
-        cuts = np.linspace(0, len(blobs), pool._max_workers + 1).astype(int)
-        for _ in pool.map(fill, cuts[:-1].tolist(), cuts[1:].tolist()):
-            pass
+        starts = range(0, len(blobs), _AT_ONCE)
+        list(pool.map(fill, starts, (min(start + _AT_ONCE, len(blobs)) for start in starts)))
     return images, aspect
+
+
+def to_input(images: Images) -> Images:
+    """Crops as the encoder takes them, floats in [-1, 1] (mean = std = 0.5).
+
+    Args:
+        images: a torch tensor or a NumPy array of any shape: uint8, or floats in [0, 1].
+
+    Example:
+        >>> to_input(np.array([0, 255], np.uint8))
+        array([-1.,  1.], dtype=float32)
+    """
+    given: Any = images
+    if not str(given.dtype).endswith("uint8"):
+        return given * 2 - 1
+    floats: Any = given.astype(np.float32) if isinstance(given, np.ndarray) else given.float()
+    return floats / 127.5 - 1
+
+
+def write_uncompressed(pixels: np.ndarray, width: int, height: int) -> bytes:
+    """Plain pixels as bytes: nothing to decode, for several times the disk. A PPM file, whose comment keeps the size.
+
+    Args:
+        pixels: (h, w, 3) uint8 RGB.
+        width, height: size of the crop that they were made of, pixels.
+    """
+    rows, columns, _ = pixels.shape
+    return b"P6\n#of %dx%d\n%d %d\n255\n" % (width, height, columns, rows) + pixels.tobytes()
+
+
+def _read_uncompressed(data: bytes) -> tuple[np.ndarray, float] | None:
+    """Bytes of `write_uncompressed` -> (h, w, 3) pixels and the crop's width / height; None for other bytes."""
+    header = _UNCOMPRESSED.match(data)
+    if header is None:
+        return None
+    width, height, columns, rows = map(int, header.groups())
+    if len(data) - header.end() != rows * columns * 3:
+        return None
+    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(rows, columns, 3), width / height

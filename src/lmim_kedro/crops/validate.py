@@ -19,8 +19,7 @@ import numpy as np
 from PIL import Image
 
 from lmim_kedro.crops.perceptual import perceptual_hash
-from lmim_kedro.crops.pixels import resize
-from lmim_kedro.crops.uncompressed import write_uncompressed
+from lmim_kedro.crops.pixels import resize, write_uncompressed
 
 Pixels = np.ndarray
 """uint8, height x width x 3, BGR as OpenCV has it."""

@@ -63,7 +63,7 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
 
     def faults(self) -> list[str]:
         """A sentence for each source that is not where its path says, or not of a known layout; no crop is listed."""
-        from lmim_kedro.crops.sources.detection import detect
+        from lmim_kedro.crops.sources.open import detect
 
         found = []
         for name, spec in self._sources.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
 
@@ -26,7 +26,7 @@ def attention_maps(
     model = encoder.model
     encoder = encoder.to(device).eval()
     images, _ = decode_batch(crops.fetch(index.tolist()), model.image_height, model.image_width)
-    attention = encoder.attention(torch.from_numpy(images).to(device).float() / 127.5 - 1)[:, 1:, 1:]
+    attention = encoder.attention(to_input(torch.from_numpy(images).to(device)))[:, 1:, 1:]
     columns = np.linspace(0, model.columns - 1, queries + 2).round().astype(int)[1:-1]
     chosen = np.stack([np.full(queries, model.rows // 2), columns], axis=1)
     maps = attention[:, torch.from_numpy(chosen[:, 0] * model.columns + chosen[:, 1])].cpu().numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
 
@@ -51,7 +51,7 @@ def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: 
     products = torch.zeros(model.width, model.width, dtype=torch.float64)
     for start in range(0, len(index), batch_size):
         images, _ = decode_batch(crops.fetch(index[start : start + batch_size]), model.image_height, model.image_width)
-        features = encoder(torch.from_numpy(images).to(device).float() / 127.5 - 1).float().cpu()
+        features = encoder(to_input(torch.from_numpy(images).to(device))).float().cpu()
         patches = features[:, 1:].flatten(0, 1).double()
         cls.append(features[:, 0])
         count, total, products = count + len(patches), total + patches.sum(0), products + patches.T @ patches

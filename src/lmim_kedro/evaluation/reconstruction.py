@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority, split
@@ -32,7 +32,7 @@ def reconstruct(
     """
     size, model = model.model, model.to(device).eval()
     pictures, _ = decode_batch(crops.fetch(index.tolist()), size.image_height, size.image_width)
-    images = torch.from_numpy(pictures).to(device).float() / 127.5 - 1
+    images = to_input(torch.from_numpy(pictures).to(device))
     priority = draw_priority("random", size.rows, size.columns, seed=seed, epoch=0, index=index).to(device)
     parts = split(priority, model.pretraining.mask_ratio)
     guide = model.encoder(images) if model.guided else None

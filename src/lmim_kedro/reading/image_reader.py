@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lmim_kedro.crops.sources.stream import Image, NamedCrop, crops_of, stream
+from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.text.spelling import Reading
 
 
@@ -46,7 +47,12 @@ class ImageReader(ABC):
         return self.read_named(crops_of(images), batch_size, beam)
 
     def read_named(
-        self, crops: Iterable[NamedCrop], batch_size: int = 256, beam: int = 1, threads: int = 2
+        self,
+        crops: Iterable[NamedCrop],
+        batch_size: int = 256,
+        beam: int = 1,
+        threads: int = 2,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Reading]:
         """Read crops that have names, as a stream in their order.
 
@@ -55,8 +61,9 @@ class ImageReader(ABC):
             batch_size: number of crops read at once.
             beam: number of hypotheses of beam search; 1: greedy.
             threads: number of threads that decode.
+            max_pixels: largest image that is decoded; a larger one is an error.
         """
-        for batch in stream(crops, self.height, self.width, batch_size, threads):
+        for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
             good = iter(self.read_batch(batch.images, beam) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
                 yield Reading("", 0.0, (), error, key) if error else next(good)._replace(key=key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
-from lmim_kedro.crops.sources.open import NamedSource, open_source
+from lmim_kedro.crops.sources.open import Source, open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.reading.onnx_reader import OnnxReader
@@ -55,7 +55,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxReader, path: str, metric
     )
 
 
-def _batch(source: NamedSource, start: int, height: int, width: int) -> tuple[np.ndarray, list[str], int]:
+def _batch(source: Source, start: int, height: int, width: int) -> tuple[np.ndarray, list[str], int]:
     """Pixels (B, 3, height, width) and labels from `start` on, and how many crops had none."""
     images, labels, unreadable = [], [], 0
     for crop in source.read(start, min(start + BATCH, len(source))):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.charset import Charset
@@ -65,7 +66,7 @@ class OnnxReader(ImageReader):
 
     def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width). Errors: InputError for a beam with an autoregressive model."""
-        scaled = images.astype(np.float32) / 127.5 - 1
+        scaled = to_input(images)
         if self.config["decoder"] == "ctc":
             (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
             if beam > 1:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
+from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.spelling import Reading
@@ -55,17 +56,22 @@ class Reader(ImageReader):
         """Read uint8 RGB crops (B, 3, height, width)."""
         device = next(self.recognizer.parameters()).device
         pixels = torch.from_numpy(images).to(device, non_blocking=True)
-        return self.recognizer.read_batch(pixels.float() / 127.5 - 1, beam)
+        return self.recognizer.read_batch(to_input(pixels), beam)
 
 
 def read_sources(
-    recognizer: Recognizer, sources: Sequence[Source], batch_size: int, beam: int = 1, threads: int = 2
+    recognizer: Recognizer,
+    sources: Sequence[Source],
+    batch_size: int,
+    beam: int = 1,
+    threads: int = 2,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
     """Read all crops of some sources; of several sources, a key begins with its source's name."""
     several, reader = len(sources) > 1, Reader(recognizer)
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
-            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads):
+            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads, max_pixels):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -13,16 +13,9 @@ from lmim_kedro.reporting.images import thumbnail
 from lmim_kedro.scoring.metrics import METRICS, score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
-
-class Crops(Protocol):
-    """Where the crops come from: a packed store."""
-
-    def fetch(self, indices: Sequence[int]) -> list[bytes]:
-        """Encoded images at these indices."""
+    from lmim_kedro.crops.pixels import CropStore
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def mark_differences(prediction: str, label: str, metric: str) -> tuple[list[Spa
 
 
 def choose_readings(
-    predictions: pd.DataFrame, crops: Crops, metric: str, right: int = 12, wrong: int = 24, surest: int = 12
+    predictions: pd.DataFrame, crops: CropStore, metric: str, right: int = 12, wrong: int = 24, surest: int = 12
 ) -> Readings:
     """Choose readings for the page, always the same for the same predictions.
 
@@ -102,7 +95,7 @@ def _in_turn(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return shuffled.loc[turn.sort_values(kind="stable").index[:count]]
 
 
-def _with_pictures(rows: pd.DataFrame, crops: Crops, metric: str) -> list[Reading]:
+def _with_pictures(rows: pd.DataFrame, crops: CropStore, metric: str) -> list[Reading]:
     pictures = crops.fetch([int(index) for index in rows["index"]])
     readings = []
     for row, encoded in zip(rows.to_dict("records"), pictures, strict=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lmim_kedro.crops.ahead import cores
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import TrainingParams
 
@@ -53,5 +53,4 @@ def attention_kernel(device: torch.device, precision: torch.dtype) -> AbstractCo
 
 def use_threads(count: int, of: int = 1) -> None:
     """Give torch that many CPU threads; 0: one per core that this process may use, shared by `of` processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(count or max(1, cores // of))
+    torch.set_num_threads(count or max(1, cores() // of))

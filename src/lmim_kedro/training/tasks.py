@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.crops.loader import CropBatch
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority
@@ -16,11 +17,6 @@ from lmim_kedro.models.seqclr import SeqCLR
 
 Augmentation = Callable[..., Tensor]
 Forward = Callable[..., dict[str, Tensor]]
-
-
-def to_input(images: Tensor) -> Tensor:
-    """Crops as the encoder takes them: uint8, or floats in [0, 1] -> floats in [-1, 1] (mean = std = 0.5)."""
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images * 2 - 1
 
 
 class PretrainingTask:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from lmim_kedro.crops.pixels import decode
+from lmim_kedro.crops.ahead import cores
+from lmim_kedro.crops.pixels import CropStore, decode
 
 _SIZE = (64, 16)
 """Width and height of the pictures, pixels."""
@@ -32,14 +31,6 @@ _AT_ONCE = 512
 """Encoded crops that are held: each may be a photograph."""
 
 
-class Crops(Protocol):
-    """What is needed of a store."""
-
-    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
-        """Encoded crops."""
-        ...
-
-
 class Pictures(NamedTuple):
     """Crops made comparable.
 
@@ -54,7 +45,7 @@ class Pictures(NamedTuple):
     aspect: np.ndarray
 
 
-def correlations(crops: Crops, left: np.ndarray, others: Crops, right: np.ndarray) -> np.ndarray:
+def correlations(crops: CropStore, left: np.ndarray, others: CropStore, right: np.ndarray) -> np.ndarray:
     """Compare crops pair by pair.
 
     The correlation is the lower one of two, with and without color. Without color, the same word in another paint
@@ -70,7 +61,7 @@ def correlations(crops: Crops, left: np.ndarray, others: Crops, right: np.ndarra
         (P,) float32 from -1 to 1; 0 for crops of different shape, and for those without contrast.
     """
     found = np.empty(len(left), np.float32)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(left), _CHUNK):
             part = slice(start, start + _CHUNK)
             ours, our_place = _pictures(crops, left[part], pool)
@@ -91,7 +82,7 @@ def _correlation(ours: Pictures, our_place: np.ndarray, theirs: Pictures, their_
     return found
 
 
-def _pictures(crops: Crops, indices: np.ndarray, pool: ThreadPoolExecutor) -> tuple[list[Pictures], np.ndarray]:
+def _pictures(crops: CropStore, indices: np.ndarray, pool: ThreadPoolExecutor) -> tuple[list[Pictures], np.ndarray]:
     """Decode each crop once; return them by border, and the place in them of each index."""
     distinct, place = np.unique(indices, return_inverse=True)
     small = np.empty((len(_BORDERS), len(distinct), _SIZE[1], _SIZE[0], 3), np.float32)

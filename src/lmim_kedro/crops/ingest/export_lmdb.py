@@ -21,7 +21,7 @@ from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore
 from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.crops.validate import inspect_crop, quiet_decoders
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import IngestParams
+from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
 
 _BATCH = 1000
@@ -105,7 +105,7 @@ def _add(crop: RawCrop, writer: ShardWriter, exported: Exported) -> None:
     """Write a crop as it came, or count why it is left out."""
     reason = crop.reason
     if crop.data is not None:
-        reason = inspect_crop(crop.data, IngestParams().max_pixels).reason or reason
+        reason = inspect_crop(crop.data, MAX_PIXELS).reason or reason
         if reason is None and exported.labeled and not crop.label:
             reason = "no label" if crop.label is None else "empty label"
     if reason is None and crop.data is not None:
@@ -126,7 +126,11 @@ def main() -> int:
     labels = parser.add_mutually_exclusive_group()
     labels.add_argument("--use-labels", action="store_true", default=None, help="stop if there are no labels")
     labels.add_argument("--no-labels", action="store_false", dest="use_labels", help="write the images alone")
-    parser.add_argument("--format", choices=FORMATS[:-1], help="layout of raw crops, where it is not detected")
+    parser.add_argument(
+        "--format",
+        choices=[name for name in FORMATS if name != "rendered"],
+        help="layout of raw crops, where it is not detected",
+    )
     parser.add_argument("--images", help="folder that the paths of a list start from, relative to the list")
     given = parser.parse_args()
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from lmim_kedro.crops.ahead import cores
 from lmim_kedro.crops.ingest.shards import ShardTask, write_shard
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
@@ -36,7 +37,7 @@ def run_shards(tasks: Sequence[ShardTask], params: IngestParams, total: int) -> 
         InputError: if workers die, if the disk is full, if there is no cluster where one is asked for.
     """
     crops = sum(len(task) for task in tasks)
-    workers = min(params.workers or _cores(), len(tasks))
+    workers = min(params.workers or cores(), len(tasks))
     with progress_bar(total, initial=total - crops, unit="crop", desc="ingest") as bar:
         if params.engine == "dask":
             from lmim_kedro.crops.ingest.cluster import run_on_cluster
@@ -93,7 +94,3 @@ def _work(task: ShardTask) -> None:
 def _advance(crops: int) -> None:
     with _counter.get_lock():
         _counter.value += crops
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

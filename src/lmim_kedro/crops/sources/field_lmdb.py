@@ -10,20 +10,18 @@ from pathlib import Path
 
 import lmdb
 
-from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.crops.store.environments import environment
 from lmim_kedro.errors import InputError
 
+_MAGIC = (0xBEEFC0DE).to_bytes(4, "little")
 _META_PAGES = 8192
 """Bytes at the start of data.mdb that change with every commit: they hold the number of the last transaction."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LmdbReader:
-    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise.
-
-    `more`: there is an image beyond num-samples.
-    """
+    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise."""
 
     folder: Path
     crops: int
@@ -31,18 +29,11 @@ class LmdbReader:
     digits: int
     base: int
     identity: str
-    more: bool = False
+    description: str
     format: str = "lmdb"
 
     def __len__(self) -> int:
         return self.crops
-
-    @property
-    def description(self) -> str:
-        """One sentence: what was found where."""
-        beyond = "; it holds more images than its num-samples says, which are not read" if self.more else ""
-        labels = "with" if self.labeled else "without"
-        return f"LMDB of {self.crops:,} crops {labels} labels in {self.folder}{beyond}"
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
@@ -101,7 +92,9 @@ def open_lmdb(folder: Path) -> LmdbReader:
     with (folder / "data.mdb").open("rb") as file:
         pages = hashlib.blake2b(file.read(_META_PAGES), digest_size=16).hexdigest()
         size = file.seek(0, 2)
-    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", more)
+    beyond = "; it holds more images than its num-samples says, which are not read" if more else ""
+    found = f"LMDB of {int(count):,} crops {'with' if labeled else 'without'} labels in {folder}{beyond}"
+    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", found)
 
 
 def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
@@ -113,3 +106,15 @@ def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
 def _some_keys(txn: lmdb.Transaction) -> str:
     keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
     return ", ".join(repr(key) for key in keys) or "none"
+
+
+def _looks_like(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "data.mdb").is_file()
+    with path.open("rb") as start:
+        if start.read(20)[16:] == _MAGIC:
+            raise InputError(f"{path} is an LMDB in a file of its own: move it into a folder, as data.mdb")
+    return False
+
+
+LAYOUT = Layout("lmdb", lambda path, images: open_lmdb(path), _looks_like)

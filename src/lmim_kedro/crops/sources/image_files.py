@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from lmim_kedro.crops.sources.layouts import READERS, Entry
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.errors import InputError
 
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+)
 _SCHEMA = pa.schema([("file", pa.string()), ("label", pa.string()), ("fault", pa.string())])
 _CHUNK = 50_000
 MISSING, UNREADABLE = "missing file", "unreadable file"
 """Reasons that may be gone when the source is read again."""
-_KINDS = {"jsonl": "jsonl list", "mmocr": "mmocr annotation", "icdar": "ICDAR list", "list": "tab-separated list"}
 _IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
 """Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
 
 
-@dataclass(frozen=True)
+class Entry(NamedTuple):
+    """One line of a list: the image file as the list writes it, its label, and what is wrong with either."""
+
+    file: str
+    label: str | None = None
+    fault: str | None = None
+
+
+@dataclass
 class ListedReader:
     """Image files below `root`. The list is an Arrow table: a tenth of the memory of Python strings."""
 
@@ -63,28 +73,33 @@ class ListedReader:
         return any(_is_readable(self.root / key) for key in keys)
 
 
-def open_listed(path: Path, layout: str, images: Path | None) -> ListedReader:
-    """Read the list `path` (or, for the layout `folder`, the names below it) and find its image files.
+def open_listed(
+    path: Path, images: Path | None, *, name: str, kind: str, read: Callable[[Path], Iterator[Entry]]
+) -> ListedReader:
+    """Read a list and find its image files; if `path` is a folder, the list is the names of the files below it.
 
     Args:
         path: the list, or the folder.
-        layout: a name in `lists.READERS`.
         images: folder that the listed paths start from; None: looked for around the list.
+        name: name of the layout.
+        kind: the layout in words, for the description.
+        read: reads the entries of `path`.
 
     Raises:
-        InputError: if the list holds nothing of this layout, or none of its files can be found.
+        InputError: if the list has no entry of this layout, or none of its files can be found.
     """
-    table = _table(READERS[layout](path))
+    table = _table(read(path))
     if table.num_rows == 0:
         raise InputError(f"{path} holds no crop: image files or a list of them were expected; check the path")
-    if layout == "folder":
-        root, identity = path, _identity_of_names(table)
-        description = f"folder of {table.num_rows:,} image files without labels: {path}"
-    else:
+    labeled = path.is_file()
+    if labeled:
         root = _images_of(path, table, images)
         identity = f"{_identity_of_file(path)} {os.path.relpath(root, path.parent)}"
-        description = f"{_KINDS[layout]} of {table.num_rows:,} crops with labels: {path}, files below {root}"
-    return ListedReader(layout, description, layout != "folder", root, table, table.num_rows, f"{layout} {identity}")
+        description = f"{kind} of {table.num_rows:,} crops with labels: {path}, files below {root}"
+    else:
+        root, identity = path, _identity_of_names(table)
+        description = f"{kind} of {table.num_rows:,} image files without labels: {path}"
+    return ListedReader(name, description, labeled, root, table, table.num_rows, f"{name} {identity}")
 
 
 def _table(entries: Iterator[Entry]) -> pa.Table:

@@ -1,4 +1,7 @@
-"""Lists of crops as the field ships them, parsed to (file, label, fault): one entry for every line, readable or not."""
+"""Lists and folders of image files as the field ships them: one entry for every line, readable or not.
+
+Each is a Layout, and an entry of registries.LAYOUTS. So are field_lmdb.LAYOUT and rendered.LAYOUT.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,31 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
+from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES, Entry, open_listed
+from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-)
 
-
-class Entry(NamedTuple):
-    """One line of a list: the image file as it stands there, its label, and what is wrong with either."""
-
-    file: str
-    label: str | None = None
-    fault: str | None = None
-
-
-def read_jsonl(path: Path) -> Iterator[Entry]:
+def _read_jsonl(path: Path) -> Iterator[Entry]:
     """Union14M-L's and mmocr 0.x's annotation: one {"filename": ..., "text": ...} a line."""
     return _by_line(path, _jsonl_entry, 'lines of {"filename": ..., "text": ...}')
 
 
-def read_icdar(path: Path) -> Iterator[Entry]:
+def _read_icdar(path: Path) -> Iterator[Entry]:
     """ICDAR's gt.txt: `word_1.png, "JOINT"`; the label may hold commas, quotes and escaped quotes."""
     return _by_line(path, _icdar_entry, 'lines of word_1.png, "JOINT"')
 
 
-def read_tab_list(path: Path) -> Iterator[Entry]:
+def _read_tab_list(path: Path) -> Iterator[Entry]:
     """The input of the usual create_lmdb scripts: `path<TAB>label`; the label may hold spaces."""
     return _by_line(path, _tab_entry, "lines of path<TAB>label")
 
 
-def read_mmocr(path: Path) -> Iterator[Entry]:
+def _read_mmocr(path: Path) -> Iterator[Entry]:
     """The annotation of mmocr 1.x: {"data_list": [{"img_path": ..., "instances": [{"text": ...}]}]}."""
     try:
         records = json.loads(path.read_bytes())["data_list"]
@@ -51,7 +45,7 @@ def read_mmocr(path: Path) -> Iterator[Entry]:
         yield _mmocr_entry(number, record)
 
 
-def read_folder(path: Path) -> Iterator[Entry]:
+def _read_folder(path: Path) -> Iterator[Entry]:
     """All image files below `path`, in the order of their names; links to folders are followed once.
 
     Errors: InputError for a folder that may not be read.
@@ -74,15 +68,6 @@ def read_folder(path: Path) -> Iterator[Entry]:
         for name in sorted(files):
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 yield _checked(Path(folder, name).relative_to(path).as_posix(), None)
-
-
-READERS: dict[str, Callable[[Path], Iterator[Entry]]] = {
-    "jsonl": read_jsonl,
-    "mmocr": read_mmocr,
-    "icdar": read_icdar,
-    "list": read_tab_list,
-    "folder": read_folder,
-}
 
 
 def _by_line(path: Path, parse: Callable[[str], Entry | None], expected: str) -> Iterator[Entry]:
@@ -169,3 +154,44 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def first_line(file: Path) -> str:
+    """The first line of a file that is not blank, without a byte order mark; empty where there is none."""
+    with file.open("rb") as lines:
+        for raw in lines:
+            line = raw.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                return line.strip(b" \r\n").decode("utf-8", errors="replace")  # a tab before no label stays
+    return ""
+
+
+def _listed(name: str, kind: str, read: Callable[[Path], Iterator[Entry]], **how: Any) -> Layout:
+    return Layout(name, partial(open_listed, name=name, kind=kind, read=read), **how)
+
+
+def _text_list(name: str, kind: str, read: Callable[[Path], Iterator[Entry]], separator: str, without: str) -> Layout:
+    """A layout of lines that name a file, then the separator; a line with `without` is of another layout."""
+
+    def looks_like(path: Path) -> bool:
+        return separator in (line := first_line(path)) and without not in line
+
+    def surely(path: Path) -> bool:
+        return Path(first_line(path).partition(separator)[0].strip()).suffix.lower() in IMAGE_SUFFIXES
+
+    return _listed(name, kind, read, looks_like=looks_like, suffixes=(".txt", ".tsv"), surely=surely)
+
+
+def _is_jsonl(path: Path) -> bool:
+    return path.suffix == ".jsonl" or (path.suffix != ".json" and first_line(path).startswith("{"))
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix == ".json"
+
+
+JSONL = _listed("jsonl", "jsonl list", _read_jsonl, looks_like=_is_jsonl, suffixes=(".jsonl",))
+MMOCR = _listed("mmocr", "mmocr annotation", _read_mmocr, looks_like=_is_json, suffixes=(".json",))
+ICDAR = _text_list("icdar", "ICDAR list", _read_icdar, ",", without="\t")
+TAB_LIST = _text_list("list", "tab-separated list", _read_tab_list, "\t", without="\n")
+FOLDER = _listed("folder", "folder", _read_folder)

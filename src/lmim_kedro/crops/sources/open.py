@@ -1,85 +1,21 @@
-"""Sources of crops: every layout that users have, opened from one line of the catalog.
-
-    open_source("street", {"path": "data/01_raw/pretraining/street_lmdb"})
-    open_source("icdar", {"path": "IC15_train", "format": "icdar", "use_labels": False})
-    open_source("words", {"format": "rendered", "words": 12000, "seed": 1, "split": "pretraining"})
-
-The formats are those of FORMATS; docs/data.md shows each.
-"""
+"""Sources of crops: every layout that users have, opened from one line of the catalog (docs/data.md)."""
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmim_kedro.crops.sources.detection import detect
-from lmim_kedro.crops.sources.field_lmdb import open_lmdb
-from lmim_kedro.crops.sources.image_files import ListedReader, open_listed
-from lmim_kedro.crops.sources.source import CropReader, RawCrop, Source
+from lmim_kedro.crops.sources.layouts import first_line
+from lmim_kedro.crops.sources.source import Layout, Source
 from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.registries import LAYOUTS
 
-__all__ = ["FORMATS", "NamedSource", "RawCrop", "Source", "open_source"]
-
-FORMATS = ("lmdb", "jsonl", "mmocr", "icdar", "list", "folder", "rendered")
-
-
-@dataclass(frozen=True)
-class NamedSource:
-    """A reader under its catalog name, its labels left out where the catalog says so."""
-
-    name: str
-    reader: CropReader
-    identity: str
-    use_labels: bool = True
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    @property
-    def format(self) -> str:
-        """The layout's name."""
-        return self.reader.format
-
-    @property
-    def root(self) -> Path | None:
-        """The folder that the keys of image files start from; None where the keys name no files."""
-        return self.reader.root if isinstance(self.reader, ListedReader) else None
-
-    @property
-    def labeled(self) -> bool:
-        """Whether its crops come with labels."""
-        return self.reader.labeled and self.use_labels
-
-    @property
-    def description(self) -> str:
-        """One sentence: what was found where."""
-        unused = self.reader.labeled and not self.use_labels
-        return self.reader.description + (" (labels not used)" if unused else "")
-
-    def only(self, start: int, stop: int) -> NamedSource:
-        """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
-        if isinstance(self.reader, ListedReader):
-            return replace(self, reader=self.reader.only(start, stop))
-        return self
-
-    def readable(self, keys: Sequence[str]) -> bool:
-        """Whether any of these crops, which were listed and could not be read, can be by now."""
-        return isinstance(self.reader, ListedReader) and self.reader.readable(keys)
-
-    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
-        """Yield crops `start` to `stop` (exclusive), one for each position."""
-        for crop in self.reader.read(start, stop):
-            if self.use_labels or crop.data is None:
-                yield crop
-            else:
-                yield RawCrop(crop.key, crop.data)
+FORMATS = tuple(LAYOUTS)
+_USUAL_NAMES = ("gt.txt", "annotation.jsonl", "annotation.json")
 
 
-def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
+def open_source(name: str, spec: Mapping[str, Any]) -> Source:
     """Open one source of the catalog.
 
     Args:
@@ -90,6 +26,13 @@ def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
 
     Raises:
         InputError: if an option is unknown, or there is nothing readable at the path.
+
+    Example:
+        >>> words = open_source("words", {"format": "rendered", "words": 5, "split": "heldout"})
+        >>> [crop.label for crop in words.read(0, 2)]
+        ['clea', 'treang']
+
+        A set on disk: `open_source("street", {"path": "data/street_lmdb", "use_labels": False})`.
     """
     try:
         return _open(name, spec)
@@ -101,47 +44,120 @@ def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
         ) from error
 
 
-def _open(name: str, spec: Mapping[str, Any]) -> NamedSource:
+def _open(name: str, spec: Mapping[str, Any]) -> Source:
     if not isinstance(spec, Mapping):
         raise InputError(f"{spec!r} is not a description of crops: write {{path: {spec}}}")
     options = dict(spec)
     use_labels, layout = options.pop("use_labels", True), options.pop("format", None)
     if not isinstance(use_labels, bool):
         raise InputError(f"use_labels = {use_labels!r} was found: true or false was expected")
-    if layout is not None and layout not in FORMATS:
+    if layout is not None and layout not in LAYOUTS:
         raise InputError(
-            f"format {layout!r} is unknown{did_you_mean(layout, FORMATS)}: choose one of {', '.join(FORMATS)}"
+            f"format {layout!r} is unknown{did_you_mean(layout, LAYOUTS)}: choose one of {', '.join(LAYOUTS)}"
         )
-    if layout == "rendered":
-        return _rendered(name, options, use_labels)
-    _refuse_unknown(options, ("path", "images"), ("path", "images", "format", "use_labels"))
-    if not options.get("path"):
-        raise InputError("no path was given: name the folder, list or LMDB as `path`, or set `format: rendered`")
-    layout, place = detect(Path(options["path"]), layout)
-    if layout == "lmdb":
-        lmdb_reader = open_lmdb(place)
-        return NamedSource(name, lmdb_reader, lmdb_reader.identity, use_labels)
-    images = options.get("images")
-    listed = open_listed(place, layout, Path(images) if images else None)
-    return NamedSource(name, listed, listed.identity, use_labels)
-
-
-def _rendered(name: str, options: dict[str, Any], use_labels: bool) -> NamedSource:
-    from lmim_kedro.crops.sources.rendered import RenderedWords
-
-    known = tuple(inspect.signature(RenderedWords).parameters)
-    _refuse_unknown(options, known, known)
-    if "words" not in options:
-        raise InputError("no number of words was given: say how many to render, as `words: 8000`")
-    try:
-        reader = RenderedWords(**options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"words cannot be rendered with {options}: {error}") from error
-    identity = f"rendered {json.dumps(options, sort_keys=True, default=str)} {getattr(reader, 'identity', '')}"
-    return NamedSource(name, reader, identity.strip(), use_labels)
-
-
-def _refuse_unknown(options: Iterable[str], known: tuple[str, ...], shown: tuple[str, ...]) -> None:
+    found: Layout = LAYOUTS[layout or "folder"]
+    shown = (*found.options, "format", "use_labels")
     for option in options:
-        if option not in known:
+        if option not in found.options:
             raise InputError(f"option {option!r} is unknown{did_you_mean(option, shown)}: it takes {', '.join(shown)}")
+    if "path" in found.options:
+        if not options.get("path"):
+            raise InputError("no path was given: name the folder, list or LMDB as `path`, or set `format: rendered`")
+        found, options["path"] = detect(Path(options["path"]), layout)
+    if "images" in found.options:
+        options["images"] = Path(options["images"]) if options.get("images") else None
+    return Source(name, found.open(**options), use_labels)
+
+
+def detect(path: Path, layout: str | None = None) -> tuple[Layout, Path]:
+    """Return the layout of a path and the file or folder to open.
+
+    Args:
+        path: what the catalog names: a folder, a list or a data.mdb.
+        layout: the layout that the catalog names, if it does; then only the place is looked for.
+
+    Raises:
+        InputError: if the path is not there, is empty, or may be several things.
+
+    Example:
+        >>> from pathlib import Path
+        >>> detect(Path("src"), "folder")[0].name
+        'folder'
+    """
+    if not path.exists():
+        raise InputError(f"there is nothing at {path}{_nearest(path)}: check the path, or link the data there")
+    named: Layout | None = LAYOUTS[layout] if layout else None
+    if path.name == "data.mdb":
+        path = path.parent
+    if path.is_file():
+        return named or _layout_of(path), path
+    if named is None:
+        for folders in map(LAYOUTS.__getitem__, LAYOUTS):
+            if not folders.suffixes and folders.looks_like(path):
+                return folders, path
+    elif not named.suffixes:
+        return named, path
+    found = _list_in(path, named.suffixes if named else list_suffixes())
+    if found is not None:
+        return named or _layout_of(found), found
+    if named is not None:
+        raise InputError(f"{path} holds no list of crops in the layout {layout}: name the list itself as the path")
+    _refuse_folder_of_sets(path)
+    return LAYOUTS["folder"], path
+
+
+def list_suffixes() -> tuple[str, ...]:
+    """Suffixes of the files that may be lists of crops, of all layouts."""
+    return tuple(suffix for name in LAYOUTS for suffix in LAYOUTS[name].suffixes)
+
+
+def _list_in(folder: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """Return the one list of `folder`: by its usual name, else the only file that looks like one."""
+    for name in _USUAL_NAMES:
+        if (folder / name).is_file() and name.endswith(suffixes):
+            return folder / name
+    lists = sorted(file for file in folder.iterdir() if file.suffix in suffixes and _is_list(file))
+    if len(lists) > 1:
+        names = ", ".join(file.name for file in lists[:6])
+        raise InputError(
+            f"{folder} holds {len(lists)} lists of crops ({names}): "
+            "name the file instead of the folder, one source for each"
+        )
+    return lists[0] if lists else None
+
+
+def _is_list(file: Path) -> bool:
+    """Tell a list of crops from a README.txt."""
+    try:
+        return _layout_of(file).surely(file)
+    except InputError:
+        return False
+
+
+def _layout_of(file: Path) -> Layout:
+    for name in LAYOUTS:
+        if LAYOUTS[name].looks_like(file):
+            return LAYOUTS[name]
+    raise InputError(
+        f'{file} starts with {first_line(file)[:60]!r}, which is no list of crops: path<TAB>label, word_1.png, "JOINT" '
+        'or {"filename": ..., "text": ...} was expected'
+    )
+
+
+def _refuse_folder_of_sets(folder: Path) -> None:
+    """Stop at a folder one level too high, whose data.mdb files or lists a walk for images would pass by."""
+    sets = sorted(data.parent.name for data in folder.glob("*/data.mdb"))
+    if sets:
+        raise InputError(
+            f"{folder} holds {len(sets)} LMDBs ({', '.join(sets[:6])}): name each as a source of its own, "
+            f"with the path {folder / sets[0]} and so on"
+        )
+
+
+def _nearest(path: Path) -> str:
+    """Say how far the path exists, and what is there instead."""
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not parent.is_dir():
+        return f" ({parent} is a file)"
+    names = sorted(entry.name for entry in parent.iterdir())[:6]
+    return f" ({parent} holds {', '.join(names) or 'nothing'})"

@@ -6,18 +6,20 @@ Fonts are those that come with matplotlib. Crop i of a split is a function of (s
 from __future__ import annotations
 
 import hashlib
+import inspect
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lmim_kedro.crops.sources.source import RawCrop
+from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.errors import InputError
 
 Split = Literal["pretraining", "finetuning", "heldout"]
@@ -28,40 +30,7 @@ FONTS = (
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSansMono", "DejaVuSansMono-Bold"),
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "cmr10", "cmss10", "cmtt10"),
 )
-ONSETS = [
-    "b",
-    "c",
-    "d",
-    "f",
-    "g",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "w",
-    "z",
-    "br",
-    "ch",
-    "cl",
-    "cr",
-    "dr",
-    "fl",
-    "gr",
-    "pl",
-    "pr",
-    "sh",
-    "sl",
-    "st",
-    "th",
-    "tr",
-]
+ONSETS = [*"bcdfghjklmnprstvwz", "br", "ch", "cl", "cr", "dr", "fl", "gr", "pl", "pr", "sh", "sl", "st", "th", "tr"]
 VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oa", "oo", "ou"]
 CODAS = ["", "", "", "ck", "l", "ll", "m", "n", "nd", "ng", "r", "rt", "s", "st", "t", "x", "y"]
 SHORTEST, LONGEST = 2, 18
@@ -248,3 +217,18 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     found = find_spec("matplotlib")
     assert found is not None and found.origin is not None, "matplotlib is a dependency"
     return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf", size)
+
+
+def open_rendered(**options: Any) -> RenderedWords:
+    """Make the reader that the options of the catalog ask for; its identity says what they were."""
+    if "words" not in options:
+        raise InputError("no number of words was given: say how many to render, as `words: 8000`")
+    try:
+        reader = RenderedWords(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"words cannot be rendered with {options}: {error}") from error
+    reader.identity = f"rendered {json.dumps(options, sort_keys=True, default=str)} {reader.identity}"
+    return reader
+
+
+LAYOUT = Layout("rendered", open_rendered, options=tuple(inspect.signature(RenderedWords).parameters))

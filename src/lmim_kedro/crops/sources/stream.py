@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image as PIL
 
+from lmim_kedro.crops.ahead import ahead
 from lmim_kedro.crops.pixels import resize, rgb_of
 from lmim_kedro.crops.sources.image_files import read_file
-from lmim_kedro.crops.sources.open import Source, open_source
+from lmim_kedro.crops.sources.open import Source, list_suffixes, open_source
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.validate import decode_checked, quiet_decoders
+from lmim_kedro.params import MAX_PIXELS
 
-MAX_PIXELS = 50_000_000
 LEAST_SIDE = 2
 """Pixels; an image that is one pixel high or wide shows no character."""
 
@@ -31,8 +28,6 @@ Image = str | PathLike[str] | PIL.Image | np.ndarray
 """A path, a PIL image, or an array (H, W, 3) RGB or (H, W) gray of uint8."""
 
 NamedCrop = tuple[str | None, Image | RawCrop]
-
-T = TypeVar("T")
 
 
 class BadCrop(ValueError):
@@ -55,7 +50,12 @@ class StreamBatch:
 
 
 def stream(
-    crops: Iterable[NamedCrop], height: int, width: int, batch_size: int, threads: int = 2
+    crops: Iterable[NamedCrop],
+    height: int,
+    width: int,
+    batch_size: int,
+    threads: int = 2,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[StreamBatch]:
     """Decode crops in threads, two batches ahead of whoever takes them.
 
@@ -63,12 +63,13 @@ def stream(
         crops: names and images.
         height, width: of the batches, pixels.
         batch_size: crops of a batch.
-        threads: that decode.
+        threads: threads that decode.
+        max_pixels: an image with more pixels is an error, not decoded.
     """
 
     def load(item: NamedCrop) -> np.ndarray | str:
         try:
-            return resize(pixels_of(item[1]), height, width).transpose(2, 0, 1)
+            return resize(pixels_of(item[1], max_pixels), height, width).transpose(2, 0, 1)
         except BadCrop as error:
             return str(error)
 
@@ -102,12 +103,17 @@ def crops_of_source(source: Source) -> Iterator[NamedCrop]:
     return ((crop.key, crop) for crop in source.read(0, len(source)))
 
 
-def pixels_of(image: Image | RawCrop) -> np.ndarray:
-    """Any image -> (h, w, 3) uint8 RGB; transparent parts show white. Errors: BadCrop."""
+def pixels_of(image: Image | RawCrop, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Any image -> (h, w, 3) uint8 RGB; transparent parts show white. Errors: BadCrop.
+
+    Example:
+        >>> pixels_of(np.zeros((32, 128), np.uint8)).shape
+        (32, 128, 3)
+    """
     if isinstance(image, RawCrop):
-        pixels = _decode(image.data, image.reason)
+        pixels = _decode(image.data, image.reason, max_pixels)
     elif isinstance(image, str | PathLike):
-        pixels = _decode(*read_file(Path(image)))
+        pixels = _decode(*read_file(Path(image)), max_pixels)
     elif isinstance(image, np.ndarray):
         pixels = _of_array(image)
     elif isinstance(image, PIL.Image):
@@ -119,53 +125,15 @@ def pixels_of(image: Image | RawCrop) -> np.ndarray:
     return pixels
 
 
-def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
-    """Yield `items`, made in a thread that is at most `count` of them ahead; it ends with whoever takes them."""
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
-    stop = threading.Event()
-
-    def hand_over(item: T | None, error: BaseException | None = None) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put((item, error), timeout=0.05)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            with closing(items):
-                for item in items:
-                    hand_over(item)
-                    if stop.is_set():
-                        return
-            hand_over(None, StopIteration())
-        except BaseException as error:
-            hand_over(None, error)
-
-    thread = threading.Thread(target=work, name="crops ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
-
-
 def is_set(path: Path) -> bool:
     """Whether a path is a folder, a list or an LMDB, and no image."""
-    return path.is_dir() or path.name == "data.mdb" or path.suffix in (".txt", ".tsv", ".jsonl", ".json")
+    return path.is_dir() or path.name == "data.mdb" or path.suffix in list_suffixes()
 
 
-def _decode(data: bytes | None, reason: str | None) -> np.ndarray:
+def _decode(data: bytes | None, reason: str | None, max_pixels: int) -> np.ndarray:
     if data is None:
         raise BadCrop(reason or "missing file")
-    decoded = decode_checked(data, MAX_PIXELS)
+    decoded = decode_checked(data, max_pixels)
     if decoded.pixels is None:
         raise BadCrop(decoded.facts.reason or "undecodable")
     return cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB)

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 read_crops,
-                ["predict.recognizer", "predict.sources", "params:predict", "params:training"],
+                ["predict.recognizer", "predict.sources", "params:predict", "params:training", "params:ingest"],
                 "predict.readings",
                 name="read_crops",
             )
