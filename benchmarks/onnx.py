@@ -12,11 +12,11 @@ import torch
 
 from benchmarks.decoding import WORD, decoder_of_words
 from benchmarks.measure import Measurement, compare
-from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams
 from lmim_kedro.reading.export_onnx import export_recognizer
-from lmim_kedro.reading.onnx_reader import OnnxRecognizer
+from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 
@@ -54,16 +54,16 @@ def measure(name: str, batch: int, int8: bool = False, model: ModelParams | None
         int8: whether the export is quantized.
         model: sizes; None: the paper's.
     """
-    recognizer, exported = _both(model or ModelParams(), int8)
-    size = recognizer.model.image_height, recognizer.model.image_width
+    reader, exported = _both(model or ModelParams(), int8)
+    size = reader.height, reader.width
     images = np.random.default_rng(0).integers(0, 256, (batch, 3, *size), np.uint8)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         return compare(
             name,
-            lambda: exported.read(images),
-            lambda: recognizer.read_batch(to_input(torch.from_numpy(images))),
+            lambda: exported.read_batch(images),
+            lambda: reader.read_batch(images),
             batch,
             turns=3,
         )
@@ -72,11 +72,11 @@ def measure(name: str, batch: int, int8: bool = False, model: ModelParams | None
 
 
 @cache
-def _both(model: ModelParams, int8: bool) -> tuple[Recognizer, OnnxRecognizer]:
+def _both(model: ModelParams, int8: bool) -> tuple[Reader, OnnxReader]:
     charset = Charset.named("english_94")
     torch.manual_seed(0)
     recognizer = Recognizer(model, charset).eval()
-    recognizer.decoder = decoder_of_words(model, charset, WORD)
+    recognizer.head.decoder = recognizer.decoder = decoder_of_words(model, charset, WORD)
     with tempfile.TemporaryDirectory() as folder:
         export_recognizer(recognizer, Path(folder), int8)
-        return recognizer, OnnxRecognizer(folder, threads=1)
+        return Reader(recognizer), OnnxReader(folder, threads=1)

@@ -14,7 +14,8 @@ from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
     from lmim_kedro.crops.sources.stream import NamedCrop
-    from lmim_kedro.models.recognizer import Reading, Recognizer
+    from lmim_kedro.reading.reader import Reader
+    from lmim_kedro.text.spelling import Reading
 
 MODELS = "data/06_models/*/*/*/recognizer"
 """Where a run leaves recognizers: variant, environment, seed."""
@@ -37,8 +38,7 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
     """
 
     def work() -> int:
-        recognizer = _load(model)
-        readings = _Told(_readings(recognizer, images, batch_size, beam))
+        readings = _Told(_readings(_load(model), images, batch_size, beam))
         if layout == "text":
             for reading in readings:
                 if reading.error is None:
@@ -96,19 +96,17 @@ class _Told:
             yield reading
 
 
-def _load(model: Path | None) -> Recognizer:
-    from lmim_kedro.models.recognizer import Recognizer
+def _load(model: Path | None) -> Reader:
+    from lmim_kedro.reading.reader import Reader
 
     if model is None:
         model = newest_recognizer()
         click.echo(f"reading with {model}", err=True)
-    return Recognizer.load(model)
+    return Reader.load(model)
 
 
-def _readings(recognizer: Recognizer, images: tuple[Path, ...], batch_size: int, beam: int) -> Iterator[Reading]:
-    from lmim_kedro.reading.reader import read_named
-
-    return read_named(recognizer, chain.from_iterable(map(_crops_of, images)), batch_size, beam)
+def _readings(reader: Reader, images: tuple[Path, ...], batch_size: int, beam: int) -> Iterator[Reading]:
+    return reader.read_named(chain.from_iterable(map(_crops_of, images)), batch_size, beam)
 
 
 def _crops_of(image: Path) -> Iterator[NamedCrop]:

@@ -108,7 +108,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     if "read_crops" in steps:
         require_prediction(parameters, catalog)
     elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
-        from lmim_kedro.models.weights import require_charset
+        from lmim_kedro.models.folder import require_charset
 
         require_charset(Path(catalog["recognizer"]._describe()["filepath"]), parameters.finetuning.charset)
     named = {
@@ -122,7 +122,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
 
 def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
-    from lmim_kedro.models.weights import require_charset
+    from lmim_kedro.models.folder import require_charset
 
     predict = parameters.predict
     if predict.source is None:

@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import model_validator
+
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, Parameters, Params, PretrainingParams, ViewPreset, pick
 from lmim_kedro.registries import METHODS
+
+RENAMED = {"optimisation": "optimization"}
+"""Parameters under other names in recipes and configs of earlier versions."""
+RENAMED_VALUES = {("input", "grey"): "gray"}
+
+
+def up_to_date(saved: Any) -> Any:
+    """Bring what an earlier version saved to today's names.
+
+    Args:
+        saved: a recipe or a config, of plain values; it is not changed.
+
+    Example:
+        >>> up_to_date({"model": {"input": "grey"}, "finetuning": {"optimisation": {"steps": 3}}})
+        {'model': {'input': 'gray'}, 'finetuning': {'optimization': {'steps': 3}}}
+    """
+    if not isinstance(saved, dict):
+        return saved
+    changed = {RENAMED.get(name, name): up_to_date(value) for name, value in saved.items()}
+    return changed | {name: new for (name, old), new in RENAMED_VALUES.items() if changed.get(name) == old}
 
 
 class Recipe(Params):
@@ -22,6 +44,8 @@ class Recipe(Params):
     views_name: str
     pretraining: PretrainingParams
     finetuning: FinetuningParams
+
+    _of_earlier_versions = model_validator(mode="before")(up_to_date)
 
 
 def needs_teacher(pretraining: PretrainingParams) -> bool:

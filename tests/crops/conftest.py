@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lmim_kedro.crops.ingest.plan import prepare
-from lmim_kedro.crops.sources.open import NamedSource
+from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.params import IngestParams
@@ -75,7 +75,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         for source, crops in sources.items():
             texts = labels[source] if labels else [None] * len(crops)
             given = tuple(RawCrop(f"k{n}", data, text) for n, (data, text) in enumerate(zip(crops, texts, strict=True)))
-            opened.append(NamedSource(source, Given(given, labels is not None)))
+            opened.append(Source(source, Given(given, labels is not None)))
         return prepare(opened, IngestParams(workers=1, **params or {}), tmp_path / name, labels is not None)
 
     return make

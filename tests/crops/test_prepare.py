@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.crops.ingest.plan import prepare
-from lmim_kedro.crops.sources.open import NamedSource, open_source
+from lmim_kedro.crops.sources.open import Source, open_source
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.store.manifest import manifest_tables, summarize, write_manifest
 from lmim_kedro.crops.store.shard_writer import ShardWriter
@@ -44,7 +44,7 @@ class Words:
 
 
 def named(name, crops, identity="1", **options):
-    return NamedSource(name, Words(tuple(crops), identity=identity, **options))
+    return Source(name, Words(tuple(crops), identity=identity, **options))
 
 
 def good(count, first=0):
@@ -95,7 +95,7 @@ def test_facts_of_a_crop_stand_in_its_row(tmp_path):
 
 
 def test_without_labels_only_the_image_decides(tmp_path):
-    source = NamedSource("a", Words(tuple(FAULTY)), use_labels=False)
+    source = Source("a", Words(tuple(FAULTY)), use_labels=False)
     store = run([source], tmp_path, need_labels=False)
     assert not store.labeled
     assert manifest(store).query("status == 'ok'")["key"].tolist() == ["fine", "bad label", "none", "blank", "fine too"]

@@ -10,6 +10,7 @@ from lmim_kedro.models.decoding import Written
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams
 from lmim_kedro.text.charset import Charset
+from lmim_kedro.text.spelling import collapse
 
 CHARSET = Charset("abcdefgh")
 
@@ -21,7 +22,7 @@ def test_a_reading_stops_at_the_end_symbol_and_multiplies_probabilities(released
         torch.tensor([[0.5, 0.25, 0.8, 1, 1], [0.5, 0.5, 0.5, 1, 1]]).log(),
         torch.tensor([3, 5]),
     )
-    first, second = recognizer._spell(written)
+    first, second = recognizer.head.spell(written)
     assert (first.text, second.text) == ("ac", "bdef")
     assert first.confidence == pytest.approx(0.1) and second.confidence == pytest.approx(0.125)
     assert first.confidences == pytest.approx((0.5, 0.25))
@@ -31,27 +32,26 @@ def test_a_reading_stops_at_the_end_symbol_and_multiplies_probabilities(released
 def test_the_loss_is_the_sum_over_symbols_divided_by_the_number_of_words(released_size, crops):
     recognizer = Recognizer(released_size, CHARSET, max_length=9).eval()
     labels = ["abc", "h", "fade"]
-    targets, lengths = recognizer.targets(labels)
+    targets, lengths = recognizer.head.targets(labels)
     assert lengths.tolist() == [4, 2, 5]
     assert targets[1].tolist() == [7, CHARSET.end] + [CHARSET.padding] * 7
-    logits = recognizer.decoder(recognizer.memory(crops), targets)
+    logits = recognizer.decoder(recognizer.linear_norm(recognizer.encoder(crops)), targets)
     total = sum(F.cross_entropy(logits[i, :n], targets[i, :n], reduction="sum") for i, n in enumerate(lengths))
     torch.testing.assert_close(recognizer(crops, labels)["loss"], total / 3)
 
 
 def test_a_symbol_never_sees_what_is_written_after_it(released_size, crops):
     recognizer = Recognizer(released_size, CHARSET, max_length=9).eval()
-    memory = recognizer.memory(crops)
-    one, other = recognizer.targets(["abcdef"] * 3)[0], recognizer.targets(["abchhh"] * 3)[0]
+    memory = recognizer.linear_norm(recognizer.encoder(crops))
+    one, other = recognizer.head.targets(["abcdef"] * 3)[0], recognizer.head.targets(["abchhh"] * 3)[0]
     a, b = recognizer.decoder(memory, one), recognizer.decoder(memory, other)
     torch.testing.assert_close(a[:, :4], b[:, :4])
     assert not torch.allclose(a[:, 4], b[:, 4])
 
 
-def test_ctc_reads_repeated_characters_only_across_a_blank(columns_size):
-    recognizer = Recognizer(columns_size, CHARSET, "ctc", max_length=9)
+def test_ctc_reads_repeated_characters_only_across_a_blank():
     blank = len(CHARSET)
-    reading = recognizer._collapse([0, 0, blank, 0, 1, 1, blank, blank], [0.5, 0.7, 0.9, 0.6, 1, 0.8, 1, 1])
+    reading = collapse(CHARSET, [0, 0, blank, 0, 1, 1, blank, blank], [0.5, 0.7, 0.9, 0.6, 1, 0.8, 1, 1])
     assert reading.text == "aab"
     assert reading.confidences == (0.7, 0.6, 1)
     assert reading.confidence == pytest.approx(0.5 * 0.7 * 0.9 * 0.6 * 0.8)
@@ -59,7 +59,7 @@ def test_ctc_reads_repeated_characters_only_across_a_blank(columns_size):
 
 def test_the_ctc_loss_is_the_sum_over_paths_divided_by_the_number_of_words(columns_size, crops):
     recognizer = Recognizer(columns_size, CHARSET, "ctc", max_length=9)
-    recognizer.column_logits = lambda images: torch.zeros(len(images), 2, 9)  # 81 paths, all as probable
+    recognizer.head.logits = lambda features: torch.zeros(len(features), 2, 9)  # 81 paths, all as probable
     loss = recognizer(crops[:2], ["a", "bc"])["loss"]
     assert loss.item() == pytest.approx((math.log(81 / 3) + math.log(81)) / 2)  # aa, a-, -a; bc
 

@@ -12,6 +12,7 @@ from lmim_kedro.models import released, weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.recipe import Recipe, up_to_date
 from lmim_kedro.text.charset import Charset
 
 ENGLISH = Charset.named("english_94")
@@ -30,7 +31,7 @@ def test_our_models_come_back_from_their_folders(tmp_path, released_size, column
     assert (back.charset, back.decoder_name, back.max_length) == (recognizer.charset, "ctc", 12)
     lmim = LMIM(released_size, recipe, Encoder(released_size))
     weights.save_model(tmp_path / "lmim", lmim)
-    assert same_tensors(lmim, weights.load_lmim(tmp_path / "lmim"))
+    assert same_tensors(lmim, weights.load_pretraining(tmp_path / "lmim"))
     weights.save_model(tmp_path / "encoder", lmim.encoder)
     assert same_tensors(lmim.encoder, weights.load_encoder(tmp_path / "encoder"))
 
@@ -151,3 +152,25 @@ def test_a_damaged_folder_and_a_wrong_kind_get_a_sentence(tmp_path, released_siz
 def test_fixed_tables_are_not_stored(tmp_path, released_size):
     weights.save_model(tmp_path, Encoder(released_size))
     assert "pos_embed" not in load_file(tmp_path / "model.safetensors")
+
+
+def test_models_and_recipes_of_earlier_versions_are_read(tmp_path, columns_size, recipe):
+    lmim = LMIM(columns_size, recipe.model_copy(update={"method": "mim"}))
+    weights.save_model(tmp_path, lmim)
+    written = (tmp_path / "config.json").read_text()
+    assert '"input": "gray"' in written and '"optimization"' in written
+    (tmp_path / "config.json").write_text(written.replace('"gray"', '"grey"').replace("optimization", "optimisation"))
+    back = weights.load_pretraining(tmp_path)
+    assert same_tensors(lmim, back)
+    assert (back.model, back.pretraining) == (lmim.model, lmim.pretraining)
+    steps = {"steps": 2, "warmup_steps": 1, "base_learning_rate": 0.1}
+    given = {"variant": "mim", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none", "views": {}}
+    now = given | {"model": back.model, "pretraining": back.pretraining, "finetuning": {"optimization": steps}}
+    before = now | {"model": {**back.model.model_dump(), "input": "grey"}, "finetuning": {"optimisation": steps}}
+    assert Recipe(**before) == Recipe.model_validate(before) == Recipe(**now)
+
+
+def test_only_names_of_parameters_are_brought_up_to_date():
+    saved = {"charset": {"characters": "grey"}, "labels": {"unknown": {"input": 3}}, "teacher": {"optimisation": None}}
+    assert up_to_date(saved) == saved | {"teacher": {"optimization": None}}
+    assert "optimisation" in saved["teacher"]

@@ -14,6 +14,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
 from lmim_kedro.pipelines.evaluate.nodes import judge, read_benchmarks
 from lmim_kedro.pipelines.report.nodes import analyze
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import pair_up, read_predictions
 from lmim_kedro.text.charset import Charset
 
@@ -71,7 +72,7 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
 
 def test_a_benchmark_is_read_as_its_images_are_one_by_one(recognizer: Recognizer, predictions: pd.DataFrame) -> None:
     images = [Image.open(BytesIO(crop.data)) for crop in Store().crops]
-    alone = recognizer.eval().read(images, batch_size=1)
+    alone = Reader(recognizer).read(images, batch_size=1)
     assert predictions["prediction"].tolist() == [reading.text for reading in alone]
     for found, reading in zip(predictions["confidences"], alone, strict=True):
         assert found == pytest.approx(reading.confidences, rel=1e-3)

@@ -28,9 +28,10 @@ from lmim_kedro.datasets.readings import ReadingsDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import require_named_files
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.weights import save_model
+from lmim_kedro.models.weights import load_recognizer, save_model
 from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 SIZE = ModelParams(
@@ -88,7 +89,7 @@ def shell(arguments: list[str]) -> Any:
 
 def test_three_ways_read_the_same(folder: Path, model: Path, tmp_path: Path) -> None:
     table = predict(model, folder, tmp_path / "deep" / "readings.csv", "csv")
-    readings = Recognizer.load(model).read(folder)
+    readings = Reader.load(model).read(folder)
     done = shell(["--model", str(model), "--format", "csv", str(folder)])
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert table["key"].tolist() == [reading.key for reading in readings]
@@ -147,7 +148,7 @@ def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) ->
     assert done.exit_code == 0
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [line[0] for line in lines] == [str(second), str(first)]
-    assert [line[1] for line in lines] == [reading.text for reading in Recognizer.load(model).read([second, first])]
+    assert [line[1] for line in lines] == [reading.text for reading in Reader.load(model).read([second, first])]
     assert all(0 <= float(line[2]) <= 1 for line in lines)
 
 
@@ -186,7 +187,7 @@ def test_without_a_model_the_newest_is_taken_and_named(
     assert shell([str(folder)]).exit_code == 1
     for number, variant in enumerate(("old", "new", "older")):
         place = tmp_path / f"data/06_models/{variant}/sample/seed0/recognizer"
-        save_model(place, Recognizer.load(model))
+        save_model(place, load_recognizer(model))
         written = time.time() - [50, 0, 90][number]
         os.utime(place / "config.json", (written, written))
     done = shell([str(next(folder.glob("word*.jpg")))])

@@ -16,6 +16,7 @@ import torch
 
 from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
@@ -23,7 +24,7 @@ from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading import export_onnx
 from lmim_kedro.reading.export_onnx import export_recognizer, main
 from lmim_kedro.reading.onnx_cost import measure_cost
-from lmim_kedro.reading.onnx_reader import OnnxRecognizer
+from lmim_kedro.reading.onnx_reader import OnnxReader
 from lmim_kedro.reading.onnx_reader import main as read_from_the_command_line
 from lmim_kedro.text.charset import Charset
 
@@ -53,6 +54,10 @@ def write_crops(folder: Path, crops: list[bytes], recognizer: Recognizer) -> lis
         (folder / f"{number}.png").write_bytes(data)
     (folder / "gt.txt").write_text("".join(f"{number}.png\t{text}\n" for number, text in enumerate(texts)))
     return texts
+
+
+def named(crops: list[bytes]) -> list[tuple[str, RawCrop]]:
+    return [(str(number), RawCrop(str(number), data)) for number, data in enumerate(crops)]
 
 
 def recognizer_of(decoder: str) -> Recognizer:
@@ -89,7 +94,7 @@ def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
     expected = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1)
     texts = [reading.text for reading in expected]
     assert len(set(texts)) > 10 and len({len(text) for text in texts}) > 2  # or the test would prove little
-    readings = list(OnnxRecognizer(folder, threads=1).read_encoded(words, batch))
+    readings = list(OnnxReader(folder, threads=1).read_named(named(words), batch))
     assert [reading.text for reading in readings] == texts
     assert [reading.confidence for reading in readings] == pytest.approx(
         [reading.confidence for reading in expected], rel=1e-4
@@ -134,7 +139,7 @@ def test_command_exports_integers_and_says_what_they_cost(
     assert found
     assert float(found[1]) > 50 and 20 < int(found[2]) <= 40  # the labels are what torch reads
     assert 1e-5 < float(found[3]) < 0.5  # integers were used
-    assert OnnxRecognizer(target).config["weights"] == "int8"
+    assert OnnxReader(target).config["weights"] == "int8"
 
 
 def test_what_an_export_costs_is_counted_on_labeled_crops(
@@ -146,7 +151,7 @@ def test_what_an_export_costs_is_counted_on_labeled_crops(
     labels = [*texts[:3], "z", "z", "z"]
     names = [*(f"{number}.png" for number in range(5)), "broken.png"]
     (tmp_path / "gt.txt").write_text("".join(f"{name}\t{label}\n" for name, label in zip(names, labels, strict=True)))
-    said = measure_cost(recognizer, OnnxRecognizer(folder, threads=1), str(tmp_path))
+    said = measure_cost(recognizer, OnnxReader(folder, threads=1), str(tmp_path))
     assert f"both right          {sum(map(bool, texts[:3]))}\n" in said  # an empty label cannot be scored
     assert "same text for 5 of 5 crops" in said
     assert "1 crops without an image or a label that can be read are left out" in said
@@ -193,7 +198,7 @@ def test_folders_that_hold_no_export_are_refused(config: dict | None, sentence: 
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=sentence):
-        OnnxRecognizer(tmp_path)
+        OnnxReader(tmp_path)
 
 
 def test_damaged_graph_is_refused(tmp_path: Path) -> None:
@@ -206,7 +211,7 @@ def test_damaged_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "recognizer.onnx").write_bytes(b"half a graph")
     with pytest.raises(InputError, match="onnxruntime cannot use .*recognizer.onnx"):
-        OnnxRecognizer(tmp_path)
+        OnnxReader(tmp_path)
 
 
 def test_transparent_parts_show_white_as_elsewhere(exported: tuple[Recognizer, Path]) -> None:
@@ -215,7 +220,7 @@ def test_transparent_parts_show_white_as_elsewhere(exported: tuple[Recognizer, P
     white = np.full((32, 128, 3), 255, np.uint8)
     white[8:24, 20:100:7] = 0
     encoded = [cv2.imencode(".png", picture)[1].tobytes() for picture in (ink, white)]
-    transparent, opaque = OnnxRecognizer(exported[1], threads=1).read_encoded(encoded)
+    transparent, opaque = OnnxReader(exported[1], threads=1).read_named(named(encoded))
     assert transparent.text == opaque.text
     assert transparent.confidence == pytest.approx(opaque.confidence, rel=1e-3)
 
@@ -225,6 +230,6 @@ def test_file_that_is_no_image_is_named(
 ) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
     assert read_from_the_command_line([str(exported[1]), str(tmp_path / "x.png")]) == 1
-    assert "x.png holds 8 bytes that are no usable image (undecodable)" in capsys.readouterr().err
+    assert "x.png: undecodable" in capsys.readouterr().err
     assert read_from_the_command_line([str(exported[1]), str(tmp_path / "none.png")]) == 1
-    assert "none.png cannot be read" in capsys.readouterr().err
+    assert "none.png: missing file" in capsys.readouterr().err

@@ -16,16 +16,17 @@ from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 
 @pytest.fixture
-def reader(columns_size) -> Recognizer:
+def reader(columns_size) -> Reader:
     """Random weights, so large that crops read differently."""
     recognizer = Recognizer(columns_size, Charset.named("english_36"), max_length=9).eval()
     for weight in (recognizer.decoder.classifier.weight, recognizer.linear_norm[0].weight):
         torch.nn.init.normal_(weight, std=1.0)
-    return recognizer
+    return Reader(recognizer)
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def texts(readings) -> list[str]:
 
 
 def test_three_lines_read_a_folder(reader, files):
-    save_model(files[0].parents[1] / "model", reader)
-    again = Recognizer.load(files[0].parents[1] / "model")
+    save_model(files[0].parents[1] / "model", reader.recognizer)
+    again = Reader.load(files[0].parents[1] / "model")
     readings = again.read(files[0].parent)
     assert [reading.key for reading in readings] == [file.name for file in files]
     assert texts(readings) == texts(reader.read(files))
@@ -137,8 +138,8 @@ def test_a_beam_reads_at_least_as_probable_words(reader, files):
 
 
 def test_a_ctc_recognizer_reads_images_greedily_and_with_a_beam(columns_size, files):
-    reader = Recognizer(columns_size, Charset.named("english_36"), "ctc").eval()
-    torch.nn.init.normal_(reader.classifier.weight, std=0.5)
+    reader = Reader(Recognizer(columns_size, Charset.named("english_36"), "ctc"))
+    torch.nn.init.normal_(reader.recognizer.classifier.weight, std=0.5)
     for beam in (1, 4):
         assert all(len(reading.confidences) == len(reading.text) for reading in reader.read(files, beam=beam))
     assert sum(r.confidence for r in reader.read(files, beam=4)) >= sum(r.confidence for r in reader.read(files))
@@ -157,10 +158,8 @@ def test_transparent_parts_show_white(reader, files):
 def test_reading_stops_its_threads_when_it_is_left_early(reader, files):
     import threading
 
-    from lmim_kedro.reading.reader import read_crops
-
     before = threading.active_count()
-    readings = read_crops(reader, files * 5, batch_size=2)
+    readings = reader.read_crops(files * 5, batch_size=2)
     next(readings)
     readings.close()
     assert threading.active_count() == before

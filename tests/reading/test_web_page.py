@@ -11,12 +11,13 @@ import torch
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, RecognizerParams
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient  # noqa: E402
 
-from lmim_kedro.reading import web as web  # noqa: E402
+from lmim_kedro.reading import web  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def client(recognizer: Recognizer) -> TestClient:
-    return TestClient(web.create_app(recognizer))
+    return TestClient(web.create_app(Reader(recognizer)))
 
 
 def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(client):
@@ -50,7 +51,7 @@ def test_what_is_hidden_stays_hidden_whatever_else_its_style_says(client):
 def test_an_image_is_answered_with_what_the_recognizer_reads(client, recognizer, tmp_path):
     data = RenderedWords(3).render(0)[1]
     (tmp_path / "word.jpg").write_bytes(data)
-    (expected,) = recognizer.read(tmp_path / "word.jpg")
+    (expected,) = Reader(recognizer).read(tmp_path / "word.jpg")
     answer = client.post("/read", content=data).json()
     assert list(answer) == ["text", "confidence", "confidences", "error"]
     assert answer["text"] == expected.text and answer["error"] is None

@@ -11,6 +11,7 @@ import torch
 from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.folder import require_charset
 from lmim_kedro.params import FinetuningParams, ViewPreset
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.training import launch
@@ -131,7 +132,7 @@ def test_another_charset_than_the_recognizers_is_refused_with_the_difference(
     recipe = recipe_of(size, pretraining, optimization, charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     weights.save_model(tmp_path / "recognizer", recognizer)
-    weights.require_charset(tmp_path / "recognizer", "english_36")
-    weights.require_charset(tmp_path / "recognizer", "from_labels")
+    require_charset(tmp_path / "recognizer", "english_36")
+    require_charset(tmp_path / "recognizer", "from_labels")
     with pytest.raises(InputError, match=r"36 characters here, 94 there; only there: ! "):
-        weights.require_charset(tmp_path / "recognizer", "english_94")
+        require_charset(tmp_path / "recognizer", "english_94")

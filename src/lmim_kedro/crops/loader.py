@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,21 +39,14 @@ class CropBatch:
         """The same crops in that many batches of equal size (the last ones one crop smaller where it does not fit)."""
         if parts == 1:
             return [self]
-        cuts = [slice(int(places[0]), int(places[-1]) + 1) for places in _parts(len(self.images), parts)]
-        return [
-            CropBatch(
-                self.images[cut],
-                self.aspect[cut],
-                self.index[cut],
-                None if self.labels is None else self.labels[cut],
-                None if self.views is None else self.views[cut],
-            )
-            for cut in cuts
-        ]
+        places = [part for part in np.array_split(np.arange(len(self.images)), parts) if len(part)]
+        cuts = [slice(int(part[0]), int(part[-1]) + 1) for part in places]
+        each = self.images, self.aspect, self.index, self.labels, self.views
+        return [CropBatch(*(_cut(values, cut) for values in each)) for cut in cuts]
 
 
-def _parts(crops: int, parts: int) -> list[np.ndarray]:
-    return [places for places in np.array_split(np.arange(crops), parts) if len(places)]
+def _cut(values: Any, cut: slice) -> Any:
+    return None if values is None else values[cut]
 
 
 class CropLoader:

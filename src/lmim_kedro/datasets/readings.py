@@ -13,7 +13,7 @@ from kedro_datasets._typing import TablePreview
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lmim_kedro.models.recognizer import Reading
+    from lmim_kedro.text.spelling import Reading
 
 log = logging.getLogger(__name__)
 

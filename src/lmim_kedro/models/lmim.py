@@ -47,7 +47,10 @@ class DecoderBlock(nn.TransformerDecoderLayer):
             queries = self._attend_to_self(tokens[:, first:], tokens, self.norm2)
         else:
             queries = self._attend_to_self(tokens[:, first:], tokens, self.norm1)
-        return self.norm3(queries + self._ff_block(queries))
+        return self.norm3(queries + self._feed_forward(queries))
+
+    def _feed_forward(self, queries: Tensor) -> Tensor:
+        return self.dropout3(self.linear2(self.dropout(F.gelu(self.linear1(queries)))))
 
     def _attend_to_self(self, queries: Tensor, tokens: Tensor, norm: nn.LayerNorm) -> Tensor:
         seen, _ = self.self_attn(queries, tokens, tokens, need_weights=False)

@@ -7,11 +7,11 @@ layout is known to carry beside the model (duplicates, fixed tables, optimizer s
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,12 +19,14 @@ from torch import Tensor
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.models.encoder import Encoder, sincos_position
+from lmim_kedro.models.folder import read_config
+from lmim_kedro.models.heads import AutoregressiveHead
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import (
     grouped,
     load_encoder,
-    load_lmim,
+    load_pretraining,
     load_recognizer,
     load_strictly,
     read_folder,
@@ -145,7 +147,8 @@ def import_recognizer(path: Path, model: ModelParams, charset: Charset, max_leng
     for name in ignored:
         del wanted[name]
     _check_table(wanted.pop("encoder.pos_embed", None), recognizer.encoder.pos_embed, path)
-    _check_table(wanted.pop("decoder.position_enc.position_table", None), recognizer.decoder.position_table, path)
+    table = cast(AutoregressiveHead, recognizer.head).decoder.position_table
+    _check_table(wanted.pop("decoder.position_enc.position_table", None), table, path)
     load_strictly(recognizer, wanted, str(path))
     ignored += ["encoder.pos_embed (fixed, compared)", "decoder.position_enc.position_table (fixed, compared)"]
     return recognizer, Imported(str(path), "lmim_recognizer layout", len(wanted), ignored)
@@ -171,12 +174,12 @@ def export_released(module: Encoder | LMIM | Recognizer, path: Path) -> None:
         tensors |= {f"{STUDENT}pos_embed": table, f"{TEACHER}pos_embed": table}
         tensors["decoder_pos_embed"] = sincos_position(model, model.decoder_width)
     elif isinstance(module, Recognizer):
-        if module.decoder_name != "autoregressive":
+        if not isinstance(module.head, AutoregressiveHead):
             raise InputError(
                 "the released code has no CTC head: only an autoregressive recognizer can be exported to it"
             )
         tensors |= {"encoder.pos_embed": table, "pos_embed": table}
-        tensors["decoder.position_enc.position_table"] = module.decoder.position_table
+        tensors["decoder.position_enc.position_table"] = module.head.decoder.position_table
         tensors |= {f"patch_embed.proj.{k}": tensors[f"encoder.patch_embed.proj.{k}"] for k in ("weight", "bias")}
     else:
         tensors["pos_embed"] = table
@@ -269,17 +272,12 @@ def import_file(
 
 def export_folder(source: Path, target: Path) -> str:
     """Write a folder of this project in the released layout."""
-    config = source / "config.json"
-    if not config.is_file():
-        raise InputError(f"{source} holds no config.json: give a folder in which this project wrote a model")
-    kind = json.loads(config.read_text("utf-8")).get("kind")
-    loaders: dict[str, Callable[[Path], Encoder | LMIM | Recognizer]] = {
+    loaders: dict[str, Callable[[Path], Any]] = {
         "encoder": load_encoder,
-        "lmim": load_lmim,
+        "lmim": load_pretraining,
         "recognizer": load_recognizer,
     }
-    if kind not in loaders:
-        raise InputError(f"{source} holds a model of kind {kind!r}, which is none of {', '.join(loaders)}")
+    kind = read_config(source, *loaders)["kind"]
     export_released(loaders[kind](source), target)
     return f"{source} ({kind}) written to {target} in the released layout"
 

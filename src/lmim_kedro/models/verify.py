@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
@@ -23,6 +23,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models import released
 from lmim_kedro.models.decoding import beam_search, step_probabilities
 from lmim_kedro.models.encoder import Encoder, sincos_position
+from lmim_kedro.models.heads import AutoregressiveHead
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import split
 from lmim_kedro.models.recognizer import Recognizer
@@ -135,20 +136,21 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
     recognizer, _ = released.import_recognizer(path, model, charset, facts["max_len"])
     recognizer.eval()
     with torch.no_grad():
-        targets, lengths = recognizer.targets(facts["words"])
+        head = cast(AutoregressiveHead, recognizer.head)
+        targets, lengths = head.targets(facts["words"])
         yield _compare("targets", targets, values["targets"])
         yield _compare("target lengths", lengths, values["target_lengths"])
-        memory = recognizer.memory(values["images"])
+        memory = head.linear_norm(recognizer.encoder(values["images"]))
         yield _compare("memory", memory, values["memory"])
-        logits = recognizer.decoder(memory, targets)
+        logits = head.decoder(memory, targets)
         written = torch.arange(targets.shape[1]) < lengths[:, None]  # theirs are zero past each word
         yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
         yield _compare("recognizer loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
         yield _compare("recognizer loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
-        probabilities = step_probabilities(recognizer.decoder, memory)
+        probabilities = step_probabilities(head.decoder, memory)
         yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
         yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])
-        best = beam_search(recognizer.decoder, memory, charset.end, width=5, released=True)
+        best = beam_search(head.decoder, memory, charset.end, width=5, released=True)
         written = torch.arange(best.symbols.shape[1]) < best.lengths[:, None]  # theirs go on after the end symbol
         yield _compare("beam search symbols", best.symbols[written], values["beam5_ids"][written])
     for name, expected in (("english_94", 35_791_457), ("chinese_7934", 43_827_457)):

@@ -6,24 +6,23 @@ layout is known to carry beside the model (duplicates, fixed tables, optimizer s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole, write_json
+from lmim_kedro.files import read_json, whole, write_json
 from lmim_kedro.models.encoder import Encoder
+from lmim_kedro.models.folder import read_config
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, PretrainingParams
 from lmim_kedro.registries import METHODS
-from lmim_kedro.text.charset import FROM_LABELS, Charset
+from lmim_kedro.text.charset import Charset
 
 
 def save_model(folder: Path, module: nn.Module) -> None:
@@ -79,7 +78,7 @@ def load_lmim(folder: Path) -> LMIM:
 
 def load_pretraining(folder: Path) -> Any:
     """The whole pre-training model of a folder, of whatever method (registries.METHODS)."""
-    kind = _kind(folder)
+    kind = read_json(folder / "config.json").get("kind")
     return METHODS[kind if kind in METHODS else "lmim"].load(folder)
 
 
@@ -93,45 +92,15 @@ def load_recognizer(folder: Path) -> Recognizer:
     return recognizer
 
 
-def _kind(folder: Path) -> str:
-    try:
-        return json.loads((folder / "config.json").read_text("utf-8")).get("kind")
-    except FileNotFoundError:
-        return "lmim"  # whose loader says what is missing
+def read_folder(folder: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and tensors of a folder that `save_model` wrote.
 
-
-def require_charset(folder: Path, name: str) -> None:
-    """Check that the recognizer in a folder was made with the charset of that name.
-
-    Args:
-        folder: that save_model wrote.
-        name: as in `finetuning.charset`; with from_labels any charset will do.
-
-    Errors: InputError with the difference.
+    Errors: InputError if the folder holds no model, one of another kind, or a damaged one.
     """
-    if name == FROM_LABELS:
-        return
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    made, wanted = Charset(**config["charset"]), Charset.named(name)
-    if difference := made.difference(wanted):
-        raise InputError(
-            f"`finetuning.charset` is {name!r}, but the recognizer in {folder} was made with another charset "
-            f"({difference}, where here is the recognizer's): set finetuning.charset to its charset, or fine-tune again"
-        )
-
-
-def read_folder(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and tensors of a folder that save_model wrote. Errors: InputError: another kind, or damaged."""
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} holds no {name}: give a folder in which this project wrote a model")
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    if config.get("kind") != kind:
-        raise InputError(f"{folder} holds a model of kind {config.get('kind')!r}, and {kind!r} is wanted here")
+    config = read_config(folder, *kinds)
     try:
-        ModelParams(**config["model"])
         return config, load_file(folder / "model.safetensors")
-    except (SafetensorError, ValidationError) as error:
+    except SafetensorError as error:
         raise InputError(f"{folder} cannot be read ({error}): it is damaged or from another version") from error
 
 

@@ -8,7 +8,6 @@ decoding step with a cache. A CTC recognizer is one graph. The number of crops i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,68 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole
+from lmim_kedro.files import whole, write_json
+from lmim_kedro.models.heads import Graph
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
-from lmim_kedro.reading.onnx_reader import INSTALL, KIND, OnnxRecognizer, cache_names
+from lmim_kedro.reading.onnx_reader import INSTALL, KIND, OnnxReader
+from lmim_kedro.reading.reader import Reader
 
 OPSET = 20
 TOLERANCE = 1e-4
 """Of confidences, between torch and the graphs as they were written."""
-
-
-class CropEncoder(nn.Module):
-    """Crops -> the features that the decoder looks at."""
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        super().__init__()
-        self.recognizer = recognizer
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B, 1 + N, W')."""
-        return self.recognizer.memory(images)
-
-
-class DecodingStep(nn.Module):
-    """One symbol -> the probabilities of the next, and the cache with that symbol in it."""
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        super().__init__()
-        self.decoder = recognizer.decoder
-
-    def forward(self, symbol: Tensor, position: Tensor, memory: Tensor, past: list[Tensor]) -> tuple[Tensor, ...]:
-        """Symbols (B,), their place (), features of the crops (B, S, W) and the cache.
-
-        The cache is keys, values, keys, ... of the layers, each (B, heads, T, features of a head) for T earlier places.
-        Returns: probabilities (B, C) and the cache with T + 1 places.
-        """
-        decoder, new = self.decoder, []
-        tokens = decoder.trg_word_emb(symbol).unsqueeze(1) + decoder.position_table[0][position]
-        for layer, keys, values in zip(decoder.layers, past[::2], past[1::2], strict=True):
-            normed = layer.norm1(tokens)
-            own_keys, own_values = layer.self_attn.keys_values(normed)
-            cache = [torch.cat([keys, own_keys], 2), torch.cat([values, own_values], 2)]
-            tokens = tokens + layer.self_attn(normed, *cache)
-            tokens = tokens + layer.enc_attn.look(layer.norm2(tokens), memory)
-            tokens = tokens + layer.mlp(layer.norm3(tokens))
-            new += cache
-        return decoder.classifier(decoder.layer_norm(tokens[:, 0])).softmax(-1), *new
-
-
-class CtcReader(nn.Module):
-    """Crops -> probabilities of each column's symbol."""
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        super().__init__()
-        self.recognizer = recognizer
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B, columns, characters + 1)."""
-        return self.recognizer.column_logits(images).softmax(-1)
 
 
 @torch.no_grad()
@@ -94,20 +43,23 @@ def export_recognizer(recognizer: Recognizer, target: Path, int8: bool = False) 
     """
     recognizer = recognizer.cpu().eval()
     target.mkdir(parents=True, exist_ok=True)
-    graphs = _export_ctc(recognizer, target) if recognizer.decoder_name == "ctc" else _export_steps(recognizer, target)
-    write_config(recognizer, target, graphs, int8=False)
+    graphs = {}
+    for name, graph in recognizer.head.graphs(recognizer.encoder).items():
+        graphs[name] = f"{name}.onnx"
+        _export(graph, target / graphs[name])
+    _write_config(recognizer, target, graphs, int8=False)
     _check(recognizer, target)
     if int8:
         for file in graphs.values():
             _quantize(target / file)
-        write_config(recognizer, target, graphs, int8=True)
+        _write_config(recognizer, target, graphs, int8=True)
     return [target / file for file in graphs.values()]
 
 
-def write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], int8: bool) -> None:
+def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], int8: bool) -> None:
     """What a runner needs beside the graphs: charset, sizes, how crops are prepared."""
     model, size, charset = recognizer.model, recognizer.model.recognizer, recognizer.charset
-    config = {
+    config: dict[str, Any] = {
         "kind": KIND,
         "decoder": recognizer.decoder_name,
         "max_length": recognizer.max_length,
@@ -119,55 +71,16 @@ def write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], i
             "range": [-1, 1],
             "aspect": "ignored",
         },
-        "cache": {"layers": size.depth, "heads": size.heads, "features": size.width // size.heads},
         "graphs": graphs,
         "weights": "int8" if int8 else "float32",
         "model": model.model_dump(),
     }
-    if recognizer.decoder_name == "ctc":
-        del config["cache"]
-    (target / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if "step" in graphs:
+        config["cache"] = {"layers": size.depth, "heads": size.heads, "features": size.width // size.heads}
+    write_json(target / "config.json", config)
 
 
-def _export_steps(recognizer: Recognizer, target: Path) -> dict[str, str]:
-    batch, written = torch.export.Dim("batch"), torch.export.Dim("written")
-    model, size = recognizer.model, recognizer.model.recognizer
-    past, new = (cache_names(kind, size.depth) for kind in ("past", "new"))
-    images = torch.zeros(2, 3, model.image_height, model.image_width)
-    encoder = CropEncoder(recognizer)
-    _export(encoder, (images,), target / "encoder.onnx", ["images"], ["memory"], {"images": {0: batch}})
-    cache = [torch.zeros(2, size.heads, 3, size.width // size.heads) for _ in past]
-    _export(
-        DecodingStep(recognizer),
-        (torch.zeros(2, dtype=torch.int64), torch.tensor(3), encoder(images), cache),
-        target / "step.onnx",
-        ["symbol", "position", "memory", *past],
-        ["probabilities", *new],
-        {
-            "symbol": {0: batch},
-            "position": None,
-            "memory": {0: batch},
-            "past": [{0: batch, 2: written}] * len(past),
-        },
-    )
-    return {"encoder": "encoder.onnx", "step": "step.onnx"}
-
-
-def _export_ctc(recognizer: Recognizer, target: Path) -> dict[str, str]:
-    images = torch.zeros(2, 3, recognizer.model.image_height, recognizer.model.image_width)
-    shapes = {"images": {0: torch.export.Dim("batch")}}
-    _export(CtcReader(recognizer), (images,), target / "recognizer.onnx", ["images"], ["probabilities"], shapes)
-    return {"recognizer": "recognizer.onnx"}
-
-
-def _export(
-    module: nn.Module,
-    inputs: tuple[Any, ...],
-    path: Path,
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    dynamic_shapes: dict[str, Any],
-) -> None:
+def _export(graph: Graph, path: Path) -> None:
     try:
         import onnxscript  # noqa: F401  (torch's exporter needs it, and says so at length)
     except ImportError:
@@ -175,12 +88,12 @@ def _export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own use of what it deprecates
         torch.onnx.export(
-            module.eval(),
-            inputs,
+            graph.module.eval(),
+            graph.inputs,
             str(path),
-            input_names=input_names,
-            output_names=output_names,
-            dynamic_shapes=dynamic_shapes,
+            input_names=graph.input_names,
+            output_names=graph.output_names,
+            dynamic_shapes=graph.dynamic_shapes,
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -204,8 +117,7 @@ def _check(recognizer: Recognizer, target: Path) -> None:
     """Refuse graphs that do not read a few noisy crops as torch does."""
     model = recognizer.model
     images = np.random.default_rng(0).integers(0, 256, (3, 3, model.image_height, model.image_width), np.uint8)
-    ours = OnnxRecognizer(target, threads=1).read(images)
-    theirs = recognizer.read_batch(to_input(torch.from_numpy(images)))
+    ours, theirs = OnnxReader(target, threads=1).read_batch(images), Reader(recognizer).read_batch(images)
     for one, other in zip(ours, theirs, strict=True):
         if one.text != other.text or abs(one.confidence - other.confidence) > TOLERANCE:
             raise InputError(
@@ -229,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.measure:
             from lmim_kedro.reading.onnx_cost import measure_cost
 
-            print(measure_cost(recognizer, OnnxRecognizer(options.target), options.measure))
+            print(measure_cost(recognizer, OnnxReader(options.target), options.measure))
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

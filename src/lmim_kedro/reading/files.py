@@ -7,13 +7,11 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
-
-if TYPE_CHECKING:
-    from lmim_kedro.models.recognizer import Reading
+from lmim_kedro.text.spelling import Reading
 
 COLUMNS = ("key", "text", "confidence", "confidences", "error")
 FORMATS = ("csv", "jsonl", "parquet")

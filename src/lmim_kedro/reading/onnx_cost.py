@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch, to_input
-from lmim_kedro.crops.sources.open import NamedSource, open_source
+from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
+from lmim_kedro.crops.sources.open import Source, open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.reading.onnx_reader import OnnxRecognizer
+from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import compare
 
 BATCH = 64
 
 
-def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, metric: str = "waics") -> str:
+def measure_cost(recognizer: Recognizer, exported: OnnxReader, path: str, metric: str = "waics") -> str:
     """Read labeled crops with both and compare: A is torch, B the export.
 
     Args:
@@ -29,6 +29,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, me
     source = open_source("crops", {"path": path})
     if not source.labeled:
         raise InputError(f"{source.description}: labels are needed to say what reading wrongly costs")
+    reader = Reader(recognizer)
     labels: list[str] = []
     ours: list[str] = []
     theirs: list[str] = []
@@ -38,8 +39,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, me
         left_out += unreadable
         if not some:
             continue
-        before = recognizer.read_batch(to_input(torch.from_numpy(images)))
-        after = exported.read(images)
+        before, after = reader.read_batch(images), exported.read_batch(images)
         labels += some
         ours += [reading.text for reading in before]
         theirs += [reading.text for reading in after]
@@ -55,7 +55,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxRecognizer, path: str, me
     )
 
 
-def _batch(source: NamedSource, start: int, height: int, width: int) -> tuple[np.ndarray, list[str], int]:
+def _batch(source: Source, start: int, height: int, width: int) -> tuple[np.ndarray, list[str], int]:
     """Pixels (B, 3, height, width) and labels from `start` on, and how many crops had none."""
     images, labels, unreadable = [], [], 0
     for crop in source.read(start, min(start + BATCH, len(source))):

@@ -9,51 +9,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lmim_kedro.crops.pixels import UndecodableCrop, resize, to_input
-from lmim_kedro.crops.sources.source import RawCrop
-from lmim_kedro.crops.sources.stream import BadCrop, pixels_of
-from lmim_kedro.crops.validate import quiet_decoders
+from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
+from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.charset import Charset
+from lmim_kedro.text.spelling import Reading, collapse, search, spell
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
 INSTALL = "install the extra with `pip install '.[onnx]'`"
 
 
-class OnnxReading(NamedTuple):
-    """What was read in one crop.
-
-    Attributes:
-        text: the characters written.
-        confidence: of the whole word, 0 to 1: the product over all symbols, the end symbol or CTC's blanks included.
-        confidences: of each character of `text`, 0 to 1.
-    """
-
-    text: str
-    confidence: float
-    confidences: tuple[float, ...]
-
-
-class OnnxRecognizer:
-    """A recognizer in ONNX.
+class OnnxReader(ImageReader):
+    """Reads images with an exported recognizer, without torch.
 
     Args:
-        folder: holds config.json and the graphs that it names.
-        threads: that onnxruntime computes with; 0: one per core.
-        providers: onnxruntime's execution providers, the first that works is used.
+        folder: folder with config.json and the graphs that it names.
+        threads: number of threads that onnxruntime computes with; 0: one per core.
+        providers: onnxruntime's execution providers; the first that works is used.
 
     Errors: InputError if onnxruntime is not installed, or the folder does not hold what its config.json says.
+
+    Example:
+        >>> OnnxReader("absent")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: absent holds no config.json: give a folder that ... wrote
     """
 
     def __init__(
@@ -77,37 +64,19 @@ class OnnxRecognizer:
             name: _session(folder / file, threads, providers) for name, file in self.config["graphs"].items()
         }
 
-    def read(self, images: np.ndarray) -> list[OnnxReading]:
-        """Greedy readings of (B, 3, H, W) uint8 RGB crops of the recognizer's size."""
-        if not len(images):
-            return []
+    def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
+        """Read uint8 RGB crops (B, 3, height, width). Errors: InputError for a beam with an autoregressive model."""
         scaled = to_input(images)
         if self.config["decoder"] == "ctc":
             (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
+            if beam > 1:
+                return [search(self.charset, columns, beam) for columns in probabilities.astype(np.float64)]
             best, sure = probabilities.argmax(-1), probabilities.max(-1)
-            return [self._collapse(*row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
+            return [collapse(self.charset, *row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
+        if beam > 1:
+            raise InputError(f"an exported autoregressive recognizer reads greedily, and beam is {beam}: set it to 1")
         symbols, sure = self._greedy(scaled)
-        return [self._spell(*row) for row in zip(symbols.tolist(), sure.tolist(), strict=True)]
-
-    def read_encoded(self, blobs: Sequence[bytes], batch_size: int = 32) -> Iterator[OnnxReading]:
-        """Readings of encoded images (JPEG, PNG, ...), in order.
-
-        Raises:
-            UndecodableCrop: for bytes that are no image; its `place` is that in `blobs`.
-        """
-        for start in range(0, len(blobs), batch_size):
-            images = [self._pixels(blob, start + n) for n, blob in enumerate(blobs[start : start + batch_size])]
-            yield from self.read(np.stack(images))
-
-    def _pixels(self, blob: bytes, place: int) -> np.ndarray:
-        """(3, H, W) of an encoded image, decoded as `lmim-kedro read` does."""
-        try:
-            with quiet_decoders():
-                return resize(pixels_of(RawCrop("", blob)), self.height, self.width).transpose(2, 0, 1)
-        except BadCrop as error:
-            unreadable = UndecodableCrop(f"{len(blob):,} bytes that are no usable image ({error})")
-            unreadable.place = place
-            raise unreadable from error
+        return [spell(self.charset, *row) for row in zip(symbols.tolist(), sure.tolist(), strict=True)]
 
     def _greedy(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and their probabilities, (B, L) each; the end symbol of probability 1 wherever nothing is written.
@@ -141,20 +110,6 @@ class OnnxRecognizer:
                 crops, symbol, live = crops[live], symbol[live], live[live]
         return symbols, sure
 
-    def _spell(self, symbols: list[int], probabilities: list[float]) -> OnnxReading:
-        """Padding and unknown symbols count for the word's confidence and write no character."""
-        pairs = zip(symbols, probabilities, strict=True)
-        characters = [probability for symbol, probability in pairs if symbol < len(self.charset)]
-        return OnnxReading(self.charset.text(symbols), math.prod(probabilities), tuple(characters))
-
-    def _collapse(self, symbols: list[int], probabilities: list[float]) -> OnnxReading:
-        """A character is as sure as the surest of the columns that show it."""
-        columns = zip(symbols, probabilities, strict=True)
-        runs = [(symbol, max(sure for _, sure in run)) for symbol, run in groupby(columns, itemgetter(0))]
-        kept = [(symbol, probability) for symbol, probability in runs if symbol < len(self.charset)]
-        text = self.charset.text(symbol for symbol, _ in kept)
-        return OnnxReading(text, math.prod(probabilities), tuple(probability for _, probability in kept))
-
 
 def cache_names(kind: str, layers: int) -> list[str]:
     """Names of the keys and values of every decoder layer: before a step (past), after it (new)."""
@@ -178,7 +133,7 @@ def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print path, text and confidence of every image. Returns 1 at a file that cannot be read."""
+    """Print path, text and confidence of every image. Returns 1 if any cannot be read."""
     parser = argparse.ArgumentParser(
         prog="python -m lmim_kedro.reading.onnx_reader", description="Read crops without torch."
     )
@@ -186,25 +141,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.add_argument("--threads", type=int, default=0, help="0: one per core")
     options = parser.parse_args(arguments)
+    status = 0
     try:
-        recognizer = OnnxRecognizer(options.folder, options.threads)
-        for path in options.images:
-            (reading,) = recognizer.read_encoded([_bytes(path)])
-            print(f"{path}\t{reading.text}\t{reading.confidence:.4f}")
+        for reading in OnnxReader(options.folder, options.threads).read_crops(options.images, batch_size=1):
+            if reading.error is None:
+                print(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+            else:
+                print(f"{reading.key}: {reading.error}", file=sys.stderr)
+                status = 1
     except InputError as error:
         print(error, file=sys.stderr)
-        return 1
-    except UndecodableCrop as error:
-        print(f"{path} holds {error}: give a JPEG, PNG or another image", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give image files") from error
+        status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -1,29 +1,62 @@
-"""Reading crops from wherever the user has them: files, folders, LMDBs, images in memory."""
+"""The recognizer at work: `Reader` reads images, `read_sources` and `read_store` read data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.sources.open import Source
-from lmim_kedro.crops.sources.stream import Image, NamedCrop, crops_of, crops_of_source, stream
+from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.crops.store.packed import PackedStore
-from lmim_kedro.models.recognizer import Reading, Recognizer
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
+from lmim_kedro.reading.image_reader import ImageReader
+from lmim_kedro.text.spelling import Reading
 
 
-def read_crops(
-    recognizer: Recognizer, images: Image | Iterable[Image], batch_size: int = 256, beam: int = 1
-) -> Iterator[Reading]:
-    """Read images in their order, while the next ones are being decoded; see Recognizer.read.
+class Reader(ImageReader):
+    """Reads images with a recognizer in torch, on the device that the recognizer is on.
 
-    Errors: InputError if a folder, list or LMDB has no crops.
+    Args:
+        recognizer: the model; it is put into evaluation mode.
+
+    Example:
+        >>> from lmim_kedro.params import ModelParams
+        >>> from lmim_kedro.text.charset import Charset
+        >>> small = ModelParams(width=24, depth=1, heads=3)
+        >>> reader = Reader(Recognizer(small, Charset("ab"), "ctc"))
+        >>> [reading.error for reading in reader.read([np.zeros((20, 60), np.uint8), "absent.png"])]
+        [None, 'missing file']
     """
-    return read_named(recognizer, crops_of(images), batch_size, beam)
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.recognizer = recognizer.eval()
+        self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device | None = None) -> Reader:
+        """Load the recognizer in a folder that this project wrote.
+
+        Args:
+            path: path such as data/06_models/lmim/sample/seed0/recognizer.
+            device: device to read on; None: the GPU if there is one.
+
+        Errors: InputError if there is no recognizer at the path.
+        """
+        return cls(load_recognizer(Path(path)).to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+
+    def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
+        """Read uint8 RGB crops (B, 3, height, width)."""
+        device = next(self.recognizer.parameters()).device
+        pixels = torch.from_numpy(images).to(device, non_blocking=True)
+        return self.recognizer.read_batch(to_input(pixels), beam)
 
 
 def read_sources(
@@ -34,43 +67,13 @@ def read_sources(
     threads: int = 2,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
-    """Read all crops of some sources; of several, a key begins with its source's name."""
-    several = len(sources) > 1
+    """Read all crops of some sources; of several sources, a key begins with its source's name."""
+    several, reader = len(sources) > 1, Reader(recognizer)
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
-            for reading in read_named(recognizer, crops_of_source(source), batch_size, beam, threads, max_pixels):
+            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads, max_pixels):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
-
-
-def read_named(
-    recognizer: Recognizer,
-    crops: Iterable[NamedCrop],
-    batch_size: int = 256,
-    beam: int = 1,
-    threads: int = 2,
-    max_pixels: int = MAX_PIXELS,
-) -> Iterator[Reading]:
-    """A Reading for each crop under its name, in order; one that has no pixels is an error, not an exception.
-
-    Args:
-        recognizer: on the device to read on.
-        crops: names and images.
-        batch_size: crops read at once.
-        beam: hypotheses of beam search; 1: greedy.
-        threads: threads that decode.
-        max_pixels: an image with more pixels is an error, not decoded.
-    """
-    recognizer.eval()
-    device = next(recognizer.parameters()).device
-    size = recognizer.model
-    for batch in stream(crops, size.image_height, size.image_width, batch_size, threads, max_pixels):
-        good: Iterator[Reading] = iter(())
-        if len(batch.images):
-            images = torch.from_numpy(batch.images).to(device, non_blocking=True)
-            good = iter(recognizer.read_batch(to_input(images), beam))
-        for key, error in zip(batch.keys, batch.errors, strict=True):
-            yield Reading("", 0.0, (), error, key) if error else next(good)._replace(key=key)
 
 
 def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device) -> pd.DataFrame:
@@ -80,27 +83,23 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
         a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
         confidences (of each character), aspect (width / height).
     """
-    recognizer = recognizer.to(device).eval()
-    model = recognizer.model
+    reader = Reader(recognizer.to(device))
     tables = []
     with progress_bar(len(crops), desc="reading", unit="crop") as bar:
         for source in crops.sources:
             for start in range(source.start, source.stop, batch_size):
                 index = range(start, min(start + batch_size, source.stop))
-                images, aspect = decode_batch(crops.fetch(index), model.image_height, model.image_width)
-                readings = recognizer.read_batch(to_input(torch.from_numpy(images).to(device)))
-                tables.append(
-                    pd.DataFrame(
-                        {
-                            "benchmark": source.name,
-                            "index": index,
-                            "label": crops.labels(index),
-                            "prediction": [reading.text for reading in readings],
-                            "confidence": [reading.confidence for reading in readings],
-                            "confidences": [reading.confidences for reading in readings],
-                            "aspect": aspect,
-                        }
-                    )
-                )
+                images, aspect = decode_batch(crops.fetch(index), reader.height, reader.width)
+                readings = reader.read_batch(images)
+                columns = {
+                    "benchmark": source.name,
+                    "index": index,
+                    "label": crops.labels(index),
+                    "prediction": [reading.text for reading in readings],
+                    "confidence": [reading.confidence for reading in readings],
+                    "confidences": [reading.confidences for reading in readings],
+                    "aspect": aspect,
+                }
+                tables.append(pd.DataFrame(columns))
                 bar.update(len(index))
     return pd.concat(tables, ignore_index=True)

@@ -11,14 +11,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from lmim_kedro.crops.sources.source import RawCrop
-from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.reading.files import row
-from lmim_kedro.reading.reader import read_named
+from lmim_kedro.reading.reader import Reader
 
 MAX_BYTES = 20_000_000
 
 
-def create_app(recognizer: Recognizer) -> FastAPI:
+def create_app(reader: Reader) -> FastAPI:
     """`GET /` is the page; `POST /read` takes an encoded image as its body and answers with the reading.
 
     The answer is {"text", "confidence", "confidences", "error"}; an image that cannot be read has an error and no text.
@@ -30,7 +29,7 @@ def create_app(recognizer: Recognizer) -> FastAPI:
 
     def read(data: bytes) -> dict[str, Any]:
         with one_at_a_time:
-            (reading,) = read_named(recognizer, [(None, RawCrop("image", data))], batch_size=1)
+            (reading,) = reader.read_named([(None, RawCrop("image", data))], batch_size=1)
         return {name: value for name, value in row(reading).items() if name != "key"}
 
     @app.get("/", response_class=HTMLResponse)

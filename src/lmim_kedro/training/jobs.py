@@ -137,9 +137,8 @@ def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]
 def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
     finetuning = job.recipe.finetuning
     module.encoder.requires_grad_(not finetuning.freeze_encoder)
-    columns = job.recipe.model.columns if finetuning.decoder == "ctc" else None
     labels = job.crops.labels(range(len(job.crops)))
-    checked = check_labels(labels, module.charset, module.longest_label, columns)
+    checked = check_labels(labels, module.charset, module.longest_label, module.head.columns)
     if ranks.first:
         log.info("fine-tuning: %s", checked.sentence())
     module.labels = checked.facts()

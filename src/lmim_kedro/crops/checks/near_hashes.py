@@ -32,7 +32,12 @@ def near_pairs(left: np.ndarray, right: np.ndarray, max_distance: int) -> Pairs:
         max_distance: bits.
 
     Returns:
-        sorted by left, then right index.
+        left index, right index and distance of each pair, (P,) int64 each, sorted by left, then right index.
+
+    Example:
+        >>> left, right, distance = near_pairs(np.array([0, 255], np.uint64), np.array([1, 3], np.uint64), 2)
+        >>> left.tolist(), right.tolist(), distance.tolist()
+        ([0, 0], [0, 1], [1, 2])
     """
     ours, theirs = _Distinct(left), _Distinct(right)
     if len(ours.hashes) * len(theirs.hashes) <= _FEW:
@@ -40,8 +45,10 @@ def near_pairs(left: np.ndarray, right: np.ndarray, max_distance: int) -> Pairs:
     else:
         candidates = _near_in_bands(ours.hashes, theirs.hashes, max_distance)
     found = [np.empty((2, 0), np.int64), *candidates]
+    # One number per pair: a pair that several bands find is kept once, and the order is by left, then right.
     codes = np.unique(np.concatenate([mine * len(theirs.hashes) + other for mine, other in found]))
     mine, other = np.divmod(codes, max(len(theirs.hashes), 1))
+    # From distinct hashes back to crops: each pair of hashes is one of every left crop with every right crop.
     pair, a, b = _repeat(ours.counts[mine], theirs.counts[other])
     lefts = ours.order[ours.starts[mine[pair]] + a]
     rights = theirs.order[theirs.starts[other[pair]] + b]
@@ -63,13 +70,19 @@ def near_neighbors(hashes: np.ndarray, max_distance: int, window: int = 8) -> Pa
         window: neighbors in each order.
 
     Returns:
-        sorted; the left index is the smaller one.
+        as near_pairs; the left index is the smaller one.
+
+    Example:
+        >>> left, right, _ = near_neighbors(np.array([7, 2**63, 7, 6], np.uint64), 1)
+        >>> list(zip(left.tolist(), right.tolist()))
+        [(0, 2), (0, 3)]
     """
     distinct = _Distinct(hashes)
     firsts = distinct.order[distinct.starts]
     chained = np.flatnonzero(hashes[distinct.order[1:]] == hashes[distinct.order[:-1]])
     lefts, rights = [distinct.order[chained]], [distinct.order[chained + 1]]
     for band in range(_BANDS):
+        # Rotating the bits puts another band first, where it decides the order.
         turn = np.uint64(_WIDTH * band), np.uint64((64 - _WIDTH * band) % 64)
         rank = np.argsort((distinct.hashes << turn[0]) | (distinct.hashes >> turn[1]), kind="stable")
         ranked = distinct.hashes[rank]
@@ -78,20 +91,27 @@ def near_neighbors(hashes: np.ndarray, max_distance: int, window: int = 8) -> Pa
             lefts.append(firsts[rank[near]])
             rights.append(firsts[rank[near + step]])
     ends = np.concatenate(lefts), np.concatenate(rights)
+    # The smaller index first, so that a pair found from both sides is one.
     codes = np.unique(np.minimum(*ends) * len(hashes) + np.maximum(*ends))
     left, right = np.divmod(codes, max(len(hashes), 1))
     return left, right, _distance(hashes[left], hashes[right])
 
 
 def join(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return for each of `count` things the smallest index of all that pairs join it with, directly or through others.
+    """Return for each of `count` things the smallest index among all that it is joined with, directly or not: (count,).
 
     Args:
         count: things, numbered from 0.
         left, right: (P,) indices of the pairs.
+
+    Example:
+        >>> join(5, np.array([3, 1]), np.array([4, 3])).tolist()
+        [0, 1, 2, 1, 1]
     """
     root = np.arange(count)
     while len(left):
+        # Hang the larger root of each pair below the smaller one, then shorten all paths to their roots at once. One
+        # round may miss a pair whose root was moved by another pair, so those still apart go round again.
         ours, theirs = root[left], root[right]
         np.minimum.at(root, np.maximum(ours, theirs), np.minimum(ours, theirs))
         while not np.array_equal(shorter := root[root], root):
@@ -110,7 +130,9 @@ class _Distinct:
 
 
 def _near_in_bands(left: np.ndarray, right: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
+    """Yield (2, pairs) indices: compare only hashes that are near in a band."""
     radius = max_distance // _BANDS
+    # All values that differ from a band in at most `radius` bits: exact look-ups then find the near ones.
     flips = [sum(1 << bit for bit in bits) for n in range(radius + 1) for bits in combinations(range(_WIDTH), n)]
     edges = np.arange((1 << _WIDTH) + 1)
     for band in range(_BANDS):
@@ -118,7 +140,7 @@ def _near_in_bands(left: np.ndarray, right: np.ndarray, max_distance: int) -> It
         our_order, their_order = np.argsort(ours, kind="stable"), np.argsort(theirs, kind="stable")
         ours_cut = np.searchsorted(ours[our_order], edges)
         theirs_cut = np.searchsorted(theirs[their_order], edges)
-        their_order //= len(flips)
+        their_order //= len(flips)  # from a flipped value back to its hash
         filled = np.flatnonzero((np.diff(ours_cut) > 0) & (np.diff(theirs_cut) > 0))
         for value in filled:
             mine = our_order[ours_cut[value] : ours_cut[value + 1]]

@@ -19,12 +19,9 @@ _META_PAGES = 8192
 """Bytes at the start of data.mdb that change with every commit: they hold the number of the last transaction."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LmdbReader:
-    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise.
-
-    `more`: there is an image beyond num-samples.
-    """
+    """Crops of one LMDB. `digits` and `base` follow its first image key: image-%09d from 1 unless it says otherwise."""
 
     folder: Path
     crops: int
@@ -32,18 +29,11 @@ class LmdbReader:
     digits: int
     base: int
     identity: str
-    more: bool = False
+    description: str
     format: str = "lmdb"
 
     def __len__(self) -> int:
         return self.crops
-
-    @property
-    def description(self) -> str:
-        """One sentence: what was found where."""
-        beyond = "; it holds more images than its num-samples says, which are not read" if self.more else ""
-        labels = "with" if self.labeled else "without"
-        return f"LMDB of {self.crops:,} crops {labels} labels in {self.folder}{beyond}"
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
@@ -75,13 +65,12 @@ def _labeled(key: str, data: bytes, label: bytes | None) -> RawCrop:
         return RawCrop(key, data, None, "label not UTF-8")
 
 
-def open_lmdb(path: Path, images: Path | None = None) -> LmdbReader:
-    """Open the LMDB in the folder `path` and probe what it holds. `images` is not used: an LMDB holds its images.
+def open_lmdb(folder: Path) -> LmdbReader:
+    """Open the LMDB in `folder` and probe what it holds.
 
     Raises:
         InputError: if it cannot be opened, or its keys are not the field's.
     """
-    folder = path
     with environment(folder).begin() as txn:
         count = txn.get(b"num-samples")
         first = _first_key(txn, b"image-")
@@ -103,7 +92,9 @@ def open_lmdb(path: Path, images: Path | None = None) -> LmdbReader:
     with (folder / "data.mdb").open("rb") as file:
         pages = hashlib.blake2b(file.read(_META_PAGES), digest_size=16).hexdigest()
         size = file.seek(0, 2)
-    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", more)
+    beyond = "; it holds more images than its num-samples says, which are not read" if more else ""
+    found = f"LMDB of {int(count):,} crops {'with' if labeled else 'without'} labels in {folder}{beyond}"
+    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", found)
 
 
 def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
@@ -126,4 +117,4 @@ def _looks_like(path: Path) -> bool:
     return False
 
 
-LAYOUT = Layout("lmdb", open_lmdb, _looks_like)
+LAYOUT = Layout("lmdb", lambda path, images: open_lmdb(path), _looks_like)

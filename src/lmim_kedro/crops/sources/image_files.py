@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     fault: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class ListedReader:
     """Image files below `root`. The list is an Arrow table: a tenth of the memory of Python strings."""
 

@@ -166,42 +166,32 @@ def first_line(file: Path) -> str:
     return ""
 
 
+def _listed(name: str, kind: str, read: Callable[[Path], Iterator[Entry]], **how: Any) -> Layout:
+    return Layout(name, partial(open_listed, name=name, kind=kind, read=read), **how)
+
+
+def _text_list(name: str, kind: str, read: Callable[[Path], Iterator[Entry]], separator: str, without: str) -> Layout:
+    """A layout of lines that name a file, then the separator; a line with `without` is of another layout."""
+
+    def looks_like(path: Path) -> bool:
+        return separator in (line := first_line(path)) and without not in line
+
+    def surely(path: Path) -> bool:
+        return Path(first_line(path).partition(separator)[0].strip()).suffix.lower() in IMAGE_SUFFIXES
+
+    return _listed(name, kind, read, looks_like=looks_like, suffixes=(".txt", ".tsv"), surely=surely)
+
+
 def _is_jsonl(path: Path) -> bool:
     return path.suffix == ".jsonl" or (path.suffix != ".json" and first_line(path).startswith("{"))
 
 
-def _is_icdar(path: Path) -> bool:
-    line = first_line(path)
-    return "," in line and "\t" not in line
+def _is_json(path: Path) -> bool:
+    return path.suffix == ".json"
 
 
-def _names_image(path: Path, separator: str) -> bool:
-    return Path(first_line(path).partition(separator)[0].strip()).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _list(name: str, kind: str, read: Callable[[Path], Iterator[Entry]], **how: Any) -> Layout:
-    return Layout(name, partial(open_listed, name=name, kind=kind, read=read), **how)
-
-
-_TEXT = (".txt", ".tsv")
-JSONL = _list("jsonl", "jsonl list", _read_jsonl, looks_like=_is_jsonl, suffixes=(".jsonl",))
-MMOCR = _list(
-    "mmocr", "mmocr annotation", _read_mmocr, looks_like=lambda path: path.suffix == ".json", suffixes=(".json",)
-)
-ICDAR = _list(
-    "icdar",
-    "ICDAR list",
-    _read_icdar,
-    looks_like=_is_icdar,
-    suffixes=_TEXT,
-    surely=lambda path: _names_image(path, ","),
-)
-TAB_LIST = _list(
-    "list",
-    "tab-separated list",
-    _read_tab_list,
-    looks_like=lambda path: "\t" in first_line(path),
-    suffixes=_TEXT,
-    surely=lambda path: _names_image(path, "\t"),
-)
-FOLDER = _list("folder", "folder", _read_folder)
+JSONL = _listed("jsonl", "jsonl list", _read_jsonl, looks_like=_is_jsonl, suffixes=(".jsonl",))
+MMOCR = _listed("mmocr", "mmocr annotation", _read_mmocr, looks_like=_is_json, suffixes=(".json",))
+ICDAR = _text_list("icdar", "ICDAR list", _read_icdar, ",", without="\t")
+TAB_LIST = _text_list("list", "tab-separated list", _read_tab_list, "\t", without="\n")
+FOLDER = _listed("folder", "folder", _read_folder)

@@ -1,87 +1,21 @@
-"""Sources of crops: every layout that users have, opened from one line of the catalog.
-
-    open_source("street", {"path": "data/01_raw/pretraining/street_lmdb"})
-    open_source("icdar", {"path": "IC15_train", "format": "icdar", "use_labels": False})
-    open_source("words", {"format": "rendered", "words": 12000, "seed": 1, "split": "pretraining"})
-
-The formats are the entries of registries.LAYOUTS; docs/data.md shows each.
-"""
+"""Sources of crops: every layout that users have, opened from one line of the catalog (docs/data.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lmim_kedro.crops.sources.layouts import first_line
-from lmim_kedro.crops.sources.source import CropReader, Layout, RawCrop, Source
+from lmim_kedro.crops.sources.source import Layout, Source
 from lmim_kedro.errors import InputError, did_you_mean
 from lmim_kedro.registries import LAYOUTS
-
-__all__ = ["FORMATS", "NamedSource", "RawCrop", "Source", "detect", "open_source"]
 
 FORMATS = tuple(LAYOUTS)
 _USUAL_NAMES = ("gt.txt", "annotation.jsonl", "annotation.json")
 
 
-@dataclass(frozen=True)
-class NamedSource:
-    """A reader under its catalog name, its labels left out where the catalog says so."""
-
-    name: str
-    reader: CropReader
-    use_labels: bool = True
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    @property
-    def format(self) -> str:
-        """The layout's name."""
-        return self.reader.format
-
-    @property
-    def identity(self) -> str:
-        """What its crops depend on."""
-        return self.reader.identity
-
-    @property
-    def root(self) -> Path | None:
-        """The folder that the keys of image files start from; None where the keys name no files."""
-        return getattr(self.reader, "root", None)
-
-    @property
-    def labeled(self) -> bool:
-        """Whether its crops come with labels."""
-        return self.reader.labeled and self.use_labels
-
-    @property
-    def description(self) -> str:
-        """One sentence: what was found where."""
-        unused = self.reader.labeled and not self.use_labels
-        return self.reader.description + (" (labels not used)" if unused else "")
-
-    def only(self, start: int, stop: int) -> NamedSource:
-        """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
-        narrow = getattr(self.reader, "only", None)
-        return replace(self, reader=narrow(start, stop)) if narrow else self
-
-    def readable(self, keys: Sequence[str]) -> bool:
-        """Whether any of these crops, which were listed and could not be read, can be by now."""
-        again = getattr(self.reader, "readable", None)
-        return bool(again and again(keys))
-
-    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
-        """Yield crops `start` to `stop` (exclusive), one for each position."""
-        for crop in self.reader.read(start, stop):
-            if self.use_labels or crop.data is None:
-                yield crop
-            else:
-                yield RawCrop(crop.key, crop.data)
-
-
-def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
+def open_source(name: str, spec: Mapping[str, Any]) -> Source:
     """Open one source of the catalog.
 
     Args:
@@ -92,6 +26,13 @@ def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
 
     Raises:
         InputError: if an option is unknown, or there is nothing readable at the path.
+
+    Example:
+        >>> words = open_source("words", {"format": "rendered", "words": 5, "split": "heldout"})
+        >>> [crop.label for crop in words.read(0, 2)]
+        ['clea', 'treang']
+
+        A set on disk: `open_source("street", {"path": "data/street_lmdb", "use_labels": False})`.
     """
     try:
         return _open(name, spec)
@@ -103,7 +44,7 @@ def open_source(name: str, spec: Mapping[str, Any]) -> NamedSource:
         ) from error
 
 
-def _open(name: str, spec: Mapping[str, Any]) -> NamedSource:
+def _open(name: str, spec: Mapping[str, Any]) -> Source:
     if not isinstance(spec, Mapping):
         raise InputError(f"{spec!r} is not a description of crops: write {{path: {spec}}}")
     options = dict(spec)
@@ -125,7 +66,7 @@ def _open(name: str, spec: Mapping[str, Any]) -> NamedSource:
         found, options["path"] = detect(Path(options["path"]), layout)
     if "images" in found.options:
         options["images"] = Path(options["images"]) if options.get("images") else None
-    return NamedSource(name, found.open(**options), use_labels)
+    return Source(name, found.open(**options), use_labels)
 
 
 def detect(path: Path, layout: str | None = None) -> tuple[Layout, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,33 +28,22 @@ class RawCrop:
 class CropReader(Protocol):
     """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes.
 
-    `identity` changes with what is listed and where it is looked for: a prepared shard with the same identity need not
-    be made again, unless a crop of it that could not be read is `readable` by now. It holds no path of this machine and
-    no date, so that it is the same on every one. Image files that are replaced under their names do not change it.
-
     A reader may also have `only(start, stop)`, a smaller reader of that range; `readable(keys)`, whether one of these
     crops, which could not be read, can be by now; and `root`, the folder that the keys of image files start from.
+
+    Attributes:
+        format: name of the layout.
+        description: one sentence: what was found where.
+        labeled: whether crops come with labels.
+        identity: changes with what is listed and where it is looked for. A prepared shard with the same identity need
+            not be made again, unless a crop of it that could not be read is `readable` by now. It holds no path of this
+            machine and no date. Image files that are replaced under their names do not change it.
     """
 
-    @property
-    def format(self) -> str:
-        """The layout's name."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """One sentence: what was found where."""
-        ...
-
-    @property
-    def labeled(self) -> bool:
-        """Whether crops come with labels."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """What its crops depend on."""
-        ...
+    format: str
+    description: str
+    labeled: bool
+    identity: str
 
     def __len__(self) -> int:
         """How many crops are listed, readable or not."""
@@ -87,18 +76,57 @@ class Layout:
     options: tuple[str, ...] = ("path", "images")
 
 
-class Source(CropReader, Protocol):
-    """A reader under the name that the catalog gives it."""
+@dataclass(frozen=True)
+class Source:
+    """A reader under its catalog name, its labels left out where the catalog says so."""
+
+    name: str
+    reader: CropReader
+    use_labels: bool = True
+
+    def __len__(self) -> int:
+        return len(self.reader)
 
     @property
-    def name(self) -> str:
-        """What the catalog, the manifest and the tables call it."""
-        ...
+    def format(self) -> str:
+        """The layout's name."""
+        return self.reader.format
+
+    @property
+    def identity(self) -> str:
+        """What its crops depend on."""
+        return self.reader.identity
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that the keys of image files start from; None where the keys name no files."""
+        return getattr(self.reader, "root", None)
+
+    @property
+    def labeled(self) -> bool:
+        """Whether its crops come with labels."""
+        return self.reader.labeled and self.use_labels
+
+    @property
+    def description(self) -> str:
+        """One sentence: what was found where."""
+        unused = self.reader.labeled and not self.use_labels
+        return self.reader.description + (" (labels not used)" if unused else "")
+
+    def only(self, start: int, stop: int) -> Source:
+        """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
+        narrow = getattr(self.reader, "only", None)
+        return replace(self, reader=narrow(start, stop)) if narrow else self
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these crops, which were listed and could not be read, can be by now."""
-        ...
+        again = getattr(self.reader, "readable", None)
+        return bool(again and again(keys))
 
-    def only(self, start: int, stop: int) -> Source:
-        """Return a source that is as small as possible to pickle and can still read `start` to `stop`."""
-        ...
+    def read(self, start: int, stop: int) -> Iterator[RawCrop]:
+        """Yield crops `start` to `stop` (exclusive), one for each position."""
+        for crop in self.reader.read(start, stop):
+            if self.use_labels or crop.data is None:
+                yield crop
+            else:
+                yield RawCrop(crop.key, crop.data)

@@ -1,0 +1,36 @@
+"""Folders that hold recognizers, looked at without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lmim_kedro.errors import InputError
+from lmim_kedro.models.folder import read_config
+
+MODELS = "data/06_models/*/*/*/recognizer"
+"""Where a run leaves recognizers: variant, environment, seed."""
+
+
+def require_recognizer(folder: Path) -> dict[str, Any]:
+    """Check that a folder holds a recognizer and return its config.
+
+    Errors: InputError if it does not.
+
+    Example:
+        >>> require_recognizer(Path("absent"))
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: absent holds no config.json: give a folder in which this project wrote a model
+    """
+    return read_config(folder, "recognizer")
+
+
+def newest_recognizer() -> Path:
+    """Find the recognizer below the working folder that was written last.
+
+    Errors: InputError if there is none.
+    """
+    found = [path for path in Path().glob(MODELS) if (path / "config.json").is_file()]
+    if not found:
+        raise InputError(f"there is no recognizer at {MODELS}: name one with --model, or make one with `kedro run`")
+    return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
