@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmim_kedro.params import JitterParams
 from lmim_kedro.views import filters
-from lmim_kedro.views.draws import UNUSED, Draws, move
+from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, move
 from lmim_kedro.views.geometry import (
     Geometry,
     compose,
@@ -25,7 +25,6 @@ from lmim_kedro.views.geometry import (
 )
 from lmim_kedro.views.guidance import jitter_operations, to_unit
 from lmim_kedro.views.policy import draw_jitter
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 GEOMETRY, DETERIORATION = 0.5, 0.25
 """Probabilities; that of color jitter stands with its strengths."""
@@ -56,13 +55,11 @@ class AbinetAugmentation:
     Angles and shears are symmetric, Beta(4, 4); noise, motion and distortion are mostly weak, Beta(1, 4). What a crop
     gets is a function of (seed, epoch, crop index), as in GuidanceViews.
 
-    Args:
-        height: of the crops, pixels.
-        width: of the crops, pixels.
+    The size of the crops (height and width, which every augmentation is built with) changes nothing.
     """
 
     def __init__(self, height: int = 32, width: int = 128) -> None:
-        self.height, self.width = height, width
+        pass
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
         """Augment each crop; arguments and result as those of GuidanceViews."""

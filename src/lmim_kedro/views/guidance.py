@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED, close_ranks, move
+from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn, close_ranks, move
 from lmim_kedro.views.geometry import (
     Geometry,
     compose,
@@ -23,7 +23,6 @@ from lmim_kedro.views.geometry import (
     rotation,
 )
 from lmim_kedro.views.policy import COLORS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 WARP = "piecewise_affine"
 
@@ -38,15 +37,13 @@ class GuidanceViews:
 
     Args:
         preset: which operations, how strong, and how many of them a crop gets.
-        height: of crops and views, pixels.
-        width: of crops and views, pixels.
 
     Raises:
         InputError: if the preset picks more operations than it has.
     """
 
-    def __init__(self, preset: ViewPreset, height: int = 32, width: int = 128) -> None:
-        self.policy, self.height, self.width = ViewPolicy(preset), height, width
+    def __init__(self, preset: ViewPreset) -> None:
+        self.policy = ViewPolicy(preset)
         self._pixels: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "contrast": color.contrast_about_middle,
             "blur": partial(filters.gaussian_blur, radius=filters.blur_radius(preset.blur[1] if preset.blur else 0)),

@@ -37,7 +37,7 @@ class ViewStorePlan:
         height: of the views, pixels.
         width: of the views, pixels.
         seed: of the draws.
-        shard_crops: views per shard, at most.
+        shard_crops: largest number of views in a shard, for `write`.
     """
 
     crops: PackedStore
@@ -46,7 +46,7 @@ class ViewStorePlan:
     height: int
     width: int
     seed: int
-    shard_crops: int
+    shard_crops: int = 0
 
     def write(self, store: Path) -> PackedStore:
         """Make what is not there yet of the store, and return it.
@@ -71,7 +71,7 @@ class ViewStorePlan:
         stop = min(start + self.shard_crops, len(self.crops))
         asked = digest([self._asked(), view, start, stop])
         if read_json(folder / SHARD_FILE).get("fingerprint") != asked:
-            draw = GuidanceViews(self.preset, self.height, self.width)
+            draw = GuidanceViews(self.preset)
             with ShardWriter(folder) as writer:
                 for first in range(start, stop, _BATCH):
                     index = np.arange(first, min(first + _BATCH, stop))
@@ -82,42 +82,23 @@ class ViewStorePlan:
                 write_json(writer.part / SHARD_FILE, {"fingerprint": asked, "crops": stop - start})
         return stop - start
 
+    def require(self, views: PackedStore) -> None:
+        """Check that a store holds these views: a view's number says of which crop it is. Errors: InputError."""
+        if len(views) != self.views * len(self.crops):
+            raise InputError(
+                f"{views.path} holds {len(views):,} guidance views, and not {self.views} of each of "
+                f"{len(self.crops):,} crops, as views.materialize says: draw them with `kedro run --pipelines=views` "
+                "and the same --env and --params"
+            )
+        if read_json(views.path / VIEWS_FILE).get("of") != digest(self._asked()):
+            raise InputError(
+                f"the guidance views in {views.path} are of other crops, another preset or another seed than this "
+                "run's: draw them anew with `kedro run --pipelines=views` and the same --env and --params"
+            )
+
     def _asked(self) -> list[object]:
-        return _asked(self.crops, self.preset, self.height, self.width, self.seed)
-
-
-def require_views_of(
-    views: PackedStore, crops: PackedStore, count: int, preset: ViewPreset, height: int, width: int, seed: int
-) -> None:
-    """Check that a store of views was drawn of these crops in this way: a view's number says of which crop it is.
-
-    Args:
-        views: the store.
-        crops: that training sees.
-        count: views per crop that there should be.
-        preset: of the guidance views.
-        height: of the views, pixels.
-        width: of the views, pixels.
-        seed: of the draws.
-
-    Raises:
-        InputError: if it was not.
-    """
-    if len(views) != count * len(crops):
-        raise InputError(
-            f"{views.path} holds {len(views):,} guidance views, and not {count} of each of {len(crops):,} crops, as "
-            "views.materialize says: draw them with `kedro run --pipelines=views` and the same --env and --params"
-        )
-    if read_json(views.path / VIEWS_FILE).get("of") != digest(_asked(crops, preset, height, width, seed)):
-        raise InputError(
-            f"the guidance views in {views.path} are of other crops, another preset or another seed than this run's: "
-            "draw them anew with `kedro run --pipelines=views` and the same --env and --params"
-        )
-
-
-def _asked(crops: PackedStore, preset: ViewPreset, height: int, width: int, seed: int) -> list[object]:
-    """All that a view depends on, apart from its crop and number."""
-    return [crops.fingerprint, preset.model_dump(mode="json"), height, width, seed]
+        """All that a view depends on, apart from its crop and number."""
+        return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
 
 
 def _encode(view: torch.Tensor) -> bytes:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED, Draws, close_ranks, move
+from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, close_ranks, move
 from lmim_kedro.views.geometry import Geometry, compose, grown_canvas, identity_map, linear_map, rotation, slanted_map
 from lmim_kedro.views.guidance import to_unit
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 LAYERS = 3
 """Operations that are picked for each crop, none of them twice."""
@@ -65,13 +64,11 @@ class ParseqAugmentation:
     order); blur and noise act on the pixels of the resized crop, since the size it came in is not known here (PARSeq's
     are as strong in crops of 32 x 128, and weaker in larger ones); resampling is bilinear.
 
-    Args:
-        height: of the crops, pixels.
-        width: of the crops, pixels.
+    The size of the crops (height and width, which every augmentation is built with) changes nothing.
     """
 
     def __init__(self, height: int = 32, width: int = 128) -> None:
-        self.height, self.width = height, width
+        pass
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
         """Augment each crop; arguments and result as those of GuidanceViews."""

@@ -41,7 +41,7 @@ def show_views(
     """
     if not len(crops):
         raise InputError(f"{crops!r} holds no crop to draw views of: run `kedro run --pipelines=ingest` first")
-    draw = GuidanceViews(preset, height, width)
+    draw = GuidanceViews(preset)
     index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
     given = torch.from_numpy(images), torch.from_numpy(aspect)
     views = [draw(*given, seed=seed, epoch=epoch, index=index) for epoch in range(shown.sheet_views)]

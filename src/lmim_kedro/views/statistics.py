@@ -60,8 +60,7 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
 
 
 def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index: np.ndarray) -> dict[str, float]:
-    height, width = crops.shape[-2:]
-    drawing = GuidanceViews(preset, height, width)
+    drawing = GuidanceViews(preset)
     views = drawing(crops, aspect, seed=seed, epoch=0, index=index)
     images = to_unit(crops)
     geometry = drawing.geometry(drawing.policy.draw(seed=seed, epoch=0, index=index), aspect)
