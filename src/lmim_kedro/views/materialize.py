@@ -1,4 +1,4 @@
-"""Guidance views written into a packed store, for machines whose GPU is the weak part."""
+"""Writes guidance views into a packed store, for machines whose GPU is the bottleneck."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 
 VIEWS_FILE = "views.json"
-"""In the store's folder: hash of the crops, the preset and what else the views were drawn with."""
+"""File in the store's folder with a hash of the crops, the preset and the other inputs of the draws."""
 
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class ViewStorePlan:
-    """What a store of views will hold: nothing is drawn until `write`.
+    """The content of a store of views; nothing is drawn until `write`.
 
-    View v of crop i has index v * len(crops) + i, in the source `view v`; it is what `seed` gives the crop in epoch v.
+    View v of crop i has index v * len(crops) + i and the source `view v`. It is the view that `seed` gives in epoch v.
 
     Args:
-        crops: to draw views of.
-        preset: of the guidance views.
-        views: per crop; 0: the store is empty, and views are drawn while training.
-        height: of the views, pixels.
-        width: of the views, pixels.
-        seed: of the draws.
+        crops: crops to draw views of.
+        preset: preset of the guidance views.
+        views: views per crop; 0 for an empty store, and views that are drawn while training.
+        height: height of the views, pixels.
+        width: width of the views, pixels.
+        seed: seed of the draws.
         shard_crops: largest number of views in a shard, for `write`.
     """
 
@@ -49,7 +49,7 @@ class ViewStorePlan:
     shard_crops: int = 0
 
     def write(self, store: Path) -> PackedStore:
-        """Make what is not there yet of the store, and return it.
+        """Write the shards that the store lacks, and return the store.
 
         Raises:
             InputError: if the disk is full.
@@ -67,7 +67,7 @@ class ViewStorePlan:
         return write_card(store, whole, False, done)
 
     def _write_shard(self, folder: Path, view: int, start: int) -> int:
-        """Write one shard unless it is there, and return how many views it holds."""
+        """Write one shard unless it exists; returns how many views it holds."""
         stop = min(start + self.shard_crops, len(self.crops))
         asked = digest([self._asked(), view, start, stop])
         if read_json(folder / SHARD_FILE).get("fingerprint") != asked:
@@ -83,7 +83,7 @@ class ViewStorePlan:
         return stop - start
 
     def require(self, views: PackedStore) -> None:
-        """Check that a store holds these views: a view's number says of which crop it is. Errors: InputError."""
+        """Check that a store holds the views of this plan, whose index tells their crop. Errors: InputError."""
         if len(views) != self.views * len(self.crops):
             raise InputError(
                 f"{views.path} holds {len(views):,} guidance views, and not {self.views} of each of "
@@ -97,11 +97,11 @@ class ViewStorePlan:
             )
 
     def _asked(self) -> list[object]:
-        """All that a view depends on, apart from its crop and number."""
+        """All that a view depends on, beside its crop and number."""
         return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
 
 
 def _encode(view: torch.Tensor) -> bytes:
-    """(3, H, W) floats in [0, 1] -> PNG, which loses nothing but the rounding to 8 bits."""
+    """A view (3, H, W) in [0, 1] as PNG; it loses only the rounding to 8 bits."""
     pixels = view.mul(255).round().byte().permute(1, 2, 0).numpy()
     return cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
