@@ -91,7 +91,7 @@ def views_gpu() -> Measurement:
 def _views(name: str, device: str, crops: int, preset: ViewPreset = data.MEDIUM) -> Measurement:
     arrays, aspects = decode_batch(data.store().fetch(range(crops)), 32, 128)
     images, aspect = torch.from_numpy(arrays).to(device), torch.from_numpy(aspects).to(device)
-    index, draw, views = np.arange(crops), random.Random(0), GuidanceViews(preset, 32, 128)
+    index, draw, views = np.arange(crops), random.Random(0), GuidanceViews(preset)
     pictures = [Image.fromarray(array.transpose(1, 2, 0)) for array in arrays[:128]]
     epochs = iter(range(10**9))
     return compare(

@@ -82,7 +82,7 @@ def _pretraining(size: ModelParams) -> tuple[PretrainingTask, PretrainingTask]:
     )
     torch.manual_seed(0)
     ours, plain = (kind(size, pretraining, Encoder(size)) for kind in (LMIM, PlainLMIM))
-    views = GuidanceViews(data.MEDIUM, size.image_height, size.image_width)
+    views = GuidanceViews(data.MEDIUM)
     return PretrainingTask("ours", ours, views, 0), PretrainingTask("plain", plain, views, 0)
 
 

@@ -29,7 +29,7 @@ from lmim_kedro.pipelines.views import create_pipeline
 from lmim_kedro.pipelines.views.nodes import resolve_views
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
-from lmim_kedro.views.materialize import ViewStorePlan, require_views_of
+from lmim_kedro.views.materialize import ViewStorePlan
 from lmim_kedro.views.show import show_augmentation
 
 OUTPUTS = {"views.policy", "views.sheet", "views.statistics", "views.augmentation_sheet", "views.store"}
@@ -160,13 +160,13 @@ def test_views_of_other_crops_another_preset_or_seed_are_refused(change, plan_wi
     plan = plan_with(seed=0)
     views = plan.write(tmp_path / "views")
     crops, preset = copy(plan.crops), plan.preset
-    require_views_of(views, crops, 1, preset, 32, 128, 0)
+    ViewStorePlan(crops, preset, 1, 32, 128, 0).require(views)
     if change == "crops":
         crops.fingerprint = "another"
     if change == "preset":
         preset = preset.model_copy(update={"pick": (0, 1)})
     with pytest.raises(InputError, match="kedro run --pipelines=views"):
-        require_views_of(views, crops, 1, preset, 32, 128, 1 if change == "seed" else 0)
+        ViewStorePlan(crops, preset, 1, 32, 128, 1 if change == "seed" else 0).require(views)
 
 
 @pytest.mark.parametrize("wanted", [0, 2])
@@ -174,7 +174,7 @@ def test_another_number_of_views_than_was_asked_for_is_refused(wanted, plan_with
     plan = plan_with(seed=0)
     views = plan.write(tmp_path / "views")
     with pytest.raises(InputError, match=rf"holds 5 guidance views, and not {wanted} of each of 5 crops"):
-        require_views_of(views, plan.crops, wanted, plan.preset, 32, 128, 0)
+        ViewStorePlan(plan.crops, plan.preset, wanted, 32, 128, 0).require(views)
 
 
 @pytest.fixture

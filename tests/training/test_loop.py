@@ -66,7 +66,7 @@ def run(store, size, pretraining, optimization, training, tmp_path):
     def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, **changes):
         torch.manual_seed(0)
         model = LMIM(size, pretraining, Encoder(size))
-        views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)), 32, 128)
+        views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)))
         loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1, threads=threads)
         given = task("pre-training", model, views, 5)
         for name, value in changes.items():

@@ -30,7 +30,7 @@ def train(store, size, pretraining, optimization, training, tmp_path):
         model = LMIM(size.model_copy(update={"decoder_dropout": dropout}), pretraining, Encoder(size))
         model.encoder.checkpointed = checkpointed
         loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1, views=views)
-        task = PretrainingTask("pre-training", model, GuidanceViews(VIEWS, 32, 128), 5)
+        task = PretrainingTask("pre-training", model, GuidanceViews(VIEWS), 5)
         given = training.model_copy(update={"precision": "fp32", **changes})
         return fit(task, loader, optimization, given, 0, StateFolder(tmp_path / name, {}, 2))
 

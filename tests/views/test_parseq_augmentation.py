@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from lmim_kedro.params import FinetuningParams, ModelParams
 from lmim_kedro.views import color, filters
 from lmim_kedro.views.abinet import AbinetAugmentation
-from lmim_kedro.views.augmentations import reading_augmentation
+from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.draws import UNUSED, Draws
 from lmim_kedro.views.geometry import inverse_map
 from lmim_kedro.views.parseq import (
@@ -216,7 +216,7 @@ def test_noise_is_a_poisson_number_to_either_side_the_same_in_all_channels():
 def test_augmentation_is_chosen_by_its_name():
     given = {"optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 1}}
     found = [
-        type(reading_augmentation(FinetuningParams.model_validate({**given, "augmentation": name}), ModelParams()))
+        type(finetuning_augmentation(FinetuningParams.model_validate({**given, "augmentation": name}), ModelParams()))
         for name in ("abinet", "parseq", "none")
     ]
     assert found == [AbinetAugmentation, ParseqAugmentation, type(None)]

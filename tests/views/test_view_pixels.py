@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED
-from lmim_kedro.views.turns import Operation, apply_in_turn
+from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn
 
 
 @pytest.fixture

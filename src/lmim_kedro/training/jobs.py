@@ -121,7 +121,7 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
 
 
 def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
-    pretraining, size = module.pretraining, job.recipe.model  # the teacher's own training is another method's
+    pretraining = module.pretraining  # the teacher's own training is another method's
     method = METHODS[pretraining.method]
     if job.training.accumulate > 1 and method.compares_crops(pretraining):
         raise InputError(
@@ -129,8 +129,7 @@ def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]
             "crops of a batch with one another, and would only see those of a part: set it to 1, and save memory with "
             "training.checkpoint_activations or more training.devices"
         )
-    views = GuidanceViews(job.recipe.views, size.image_height, size.image_width)
-    task = method.task(job.stage, module, views, derive_seed(job.recipe.seed, job.stage, 0))
+    task = method.task(job.stage, module, GuidanceViews(job.recipe.views), derive_seed(job.recipe.seed, job.stage, 0))
     return task, _loader(job, ranks, views=job.views if method.reads_views(pretraining) else None)
 
 

@@ -18,7 +18,7 @@ from lmim_kedro.registries import METHODS
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
-from lmim_kedro.views.materialize import require_views_of
+from lmim_kedro.views.materialize import ViewStorePlan
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ def pretrain(
         raise InputError(f"views.materialize is {materialized}, but no store of views was given")
     else:
         size = recipe.model
-        require_views_of(views, crops, materialized, recipe.views, size.image_height, size.image_width, recipe.seed)
+        plan = ViewStorePlan(crops, recipe.views, materialized, size.image_height, size.image_width, recipe.seed)
+        plan.require(views)
     return train(Job("pre-training", crops, recipe, training, state, views), model)
 
 

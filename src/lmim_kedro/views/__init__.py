@@ -1,1 +1,1 @@
-"""Guidance views and the reader's augmentation: batched on the device, drawn per crop."""
+"""Guidance views, and the augmentations of fine-tuning: drawn per crop, computed in batches on the device."""

@@ -1,4 +1,4 @@
-"""The augmentation of fine-tuning: ABINet's, for a whole batch at once, drawn anew for each crop and epoch."""
+"""ABINet's augmentation, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmim_kedro.params import JitterParams
 from lmim_kedro.views import filters
-from lmim_kedro.views.draws import UNUSED, Draws, move
+from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, move
 from lmim_kedro.views.geometry import (
     Geometry,
     compose,
@@ -25,23 +25,22 @@ from lmim_kedro.views.geometry import (
 )
 from lmim_kedro.views.guidance import jitter_operations, to_unit
 from lmim_kedro.views.policy import draw_jitter
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 GEOMETRY, DETERIORATION = 0.5, 0.25
-"""Probabilities; that of color jitter stands with its strengths."""
+"""Probabilities; JITTER has its own."""
 
 JITTER = JitterParams(probability=0.25, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1)
 
 DEGREES = 45.0
 SCALE = (0.5, 2.0)
 SHEAR = (45.0, 15.0)
-"""Degrees, along the rows and along the columns."""
+"""Largest shear in degrees, along rows and along columns."""
 
 DISTORTION = 0.5
-"""A corner moves inwards by up to half of this, in shares of the size."""
+"""Twice the largest move of a corner, in shares of the size."""
 
 NOISE_VARIANCE = 20.0
-"""Of values 0-255."""
+"""Largest variance of the noise, in levels of 0-255."""
 
 MOTION = 6.0
 HALVINGS = 4
@@ -50,29 +49,30 @@ KINDS = ("rotation", "affine", "perspective")
 
 
 class AbinetAugmentation:
-    """Geometry (p 0.5: rotation, affine map or perspective), deterioration (p 0.25: noise, motion blur and lost
-    resolution, in random order) and color jitter (p 0.25).
+    """Applies geometry (p 0.5), deterioration (p 0.25) and color jitter (p 0.25) to each crop.
 
-    Angles and shears are symmetric, Beta(4, 4); noise, motion and distortion are mostly weak, Beta(1, 4). What a crop
-    gets is a function of (seed, epoch, crop index), as in GuidanceViews.
+    Geometry is a rotation, an affine map or a perspective; deterioration is noise, motion blur and lost resolution, in
+    random order. Angles and shears are symmetric, Beta(4, 4); noise, motion and distortion are mostly weak, Beta(1, 4).
+    The draws depend on (seed, epoch, crop index) alone; the size that augmentations are built with changes nothing.
 
-    Args:
-        height: of the crops, pixels.
-        width: of the crops, pixels.
+    Example:
+        >>> crops, given = torch.zeros(2, 3, 32, 128, dtype=torch.uint8), {"seed": 0, "epoch": 0, "index": np.arange(2)}
+        >>> AbinetAugmentation()(crops, torch.full((2,), 4.0), **given).shape
+        torch.Size([2, 3, 32, 128])
     """
 
     def __init__(self, height: int = 32, width: int = 128) -> None:
-        self.height, self.width = height, width
+        pass
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
-        """Augment each crop; arguments and result as those of GuidanceViews."""
+        """Augment each crop, with the arguments and result of GuidanceViews."""
         draws = Draws("reading", seed=seed, epoch=epoch, index=index)
         kinds = draw_kinds(draws)
         crops = self.geometry(draws, kinds, aspect.to(images.device, non_blocking=True)).sample(to_unit(images))
         return apply_in_turn(crops, self.pixels(draws, kinds))
 
     def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> Geometry:
-        """Where each augmented crop's pixels lie in the crop."""
+        """Where the pixels of each augmented crop lie in the crop; kinds (B,) from `draw_kinds`, aspect (B,)."""
         given = [
             DEGREES * draws.symmetric_beta("rotation"),
             np.concatenate([most * draws.symmetric_beta(f"affine {n}") for n, most in enumerate((DEGREES, *SHEAR))], 1),
@@ -90,7 +90,7 @@ class AbinetAugmentation:
         return Geometry(compose(torch.stack(maps, 1), turns))
 
     def pixels(self, draws: Draws, kinds: np.ndarray) -> list[Operation]:
-        """What is done to the pixels: the loss of detail of a small scale, then deterioration, then jitter."""
+        """Operations on pixels: the loss of detail of a small scale, then deterioration, then jitter."""
         scale = draws.between("affine scale", *SCALE)
         shrunk = np.where((kinds == KINDS.index("affine")) & (scale[:, 0] < 1), 0, UNUSED)
         # ABINet's canvas follows the scale, so the text stays as large: only what a smaller canvas cannot hold is lost.
@@ -116,12 +116,12 @@ class AbinetAugmentation:
 
 
 def draw_kinds(draws: Draws) -> np.ndarray:
-    """(B,) the number in KINDS of each crop's geometry, a third each; UNUSED for a crop without."""
+    """The place (B,) in KINDS of each crop's geometry, each as likely; UNUSED for crops without geometry."""
     return np.where(draws.happens("geometry", GEOMETRY), draws.whole_number("kind", 0, len(KINDS) - 1), UNUSED)
 
 
 def _shear(degrees: Tensor) -> Tensor:
-    """Turn by the first of degrees (B, 3) after shearing by the second along rows and the third along columns."""
+    """Matrices (B, 2, 2) that shear by degrees[:, 1] along rows and [:, 2] along columns, then rotate by [:, 0]."""
     along, down = torch.tan(torch.deg2rad(degrees[:, 1])), torch.tan(torch.deg2rad(degrees[:, 2]))
     one = torch.ones_like(along)
     rows = torch.stack([one, -along, -down, one + along * down], 1).view(-1, 2, 2)
@@ -129,7 +129,7 @@ def _shear(degrees: Tensor) -> Tensor:
 
 
 def _shrink_into(corners: Tensor) -> Tensor:
-    """The crop drawn into a quadrilateral (B, 4, 2), on the canvas that just holds it."""
+    """The maps (B, 3, 3) that draw crops into quadrilaterals (B, 4, 2), on a canvas that just holds them."""
     low, high = corners.amin(1), corners.amax(1)
     box = crop_map(low[:, 0], 1 - high[:, 0], low[:, 1], 1 - high[:, 1])
     return product(inverse_map(quadrilateral_map(corners)), box)

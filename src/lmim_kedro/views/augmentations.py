@@ -1,4 +1,4 @@
-"""The augmentations of fine-tuning, by the name that `finetuning.augmentation` gives them."""
+"""Looks up the augmentation that `finetuning.augmentation` names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ Augmentation = Callable[..., Tensor]
 
 
 def finetuning_augmentation(finetuning: FinetuningParams, model: ModelParams) -> Augmentation | None:
-    """What is done to each crop that the recognizer learns from; called as GuidanceViews is. None: nothing."""
+    """The augmentation of fine-tuning, called as GuidanceViews is, or None if the crops stay as they are.
+
+    Example:
+        >>> finetuning_augmentation(FinetuningParams.model_construct(augmentation="none"), ModelParams()) is None
+        True
+    """
     return AUGMENTATIONS[finetuning.augmentation](model.image_height, model.image_width)
 
 
 def no_augmentation(height: int, width: int) -> None:
-    """Crops as they are."""
+    """Leave the crops as they are."""

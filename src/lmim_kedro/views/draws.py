@@ -1,8 +1,9 @@
-"""What a crop's view is made with: drawn on the host, per crop, from (seed, epoch, crop index) alone."""
+"""Random numbers per crop, drawn on the host from (seed, epoch, crop index), and operations in each crop's order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,17 +12,22 @@ from torch import Tensor
 from lmim_kedro.crops.randomness import uniform
 
 UNUSED = -1
-"""The turn of an operation that a crop does not get."""
+"""Turn of an operation that is not applied to a crop."""
 
 
 class Draws:
-    """Random numbers for a batch of crops. Each name is a stream of its own: a new one changes none of the others.
+    """Random numbers for a batch of crops. Each name is a stream of its own, so a new one changes none of the others.
 
     Args:
-        purpose: begins the name of every stream.
-        seed: of the run.
-        epoch: pass over the crops.
+        purpose: first part of every stream's name.
+        seed: seed of the run.
+        epoch: number of the pass over the crops.
         index: (B,) int64 crop indices.
+
+    Example:
+        >>> one, two = (Draws("test", seed=0, epoch=0, index=np.array(crops)) for crops in ([7], [3, 7]))
+        >>> bool(one.uniform("angle")[0] == two.uniform("angle")[1])  # the batch changes nothing
+        True
     """
 
     def __init__(self, purpose: str, *, seed: int, epoch: int, index: np.ndarray) -> None:
@@ -39,15 +45,15 @@ class Draws:
         return np.float32(low) + np.float32(high - low) * self.uniform(name, n)
 
     def whole_number(self, name: str, least: int, most: int) -> np.ndarray:
-        """(B,) int64, each of least ... most equally likely."""
+        """(B,) int64, uniform over least, ..., most."""
         return least + np.floor(self.uniform(name)[:, 0] * (most - least + 1)).astype(np.int64)
 
     def happens(self, name: str, probability: float) -> np.ndarray:
-        """(B,) bool, true with that probability."""
+        """(B,) bool, True with the given probability."""
         return self.uniform(name)[:, 0] < probability
 
     def normal(self, name: str, n: int = 1) -> np.ndarray:
-        """(B, n) float32, standard normal: the inverse distribution function of the middle of each uniform step."""
+        """(B, n) float32, standard normal: the inverse distribution function at the middle of each uniform step."""
         middles = torch.from_numpy(self.uniform(name, n)).double() + 2.0**-25
         return torch.special.ndtri(middles).float().numpy()
 
@@ -61,24 +67,29 @@ class Draws:
         return 1 - (1 - self.uniform(name, n)) ** np.float32(0.25)
 
     def order(self, name: str, n: int) -> np.ndarray:
-        """(B, n) int64: the turn, 0 ... n - 1, of each of n operations, all orders equally likely."""
+        """(B, n) int64, the turn (0 to n - 1) of each of n operations; all orders are equally likely."""
         return np.argsort(np.argsort(self.uniform(name, n), axis=1, kind="stable"), axis=1)
 
     def some_of(self, name: str, n: int, least: int, most: int) -> np.ndarray:
-        """(B, n) int64: the turn of each of n operations, of which each crop gets least ... most; else UNUSED."""
+        """(B, n) int64, the turn of each of n operations, of which a crop gets least to most; UNUSED for the others."""
         turns = self.order(f"{name} order", n)
         return np.where(turns < self.whole_number(f"{name} count", least, most)[:, None], turns, UNUSED)
 
 
 def close_ranks(turns: np.ndarray) -> np.ndarray:
-    """Turns (B, n) of some of the operations -> the same order, counted from 0 without gaps."""
+    """Renumber turns (B, n) of some operations from 0 without gaps, in the same order.
+
+    Example:
+        >>> close_ranks(np.array([[5, UNUSED, 2]])).tolist()
+        [[1, -1, 0]]
+    """
     last = np.where(turns == UNUSED, np.iinfo(np.int64).max, turns)
     ranks = np.argsort(np.argsort(last, axis=1, kind="stable"), axis=1)
     return np.where(turns == UNUSED, UNUSED, ranks)
 
 
 def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """Arrays of one type -> tensors on the device, in one transfer that the host does not wait for."""
+    """Copy arrays of one dtype to the device, in one transfer that the host does not wait for."""
     if not arrays:
         return []
     flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
@@ -86,3 +97,43 @@ def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
         flat = flat.pin_memory()
     parts = flat.to(device, non_blocking=True).split([array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation on pixels, and the crops it is applied to.
+
+    Args:
+        apply: function of images (n, 3, H, W) in [0, 1], which it may overwrite, and values (n, p); returns images.
+        values: (B, p) float32, its values for each crop.
+        turns: (B,) its place in each crop's order, from 0; UNUSED for crops it is not applied to.
+    """
+
+    apply: Callable[[Tensor, Tensor], Tensor]
+    values: np.ndarray
+    turns: np.ndarray
+
+
+def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
+    """Apply operations to images (B, 3, H, W) in place, each crop's in its own order; returns the images.
+
+    In each turn, the crops that share an operation are gathered, changed together and put back. The host knows which
+    they are, so it never waits for a GPU; a group of some dozens of crops fits a CPU's cache.
+
+    Example:
+        >>> half = Operation(lambda images, values: images / 2, np.empty((2, 0)), np.array([0, UNUSED]))
+        >>> apply_in_turn(torch.ones(2, 3, 1, 1), [half])[:, 0, 0, 0].tolist()
+        [0.5, 1.0]
+    """
+    turns = max((int(operation.turns.max(initial=-1)) for operation in operations), default=-1) + 1
+    groups = [
+        (operation, rows)
+        for turn in range(turns)
+        for operation in operations
+        if len(rows := np.flatnonzero(operation.turns == turn))
+    ]
+    rows_there = move([rows for _, rows in groups], images.device)
+    values_there = move([operation.values[rows] for operation, rows in groups], images.device)
+    for (operation, _), here, values in zip(groups, rows_there, values_there, strict=True):
+        images.index_copy_(0, here, operation.apply(images.index_select(0, here), values))
+    return images

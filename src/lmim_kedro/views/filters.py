@@ -1,4 +1,9 @@
-"""Operations on neighborhoods: blur, sharpen, motion blur, lost resolution, noise. Shapes as in color.py."""
+"""Blur, sharpening, motion blur, lost resolution, noise: operations with the arguments and results of color.py.
+
+>>> images, sigma = torch.rand(2, 3, 32, 128), torch.tensor([[0.5], [1.5]])
+>>> gaussian_blur(images, sigma).shape
+torch.Size([2, 3, 32, 128])
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,11 @@ from torch import Tensor
 from lmim_kedro.views.color import per_crop
 
 MOTION_TAPS = 5
-"""Rows and columns of a motion blur's kernel; the longest stroke that fits is as many pixels."""
+"""Rows and columns of a motion blur's kernel, and so the longest stroke, in pixels."""
 
 
 def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
-    """Gaussian blur, mirrored at the edges, as OpenCV's with 2 * radius + 1 taps. Values: sigma in pixels."""
+    """Gaussian blur as OpenCV's, with 2 * radius + 1 taps and mirrored edges. Values: sigma in pixels."""
     steps = torch.arange(radius + 1, device=images.device)
     taps = torch.exp(steps.square().neg() / (2 * values[:, :1].clamp_min(1e-2).square()))
     taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
@@ -24,14 +29,14 @@ def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
 
 
 def blur_radius(sigma: float) -> int:
-    """How far imgaug's blur of this sigma reaches, in pixels: a kernel of 3.3 sigma, of five taps at least."""
+    """Radius of imgaug's blur, in pixels: its kernel is 3.3 sigma wide, and at least five taps."""
     return max(int(3.3 * sigma), 5) // 2
 
 
 def sharpen(images: Tensor, values: Tensor) -> Tensor:
     """Imgaug's Sharpen. Values: alpha, lightness.
 
-    The image blended with its filtered version, whose kernel is 8 + lightness in the middle and -1 around it.
+    It blends the image with a filtered one; the kernel is 8 + lightness in the middle and -1 around it.
     """
     alpha, lightness = per_crop(values), per_crop(values, 1)
     around = _separable(images, images.new_ones(1, 2))
@@ -39,14 +44,9 @@ def sharpen(images: Tensor, values: Tensor) -> Tensor:
 
 
 def motion_kernels(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Kernels of a camera that moved, with sum 1.
+    """Kernels of motion blur, (B, 25) float32 with sum 1, for strokes of length (B,), 1 to 5 pixels, at angle (B,).
 
-    Args:
-        length: (B,) of the stroke in pixels, 1 ... 5.
-        angle: (B,) degrees.
-
-    Returns:
-        (B, 25) float32, for `motion_blur`.
+    The angle is in degrees.
     """
     middle = MOTION_TAPS // 2
     step = np.arange(MOTION_TAPS)
@@ -62,7 +62,7 @@ def motion_kernels(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def motion_blur(images: Tensor, values: Tensor) -> Tensor:
-    """Blur along a line. Values: a kernel from `motion_kernels`."""
+    """Blur along a line. Values: a kernel of `motion_kernels`."""
     count, channels, height, width = images.shape
     edge = MOTION_TAPS // 2
     padded = F.pad(images, (edge,) * 4, mode="reflect")
@@ -74,11 +74,9 @@ def motion_blur(images: Tensor, values: Tensor) -> Tensor:
 
 
 def lose_resolution(images: Tensor, halvings: int) -> Tensor:
-    """ABINet's rescale: enlarged to 128 x 512, halved that often with a binomial filter, and back to its size.
-
-    Up to one halving, nothing visible is lost from a crop of 32 x 128: begin after it, at 64 x 256.
-    """
+    """ABINet's rescale of images (n, 3, H, W): enlarge to 128 x 512, halve with a binomial filter, scale back."""
     height, width = images.shape[-2:]
+    # The first halving loses nothing visible of a crop of 32 x 128, so the work begins after it, at 64 x 256.
     small = F.interpolate(images, (2 * height, 2 * width), mode="bilinear", align_corners=False)
     taps = images.new_tensor([[6 / 16, 4 / 16, 1 / 16]])
     for _ in range(halvings - 1):
@@ -87,7 +85,7 @@ def lose_resolution(images: Tensor, halvings: int) -> Tensor:
 
 
 def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
-    """Add independent noise to each pixel. Values: sigma (of 255), two keys in [0, 1) of 24 bits each.
+    """Add independent normal noise to each value. Values: sigma (of 255), and two keys of 24 bits, as shares of 2^24.
 
     The noise is a hash of keys and place, so it is the same on every device and in every batch.
     """
@@ -96,33 +94,33 @@ def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
 
 
 def poisson_noise(images: Tensor, values: Tensor) -> Tensor:
-    """Imgaug's AdditivePoissonNoise: add or take off a Poisson number at each place, the same in all channels.
+    """Imgaug's AdditivePoissonNoise: add or subtract a Poisson number at each place, the same in all channels.
 
-    From a mean of 5 or so, a Poisson number is the rounded Cornish-Fisher expansion of a normal one. Values: the mean
-    (of 255), two keys as for `gaussian_noise`.
+    Values: its mean (of 255), and two keys as for `gaussian_noise`.
     """
     hashed = _hashed_places(values[:, 1:3], images[0, 0].numel())
     normal, mean = _normal(hashed, images.dtype), values[:, :1]
+    # For means above about 5, the rounded Cornish-Fisher expansion of a normal number is a Poisson number.
     number = (mean + mean.sqrt() * normal + (normal.square() - 1) / 6).round_().clamp_min_(0)
     noise = number.mul_((hashed & 1) * 2 - 1).div_(255)
     return images.add_(noise.view(len(images), 1, *images.shape[2:])).clamp_(0, 1)
 
 
 def _hashed_places(keys: Tensor, places: int) -> Tensor:
-    """(n, places) int64 of 32 random bits each, from two keys (n, 2) in [0, 1) of 24 bits."""
+    """(n, places) int64 with 32 random bits each, from two keys (n, 2) in [0, 1) of 24 bits."""
     keys = (keys * 2**24).long()
     place = torch.arange(places, device=keys.device)
     return _hash(_hash(place + keys[:, :1] * 128) ^ keys[:, 1:])
 
 
 def _normal(hashed: Tensor, dtype: torch.dtype) -> Tensor:
-    """Standard normal numbers from the upper 23 of 32 random bits: never infinite."""
+    """Standard normal numbers from the upper 23 of 32 random bits; never infinite. Any shape."""
     uniform = (hashed >> 9).to(dtype).add_(0.5).mul_(2.0**-22).sub_(1)
     return torch.erfinv(uniform).mul_(math.sqrt(2))
 
 
 def _separable(images: Tensor, taps: Tensor) -> Tensor:
-    """Filter rows, then columns, mirrored at the edges (edge pixel once); taps (n or 1, r + 1), the middle first."""
+    """Filter rows, then columns, of images (n, 3, H, W), mirrored at the edges; taps (n or 1, r + 1), middle first."""
     radius = taps.shape[1] - 1
     for axis, sides in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
         size = images.shape[axis]
@@ -135,7 +133,7 @@ def _separable(images: Tensor, taps: Tensor) -> Tensor:
 
 
 def _hash(x: Tensor) -> Tensor:
-    """Mix the low 32 bits of int64 numbers (Murmur3's finalizer); no product exceeds 63 bits."""
+    """Mix the low 32 bits of int64 numbers, of any shape (Murmur3's finalizer); no product exceeds 63 bits."""
     low = 0xFFFFFFFF
     x = x & low
     for shift, factor in ((16, 0x45D9F3B), (15, 0x2C1B3C6D)):

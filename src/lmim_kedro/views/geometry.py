@@ -1,8 +1,8 @@
 """Where each pixel of a view comes from: maps of the unit square, composed per crop, and one sampling of the crop.
 
-Points are (x, y) in the unit square: 0 is the left or top edge of an image, 1 the right or bottom one. A map takes
-points of what an operation gives to points of what it was given, and is a homography (B, 3, 3), so that composing an
-operation after others is one product. Only rotations and shears need to know the crop's native aspect ratio.
+Points are (x, y) in the unit square; 0 is the left or top edge of an image, 1 the right or bottom edge. A map takes
+points of an operation's output to points of its input. It is a homography (B, 3, 3), so operations are composed by
+matrix products. Only rotations and shears need the crop's native aspect ratio, width / height, (B,).
 """
 
 from __future__ import annotations
@@ -21,28 +21,34 @@ _NODE = 4
 
 
 def identity_map(aspect: Tensor) -> Tensor:
-    """(B, 3, 3) of crops to which nothing is done; aspect (B,)."""
+    """The maps (B, 3, 3) of crops that stay as they are; aspect (B,)."""
     return torch.eye(3, device=aspect.device).expand(len(aspect), 3, 3)
 
 
 def crop_map(left: Tensor, right: Tensor, top: Tensor, bottom: Tensor) -> Tensor:
-    """Cut off shares (B,) of width and height; what is left fills the canvas."""
+    """The maps (B, 3, 3) of crops cut by shares (B,) of width and height; the rest fills the canvas.
+
+    Example:
+        >>> left, none = torch.tensor([0.5]), torch.zeros(1)
+        >>> Geometry(crop_map(left, none, none, none)).points(2, 2)[0, 0, :, 0]
+        tensor([0.6250, 0.8750])
+    """
     zero, one = torch.zeros_like(left), torch.ones_like(left)
     return _matrix([1 - left - right, zero, left, zero, 1 - top - bottom, top, zero, zero, one])
 
 
 def rotation(degrees: Tensor) -> Tensor:
-    """(B,) -> (B, 2, 2), for `linear_map`; clockwise as seen."""
+    """Rotations (B, 2, 2) for `linear_map`, clockwise by degrees (B,)."""
     cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
     return torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
 
 
 def linear_map(matrix: Tensor, aspect: Tensor) -> Tensor:
-    """Turn or shear the crop about its middle, in its native aspect ratio, on a canvas grown to hold all of it.
+    """The maps (B, 3, 3) that rotate or shear crops about their middle, on a canvas that grows to hold all of it.
 
     Args:
         matrix: (B, 2, 2), from places in the crop to places in the view, both with square pixels.
-        aspect: (B,) width / height.
+        aspect: (B,) width / height of the crops.
     """
     size = torch.stack([aspect, torch.ones_like(aspect)], 1)
     canvas = grown_canvas(matrix, aspect)
@@ -56,18 +62,18 @@ def linear_map(matrix: Tensor, aspect: Tensor) -> Tensor:
 
 
 def grown_canvas(matrix: Tensor, aspect: Tensor) -> Tensor:
-    """(B, 2) width and height, in heights of the crop, of the canvas that `linear_map` needs."""
+    """Width and height (B, 2) of the canvas of `linear_map`, in heights of the crop."""
     size = torch.stack([aspect, torch.ones_like(aspect)], 1)
     return (matrix.abs() * size[:, None, :]).sum(2)
 
 
 def slanted_map(values: Tensor, kind: str, aspect: Tensor) -> Tensor:
-    """Shear or shift the crop on a canvas that stays as it is: what leaves it is lost.
+    """The maps (B, 3, 3) that shear or shift crops on a canvas that keeps its size; what leaves it is lost.
 
     Args:
-        values: (B,) shear_x, shear_y: pixels per pixel of distance from the top, or the left, edge; translate_x,
-            translate_y: shares of width, or height. Towards left and top, as seen.
-        kind: one of these.
+        values: (B,) how far, to the left or up: for a shear in pixels per pixel of distance from the top or left edge,
+            for a translation in shares of width or height.
+        kind: shear_x, shear_y, translate_x or translate_y.
         aspect: (B,) width / height of the canvas.
     """
     zero, one = torch.zeros_like(values), torch.ones_like(values)
@@ -87,7 +93,7 @@ def slanted_map(values: Tensor, kind: str, aspect: Tensor) -> Tensor:
 
 
 def inwards(moved: Tensor) -> Tensor:
-    """Corners (B, 4, 2) that went inwards by shares of the size (B, 8): x and y, from top left, clockwise."""
+    """The corners (B, 4, 2) after moving inwards by shares (B, 8) of the size: x and y, clockwise from top left."""
     x, y = moved.view(-1, 4, 2).unbind(2)
     x = torch.stack([x[:, 0], 1 - x[:, 1], 1 - x[:, 2], x[:, 3]], 1)
     y = torch.stack([y[:, 0], y[:, 1], 1 - y[:, 2], 1 - y[:, 3]], 1)
@@ -95,10 +101,15 @@ def inwards(moved: Tensor) -> Tensor:
 
 
 def quadrilateral_map(corners: Tensor) -> Tensor:
-    """From the unit square to a convex quadrilateral (B, 4, 2), corners from top left, clockwise."""
+    """The maps (B, 3, 3) from the unit square to convex quadrilaterals (B, 4, 2), clockwise from top left.
+
+    The solution of Heckbert (Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3).
+    """
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (corner.unbind(1) for corner in corners.unbind(1))
+    # (x, y) = (a u + b v + c, d u + e v + f) / (g u + h v + 1). The corner (0, 0) gives c and f, and (1, 0) and (0, 1)
+    # give a, d, b, e as functions of g and h. So (1, 1) leaves two linear equations for g and h: Cramer's rule.
     dx1, dx2, dy1, dy2 = x1 - x2, x3 - x2, y1 - y2, y3 - y2
-    sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3
+    sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3  # zero for a parallelogram, which needs no perspective
     area = dx1 * dy2 - dx2 * dy1
     g, h = (sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area
     one = torch.ones_like(x0)
@@ -106,30 +117,28 @@ def quadrilateral_map(corners: Tensor) -> Tensor:
 
 
 def inverse_map(maps: Tensor) -> Tensor:
-    """The inverse of homographies (B, 3, 3), up to scale, which a homography does not have."""
+    """The inverses of homographies (B, 3, 3), up to a factor, which changes no homography."""
     a, b, c = maps.unbind(1)
     return torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 2)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """Products of 3 x 3 matrices, term by term: the same in a batch of any size."""
+    """Products (B, 3, 3) of matrices (B, 3, 3). Summed term by term, which gives the same in a batch of any size."""
     return a[:, :, :1] * b[:, :1] + a[:, :, 1:2] * b[:, 1:2] + a[:, :, 2:] * b[:, 2:]
 
 
 def compose(maps: Tensor, turns: np.ndarray) -> Tensor:
-    """The map of several operations, each crop's in its own order.
+    """The maps (B, 3, 3), from view to crop, of several operations in each crop's own order.
 
     Args:
-        maps: (B, n, 3, 3), of which the first is the identity.
-        turns: (B, n) at which turn a crop gets each; UNUSED: not at all, as the first.
-
-    Returns:
-        (B, 3, 3), from the view to the crop.
+        maps: (B, n, 3, 3) maps of the operations; the first is the identity.
+        turns: (B, n) their turns; UNUSED for those a crop does not get, and for the first.
     """
     crops, count = turns.shape
     last = np.where(turns == UNUSED, np.iinfo(np.int64).max, turns)
     order = np.argsort(last, axis=1, kind="stable")[:, : count - 1]
     order = np.where(np.take_along_axis(turns, order, axis=1) == UNUSED, 0, order)
+    # Every crop composes as many maps as the batch has operations: identities (number 0) fill up its own.
     (chosen,) = move([order + count * np.arange(crops)[:, None]], maps.device)
     whole = maps[:, 0]
     for part in maps.flatten(0, 1)[chosen].unbind(1):
@@ -142,9 +151,9 @@ class Geometry:
     """Where the pixels of each view lie in its crop.
 
     Args:
-        before: (B, 3, 3), the map of what happens to the crop before the piecewise warp, or of everything.
-        knots: (B, 2, rows, columns), how far the warp moves the points of a regular grid (x, then y); None: no warp.
-        after: (B, 3, 3), the map of what happens after the warp; None: nothing.
+        before: (B, 3, 3) maps of the operations before the piecewise warp, or of all if there is no warp.
+        knots: (B, 2, rows, columns), how far the warp moves the points of a regular grid, x then y; None for no warp.
+        after: (B, 3, 3) maps of the operations after the warp; None for none.
     """
 
     before: Tensor
@@ -152,7 +161,7 @@ class Geometry:
     after: Tensor | None = None
 
     def points(self, height: int, width: int, every: int = 1) -> Tensor:
-        """Points (B, rows, columns, 2) of the crop for the pixels of a view of height x width, or one in `every`."""
+        """Where the pixels of a view of height x width, or one in `every`, lie in the crop: (B, rows, columns, 2)."""
         device = self.before.device
         y, x = (
             torch.linspace(0.5 / size, 1 - 0.5 / size, max(2, (size - 1) // every + 1), device=device)
@@ -167,13 +176,16 @@ class Geometry:
         return _through(self.before, points)
 
     def sample(self, images: Tensor, beyond: float | None = None) -> Tensor:
-        """The views (B, 3, H, W) of crops (B, 3, H, W), floats; beyond the edge, a gray, or None: the edge's color.
+        """The views (B, 3, H, W) of crops (B, 3, H, W), floats.
 
-        Turning a long word shrinks it vertically. So that no stroke falls between two rows, each row is the mean of two
-        samples, as far apart as the rows are wide; where nothing shrinks they coincide.
+        Args:
+            images: the crops.
+            beyond: gray beyond the edge of the crop; None for the color of the edge.
         """
         height, width = images.shape[-2:]
         nodes = self.points(height, width, _NODE)
+        # Rotating a long word shrinks it vertically. So that no stroke falls between two rows, each row is the mean of
+        # two samples, as far apart as the rows are wide; where nothing shrinks they coincide.
         row = torch.gradient(nodes, dim=1)[0] * ((nodes.shape[1] - 1) / (height - 1))
         stride = torch.stack([row[..., 0] * width, row[..., 1] * height], -1).norm(dim=-1, keepdim=True)
         apart = row * (0.5 - 0.5 / stride.clamp_min(1))
@@ -185,14 +197,14 @@ class Geometry:
 
 
 def _read(images: Tensor, nodes: Tensor, padding: str) -> Tensor:
-    """Read images at points, given at the nodes (B, rows, columns, 2) of a view as large as they are."""
+    """Sample images (B, 3, H, W) at points that are given at nodes (B, rows, columns, 2) and interpolated between."""
     coarse = (nodes * 2 - 1).permute(0, 3, 1, 2)
     grid = F.interpolate(coarse, images.shape[-2:], mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
 def _through(maps: Tensor, points: Tensor) -> Tensor:
-    """Points (B, h, w, 2) through homographies (B, 3, 3)."""
+    """Map points (B, h, w, 2) by homographies (B, 3, 3)."""
     x, y = points.unbind(-1)
     rows = maps[:, :, :, None, None].unbind(1)
     along, down, scale = (row[:, 0] * x + row[:, 1] * y + row[:, 2] for row in rows)
@@ -200,4 +212,5 @@ def _through(maps: Tensor, points: Tensor) -> Tensor:
 
 
 def _matrix(entries: list[Tensor]) -> Tensor:
+    """Matrices (B, 3, 3) of nine entries (B,), row by row."""
     return torch.stack(entries, 1).view(-1, 3, 3)

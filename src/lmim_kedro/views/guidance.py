@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED, close_ranks, move
+from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn, close_ranks, move
 from lmim_kedro.views.geometry import (
     Geometry,
     compose,
@@ -23,30 +23,33 @@ from lmim_kedro.views.geometry import (
     rotation,
 )
 from lmim_kedro.views.policy import COLORS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 WARP = "piecewise_affine"
 
 
 class GuidanceViews:
-    """Draws the guidance view of each crop of a batch, on the device where the crops are.
+    """Draws the guidance view of each crop of a batch, on the device of the crops.
 
-    Geometric operations become one sampling grid per crop, color operations batched arithmetic. What a crop gets, in
-    which order and how strongly, is a function of (seed, epoch, crop index): not of the batch, the device or a worker.
-    Two things differ from doing one operation after the other to the original image: geometry comes before color (each
-    keeps its own order), and what lies beyond the crop's edge has the edge's color.
+    Geometric operations become one sampling grid per crop, color operations batched arithmetic. The operations of a
+    crop, their order and strengths depend on (seed, epoch, crop index) alone: not on the batch, the device or a worker.
+    Applying one operation after the other to the image would differ in two ways: here geometry comes before color (each
+    keeps its own order), and the area beyond the crop's edge has the edge's color.
 
     Args:
-        preset: which operations, how strong, and how many of them a crop gets.
-        height: of crops and views, pixels.
-        width: of crops and views, pixels.
+        preset: the operations, how strong they are, and how many of them a crop gets.
 
     Raises:
         InputError: if the preset picks more operations than it has.
+
+    Example:
+        >>> draw = GuidanceViews(ViewPreset(pick=(1, 1), rotate=15))
+        >>> crops = torch.zeros(2, 3, 32, 128, dtype=torch.uint8)
+        >>> draw(crops, torch.full((2,), 4.0), seed=0, epoch=0, index=np.arange(2)).shape
+        torch.Size([2, 3, 32, 128])
     """
 
-    def __init__(self, preset: ViewPreset, height: int = 32, width: int = 128) -> None:
-        self.policy, self.height, self.width = ViewPolicy(preset), height, width
+    def __init__(self, preset: ViewPreset) -> None:
+        self.policy = ViewPolicy(preset)
         self._pixels: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "contrast": color.contrast_about_middle,
             "blur": partial(filters.gaussian_blur, radius=filters.blur_radius(preset.blur[1] if preset.blur else 0)),
@@ -61,9 +64,9 @@ class GuidanceViews:
         Args:
             images: (B, 3, H, W), uint8 or floats in [0, 1], the whole crop squeezed to H x W; not changed.
             aspect: (B,) float32, width / height of each crop before it was squeezed.
-            seed: of the run.
-            epoch: pass over the crops; another epoch gives another view.
-            index: (B,) int64, which crops these are.
+            seed: seed of the run.
+            epoch: number of the pass over the crops; another epoch gives another view.
+            index: (B,) int64 crop indices.
 
         Returns:
             (B, 3, H, W) float32 in [0, 1].
@@ -75,7 +78,7 @@ class GuidanceViews:
         return apply_in_turn(views, self.colors(drawn))
 
     def geometry(self, drawn: DrawnViews, aspect: Tensor) -> Geometry | None:
-        """Where each view's pixels lie in its crop, on the device of aspect; None if no operation moves any."""
+        """Where the pixels of each view lie in its crop, for aspect (B,), on its device; None if none moves."""
         names = [name for name in GEOMETRIC if name in drawn.turns]
         if not names:
             return None
@@ -85,6 +88,8 @@ class GuidanceViews:
         turns = np.stack([np.full(len(aspect), UNUSED), *(drawn.turns[name] for name in mapped)], 1)
         if WARP not in names:
             return Geometry(compose(maps, turns))
+        # The warp is no homography, so the maps before it and after it are composed apart. A crop without the warp has
+        # all maps before, and knots that do not move.
         warp = drawn.turns[WARP][:, None]
         (warped,) = move([(warp != UNUSED).astype(np.float32)], aspect.device)
         first = (warp == UNUSED) | (turns < warp)
@@ -93,7 +98,7 @@ class GuidanceViews:
         return Geometry(compose(maps, before), knots, compose(maps, after))
 
     def colors(self, drawn: DrawnViews) -> list[Operation]:
-        """The operations on pixels, each with its values and turns: those picked, then jitter, then gray."""
+        """The operations on pixels with their values and turns: the picked ones, then color jitter, then gray."""
         names = [name for name in COLORS if name in drawn.turns]
         crops = len(drawn.grayscale)
         turns = close_ranks(np.stack([np.full(crops, UNUSED), *(drawn.turns[name] for name in names)], 1))[:, 1:]
@@ -104,12 +109,17 @@ class GuidanceViews:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8, or floats in [0, 1] already -> float32 in [0, 1]."""
+    """Images of any shape, uint8 or floats in [0, 1], as float32 in [0, 1].
+
+    Example:
+        >>> to_unit(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([0., 1.])
+    """
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def jitter_operations(turns: dict[str, np.ndarray], values: dict[str, np.ndarray], first: int) -> list[Operation]:
-    """Color jitter as operations: turns and values from `draw_jitter`; `first` is the turn from which it may begin."""
+    """Color jitter as operations, with turns and values of `draw_jitter`; `first` is the turn of its first one."""
     return [
         Operation(_JITTER[name], values[name], np.where(turn == UNUSED, UNUSED, turn + first))
         for name, turn in turns.items()
@@ -131,7 +141,7 @@ def _rotate(values: Tensor, aspect: Tensor) -> Tensor:
 
 
 def _perspective(values: Tensor, aspect: Tensor) -> Tensor:
-    """The quadrilateral of the moved corners fills the canvas."""
+    """The quadrilateral between the moved corners (B, 8) fills the canvas."""
     return quadrilateral_map(inwards(values))
 
 

@@ -1,4 +1,4 @@
-"""Guidance views written into a packed store, for machines whose GPU is the weak part."""
+"""Writes guidance views into a packed store, for machines whose GPU is the bottleneck."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 
 VIEWS_FILE = "views.json"
-"""In the store's folder: hash of the crops, the preset and what else the views were drawn with."""
+"""File in the store's folder with a hash of the crops, the preset and the other inputs of the draws."""
 
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class ViewStorePlan:
-    """What a store of views will hold: nothing is drawn until `write`.
+    """The content of a store of views; nothing is drawn until `write`.
 
-    View v of crop i has index v * len(crops) + i, in the source `view v`; it is what `seed` gives the crop in epoch v.
+    View v of crop i has index v * len(crops) + i and the source `view v`. It is the view that `seed` gives in epoch v.
 
     Args:
-        crops: to draw views of.
-        preset: of the guidance views.
-        views: per crop; 0: the store is empty, and views are drawn while training.
-        height: of the views, pixels.
-        width: of the views, pixels.
-        seed: of the draws.
-        shard_crops: views per shard, at most.
+        crops: crops to draw views of.
+        preset: preset of the guidance views.
+        views: views per crop; 0 for an empty store, and views that are drawn while training.
+        height: height of the views, pixels.
+        width: width of the views, pixels.
+        seed: seed of the draws.
+        shard_crops: largest number of views in a shard, for `write`.
     """
 
     crops: PackedStore
@@ -46,10 +46,10 @@ class ViewStorePlan:
     height: int
     width: int
     seed: int
-    shard_crops: int
+    shard_crops: int = 0
 
     def write(self, store: Path) -> PackedStore:
-        """Make what is not there yet of the store, and return it.
+        """Write the shards that the store lacks, and return the store.
 
         Raises:
             InputError: if the disk is full.
@@ -67,11 +67,11 @@ class ViewStorePlan:
         return write_card(store, whole, False, done)
 
     def _write_shard(self, folder: Path, view: int, start: int) -> int:
-        """Write one shard unless it is there, and return how many views it holds."""
+        """Write one shard unless it exists; returns how many views it holds."""
         stop = min(start + self.shard_crops, len(self.crops))
         asked = digest([self._asked(), view, start, stop])
         if read_json(folder / SHARD_FILE).get("fingerprint") != asked:
-            draw = GuidanceViews(self.preset, self.height, self.width)
+            draw = GuidanceViews(self.preset)
             with ShardWriter(folder) as writer:
                 for first in range(start, stop, _BATCH):
                     index = np.arange(first, min(first + _BATCH, stop))
@@ -82,45 +82,26 @@ class ViewStorePlan:
                 write_json(writer.part / SHARD_FILE, {"fingerprint": asked, "crops": stop - start})
         return stop - start
 
+    def require(self, views: PackedStore) -> None:
+        """Check that a store holds the views of this plan, whose index tells their crop. Errors: InputError."""
+        if len(views) != self.views * len(self.crops):
+            raise InputError(
+                f"{views.path} holds {len(views):,} guidance views, and not {self.views} of each of "
+                f"{len(self.crops):,} crops, as views.materialize says: draw them with `kedro run --pipelines=views` "
+                "and the same --env and --params"
+            )
+        if read_json(views.path / VIEWS_FILE).get("of") != digest(self._asked()):
+            raise InputError(
+                f"the guidance views in {views.path} are of other crops, another preset or another seed than this "
+                "run's: draw them anew with `kedro run --pipelines=views` and the same --env and --params"
+            )
+
     def _asked(self) -> list[object]:
-        return _asked(self.crops, self.preset, self.height, self.width, self.seed)
-
-
-def require_views_of(
-    views: PackedStore, crops: PackedStore, count: int, preset: ViewPreset, height: int, width: int, seed: int
-) -> None:
-    """Check that a store of views was drawn of these crops in this way: a view's number says of which crop it is.
-
-    Args:
-        views: the store.
-        crops: that training sees.
-        count: views per crop that there should be.
-        preset: of the guidance views.
-        height: of the views, pixels.
-        width: of the views, pixels.
-        seed: of the draws.
-
-    Raises:
-        InputError: if it was not.
-    """
-    if len(views) != count * len(crops):
-        raise InputError(
-            f"{views.path} holds {len(views):,} guidance views, and not {count} of each of {len(crops):,} crops, as "
-            "views.materialize says: draw them with `kedro run --pipelines=views` and the same --env and --params"
-        )
-    if read_json(views.path / VIEWS_FILE).get("of") != digest(_asked(crops, preset, height, width, seed)):
-        raise InputError(
-            f"the guidance views in {views.path} are of other crops, another preset or another seed than this run's: "
-            "draw them anew with `kedro run --pipelines=views` and the same --env and --params"
-        )
-
-
-def _asked(crops: PackedStore, preset: ViewPreset, height: int, width: int, seed: int) -> list[object]:
-    """All that a view depends on, apart from its crop and number."""
-    return [crops.fingerprint, preset.model_dump(mode="json"), height, width, seed]
+        """All that a view depends on, beside its crop and number."""
+        return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
 
 
 def _encode(view: torch.Tensor) -> bytes:
-    """(3, H, W) floats in [0, 1] -> PNG, which loses nothing but the rounding to 8 bits."""
+    """A view (3, H, W) in [0, 1] as PNG; it loses only the rounding to 8 bits."""
     pixels = view.mul(255).round().byte().permute(1, 2, 0).numpy()
     return cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

@@ -1,4 +1,4 @@
-"""The augmentation of fine-tuning's preset `strong`: PARSeq's RandAugment, for a whole batch at once."""
+"""PARSeq's RandAugment, the augmentation of fine-tuning's preset `strong`, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED, Draws, close_ranks, move
+from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, close_ranks, move
 from lmim_kedro.views.geometry import Geometry, compose, grown_canvas, identity_map, linear_map, rotation, slanted_map
 from lmim_kedro.views.guidance import to_unit
-from lmim_kedro.views.turns import Operation, apply_in_turn
 
 LAYERS = 3
-"""Operations that are picked for each crop, none of them twice."""
+"""Number of operations picked for each crop, none of them twice."""
 
 PROBABILITY = 0.5
-"""Of a picked operation: it is done or left out."""
+"""Probability with which a picked operation is applied."""
 
 MAGNITUDE = 0.5
-"""Of the largest strengths; PARSeq says 5 of 10, and has no other."""
+"""Share of the largest strengths; PARSeq always uses 5 of 10."""
 
 SIGNED = {
     "rotate": 30 * MAGNITUDE,  # degrees; the canvas grows to fit
@@ -30,57 +29,58 @@ SIGNED = {
     "shear_y": 0.2 * MAGNITUDE,
     "translate_x": 0.1 * MAGNITUDE,  # share of the width
     "translate_y": 0.3 * MAGNITUDE,  # share of the height
-    "color": 0.9 * MAGNITUDE,  # of these three, what is added to a factor of 1
+    "color": 0.9 * MAGNITUDE,  # of these three, the distance of a factor from 1
     "contrast": 0.9 * MAGNITUDE,
     "brightness": 0.9 * MAGNITUDE,
 }
-"""Operations with a strength to either side, half of the crops each."""
+"""Operations with a strength to either side, each for half of the crops."""
 
 FIXED = {
     "auto_contrast": None,
     "equalize": None,
     "invert": None,
-    "posterize": 2.0 ** (8 - (4 - 4 * MAGNITUDE)),  # two of eight bits stay
-    "solarize": 256 - 256 * MAGNITUDE,  # of 255; what is at least as light is inverted
-    "solarize_add": np.floor(110 * MAGNITUDE),  # of 255; what is darker than the middle gets as much lighter
+    "posterize": 2.0 ** (8 - (4 - 4 * MAGNITUDE)),  # keeps two of eight bits
+    "solarize": 256 - 256 * MAGNITUDE,  # threshold, of 255; lighter pixels are inverted
+    "solarize_add": np.floor(110 * MAGNITUDE),  # of 255; added to pixels darker than the middle
     "blur": 4 * MAGNITUDE,  # sigma, pixels
     "noise": 40 * MAGNITUDE + 1,  # mean of the Poisson number, of 255; PARSeq makes it odd
 }
-"""Operations with one strength, or none."""
+"""Operations with one strength, or None."""
 
 OPERATIONS = (*SIGNED, *FIXED)
 MOVING = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 BEYOND = 128 / 255
-"""Gray of what comes into the picture from beyond the crop."""
+"""Gray of the area beyond the crop."""
 
 _BLUR_RADIUS = 5
 
 
 class ParseqAugmentation:
-    """Three of sixteen operations, each done with p 0.5, in random order and at half of its largest strength.
+    """Picks three of sixteen operations for each crop, and applies each with p 0.5, at half of its largest strength.
 
     The operations are those of timm's RandAugment that grow with magnitude, without sharpness, and blur and noise
-    (Bautista and Atienza, ECCV 2022; their released code). What a crop gets is a function of (seed, epoch, crop index),
-    as in GuidanceViews. It differs from PARSeq's in three things: geometry comes before color (each keeps its own
-    order); blur and noise act on the pixels of the resized crop, since the size it came in is not known here (PARSeq's
-    are as strong in crops of 32 x 128, and weaker in larger ones); resampling is bilinear.
+    (Bautista and Atienza, ECCV 2022; their released code). The draws depend on (seed, epoch, crop index) alone; the
+    size that augmentations are built with changes nothing. PARSeq differs in three ways: here geometry comes before
+    color (each keeps its own order); blur and noise act on the resized crop, since its first size is not known here
+    (PARSeq's are as strong in crops of 32 x 128, and weaker in larger ones); resampling is bilinear.
 
-    Args:
-        height: of the crops, pixels.
-        width: of the crops, pixels.
+    Example:
+        >>> crops, given = torch.zeros(2, 3, 32, 128, dtype=torch.uint8), {"seed": 0, "epoch": 0, "index": np.arange(2)}
+        >>> ParseqAugmentation()(crops, torch.full((2,), 4.0), **given).shape
+        torch.Size([2, 3, 32, 128])
     """
 
     def __init__(self, height: int = 32, width: int = 128) -> None:
-        self.height, self.width = height, width
+        pass
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
-        """Augment each crop; arguments and result as those of GuidanceViews."""
+        """Augment each crop, with the arguments and result of GuidanceViews."""
         draws = Draws("parseq", seed=seed, epoch=epoch, index=index)
         turns = draw_turns(draws)
         views = to_unit(images)
         views = views.clone() if views is images else views
         rows = np.flatnonzero(np.any([turns[name] != UNUSED for name in MOVING], axis=0))
-        if len(rows):  # less than half of the crops: the others need not be sampled
+        if len(rows):  # less than half of the crops; the others are not sampled again
             (here,) = move([rows], views.device)
             its_aspect = aspect.to(views.device, non_blocking=True).index_select(0, here)
             moved = Draws("parseq", seed=seed, epoch=epoch, index=index[rows])
@@ -89,7 +89,7 @@ class ParseqAugmentation:
         return apply_in_turn(views, self.pixels(draws, turns))
 
     def geometry(self, draws: Draws, turns: dict[str, np.ndarray], aspect: Tensor) -> Geometry:
-        """Where each augmented crop's pixels lie in the crop."""
+        """Where the pixels of each augmented crop lie in the crop; turns (B,) from `draw_turns`, aspect (B,)."""
         rotated_before = [
             ((turns["rotate"] != UNUSED) & (turns["rotate"] < turns[name])).astype(np.float32) for name in MOVING[1:]
         ]
@@ -104,7 +104,7 @@ class ParseqAugmentation:
         return Geometry(compose(torch.stack(maps, 1), order))
 
     def pixels(self, draws: Draws, turns: dict[str, np.ndarray]) -> list[Operation]:
-        """What is done to the pixels."""
+        """Operations on pixels, with turns (B,) from `draw_turns`."""
         values = {name: 1 + draw_signed(draws, name)[:, None] for name in SIGNED if name not in MOVING}
         for name, value in FIXED.items():
             values[name] = np.full((len(draws), 0 if value is None else 1), value or 0, np.float32)
@@ -116,14 +116,14 @@ class ParseqAugmentation:
 
 
 def draw_turns(draws: Draws) -> dict[str, np.ndarray]:
-    """(B,) per operation: at which of its turns a crop gets it; UNUSED where it is not picked, or left out."""
+    """The turn (B,) of each operation; UNUSED for crops that do not get it."""
     turns = draws.some_of("operations", len(OPERATIONS), LAYERS, LAYERS)
     done = draws.uniform("done", len(OPERATIONS)) < PROBABILITY
     return {name: np.where(done[:, place], turns[:, place], UNUSED) for place, name in enumerate(OPERATIONS)}
 
 
 def draw_signed(draws: Draws, name: str) -> np.ndarray:
-    """(B,) float32: the strength of an operation, to one side or the other."""
+    """The strength (B,) float32 of an operation, to one side or the other."""
     stream = "colour" if name == "color" else name  # a stream's name is part of its seed: renamed, it draws otherwise
     return np.where(draws.happens(f"{stream} side", 0.5), -1, 1).astype(np.float32) * np.float32(SIGNED[name])
 

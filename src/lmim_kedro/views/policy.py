@@ -1,4 +1,4 @@
-"""What each guidance view is made with: a preset's operations, drawn per crop (paper, Table 2; ranges: ViewPreset)."""
+"""Draws the operations of each guidance view from a preset (paper, Table 2; ranges: ViewPreset)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ KNOTS = 4
 """Rows and columns of the piecewise warp's grid, as imgaug has it."""
 
 _FARTHEST = 0.45
-"""How far a corner may move, in shares of the size: each stays in its quarter, so no text is mirrored."""
+"""Largest move of a corner, in shares of the size: each corner stays in its quarter, so no text is mirrored.
+
+Below 1/3 every quadrilateral would be convex, but some draws of the preset `strong` reach further, and are convex all
+the same. Presets with sigmas above 0.15 can fold a corner inwards.
+"""
 
 
 @dataclass(frozen=True)
 class DrawnViews:
-    """What each crop of a batch gets, by name of the operation.
+    """The operations of each crop of a batch, by name.
 
     Args:
-        turns: (B,) the turn of each operation of the preset in the crop's order, UNUSED where it is not picked.
-        values: (B, p) float32 of each operation of the preset, as `_draw_values` has them.
-        jitter_turns: (B,) the same for the parts of color jitter, in an order of their own.
-        jitter_values: (B, 1) factors; for hue, share of a full turn.
-        grayscale: (B,) whether the view ends up gray.
+        turns: (B,) turn of each operation of the preset in the crop's order; UNUSED where it is not picked.
+        values: (B, p) float32 values of each operation of the preset, as `_draw_values` returns them.
+        jitter_turns: (B,) turns of the parts of color jitter, in an order of their own.
+        jitter_values: (B, 1) factors of these parts; for hue, the share of a full turn.
+        grayscale: (B,) whether the view becomes gray in the end.
     """
 
     turns: dict[str, np.ndarray]
@@ -42,13 +46,18 @@ class DrawnViews:
 
 
 class ViewPolicy:
-    """A preset, as something to draw from.
+    """Draws from a preset.
 
     Args:
-        preset: which operations, how strong, and how many of them a crop gets.
+        preset: the operations, how strong they are, and how many of them a crop gets.
 
     Raises:
         InputError: if the preset picks more operations than it has.
+
+    Example:
+        >>> drawn = ViewPolicy(ViewPreset(pick=(1, 1), rotate=15)).draw(seed=0, epoch=0, index=np.arange(3))
+        >>> drawn.turns["rotate"].tolist(), drawn.values["rotate"].shape
+        ([0, 0, 0], (3, 1))
     """
 
     def __init__(self, preset: ViewPreset) -> None:
@@ -63,7 +72,7 @@ class ViewPolicy:
             )
 
     def draw(self, *, seed: int, epoch: int, index: np.ndarray) -> DrawnViews:
-        """Draw what each crop (B,) gets: a function of seed, epoch and crop index."""
+        """Draw for crops index (B,): a function of seed, epoch and crop index alone."""
         draws = Draws("views", seed=seed, epoch=epoch, index=index)
         picked = draws.some_of("pick", len(self.operations), self.least, self.most)
         jitter_turns, jitter_values = draw_jitter(draws, self.preset.jitter)
@@ -77,7 +86,7 @@ class ViewPolicy:
 
 
 def draw_jitter(draws: Draws, jitter: JitterParams | None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Turns (B,) and values (B, 1) of brightness, contrast, saturation and hue: torchvision's ColorJitter."""
+    """Turns (B,) and values (B, 1) of brightness, contrast, saturation and hue, as torchvision's ColorJitter."""
     if jitter is None:
         return {}, {}
     order = draws.order("jitter order", len(JITTERS))
@@ -90,7 +99,7 @@ def draw_jitter(draws: Draws, jitter: JitterParams | None) -> tuple[dict[str, np
 
 
 def _draw_values(draws: Draws, name: str, given: Any) -> np.ndarray:
-    """(B, p) float32: an operation's values, given what the preset says of it."""
+    """The values (B, p) float32 of an operation; `given` is its range in the preset."""
     match name, given:
         case "crop_vertical" | "crop_horizontal", float(most):  # top and bottom, or left and right, each on its own
             return draws.between(name, 0, most, 2)

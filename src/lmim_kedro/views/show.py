@@ -1,4 +1,4 @@
-"""What training sees, on a sample of the crops of a store: contact sheets, and statistics of the guidance views."""
+"""Contact sheets of guidance views and augmented crops, and statistics of the views, on a sample of a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lmim_kedro.views.guidance import GuidanceViews, to_unit
 from lmim_kedro.views.statistics import describe
 
 _SAMPLE = 256
-"""Crops that statistics are taken of."""
+"""Number of crops for statistics."""
 
 
 def show_views(
@@ -27,11 +27,11 @@ def show_views(
 
     Args:
         crops: the store.
-        preset: of the guidance views.
+        preset: preset of the guidance views.
         shown: how many crops and views the sheet has.
-        height: of crops and views, pixels.
-        width: of crops and views, pixels.
-        seed: of the draws.
+        height: height of crops and views, pixels.
+        width: width of crops and views, pixels.
+        seed: seed of the draws.
 
     Returns:
         the sheet (H', W', 3) uint8, in the crops' native aspect ratio, and the table of `describe`.
@@ -41,7 +41,7 @@ def show_views(
     """
     if not len(crops):
         raise InputError(f"{crops!r} holds no crop to draw views of: run `kedro run --pipelines=ingest` first")
-    draw = GuidanceViews(preset, height, width)
+    draw = GuidanceViews(preset)
     index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
     given = torch.from_numpy(images), torch.from_numpy(aspect)
     views = [draw(*given, seed=seed, epoch=epoch, index=index) for epoch in range(shown.sheet_views)]
@@ -53,14 +53,14 @@ def show_views(
 def show_augmentation(
     crops: PackedStore, finetuning: FinetuningParams, model: ModelParams, shown: ViewsParams, seed: int
 ) -> np.ndarray:
-    """Draw labeled crops, evenly spaced over the store, as fine-tuning sees them in its first epochs.
+    """Draw labeled crops as fine-tuning sees them in its first epochs.
 
     Args:
-        crops: the store; where it is empty, so is the sheet.
-        finetuning: its augmentation is shown; `none`: the crops as they are.
-        model: height and width of its input.
+        crops: the store, from which crops are taken evenly; an empty one gives an empty sheet.
+        finetuning: names the augmentation.
+        model: gives the height and width of the crops.
         shown: how many crops the sheet has, and how many epochs.
-        seed: of the run.
+        seed: seed of the run.
 
     Returns:
         the sheet (H', W', 3) uint8, in the crops' native aspect ratio.
@@ -72,7 +72,7 @@ def show_augmentation(
     augment = finetuning_augmentation(finetuning, model)
     index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
     given, aspects = torch.from_numpy(images), torch.from_numpy(aspect)
-    its_seed = derive_seed(seed, "fine-tuning")  # that of training.jobs
+    its_seed = derive_seed(seed, "fine-tuning")  # the seed of training.jobs
     views = [
         to_unit(given) if augment is None else augment(given, aspects, seed=its_seed, epoch=epoch, index=index)
         for epoch in range(shown.sheet_views)
@@ -81,7 +81,7 @@ def show_augmentation(
 
 
 def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices, pixels and aspect ratios of at most `count` crops."""
+    """Indices (n,), pixels (n, 3, H, W) uint8 and aspect ratios (n,) of at most `count` crops, evenly spaced."""
     count = min(count, len(crops))
     index = np.arange(count, dtype=np.int64) * len(crops) // count
     return index, *decode_batch(crops.fetch(index), height, width)

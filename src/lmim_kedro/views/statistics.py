@@ -1,4 +1,4 @@
-"""What a preset does to crops, in numbers: how different views look, and how much of the text stays in the frame."""
+"""Measures a preset: how different its views look, and how much of the text stays in the frame."""
 
 from __future__ import annotations
 
@@ -13,32 +13,36 @@ from lmim_kedro.views.geometry import Geometry
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
 
 _FINER = (4, 2)
-"""Points per pixel of a view, down and across, that are looked up to see which part of a crop the view shows."""
+"""Points sampled per pixel of a view, down and across, to find which part of a crop the view shows."""
 
 _COARSER = 2
-"""Pixels of a crop, down and across, in one cell that is shown or not."""
+"""Pixels per side of a cell of the crop; a cell is either shown or not."""
 
 _MIDDLE = 0.5
 """Share of height and width that counts as the middle of a crop."""
 
 
 def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, index: np.ndarray) -> pd.DataFrame:
-    """Rows about the preset as a whole, and about each of its operations alone.
+    """Measure a preset as a whole (row `all`) and each of its operations alone.
 
     Args:
-        preset: of the guidance views.
-        crops: (B, 3, H, W) uint8.
-        aspect: (B,) width / height before they were squeezed.
-        seed: of the draws.
+        preset: preset of the guidance views.
+        crops: (B, 3, H, W) uint8 crops.
+        aspect: (B,) their width / height before they were squeezed.
+        seed: seed of the draws.
         index: (B,) int64 crop indices.
 
     Returns:
-        a row per operation (`all`: the preset as it is) with
-        picked: share of the crops that get it (for `all`: operations per crop);
-        difference: mean absolute difference between view and crop, both normalized with mean = std = 0.5 (0 to 2);
-        gray_correlation: of view and crop, pixel by pixel, mean over the crops that are not of one color;
-        strokes_inside: share of the crop's gradient energy that the view shows;
-        middle_inside: share of the middle of the crop that the view shows.
+        a table with the columns operation, picked (share of the crops that get it; for `all`: operations per crop),
+        difference (mean absolute difference of view and crop, both with mean = std = 0.5: 0 to 2), gray_correlation
+        (of view and crop over pixels; mean over crops that have more than one color), strokes_inside (share of the
+        crop's gradient energy that the view shows), middle_inside (share of the crop's middle that it shows).
+
+    Example:
+        >>> crops, index = torch.randint(0, 256, (2, 3, 32, 128), dtype=torch.uint8), np.arange(2)
+        >>> table = describe(ViewPreset(pick=(1, 1), rotate=10), crops, torch.full((2,), 4.0), seed=0, index=index)
+        >>> table["operation"].tolist()
+        ['all', 'rotate']
     """
     drawn = GuidanceViews(preset).policy.draw(seed=seed, epoch=0, index=index)
     picked = {name: float((turns >= 0).mean()) for name, turns in drawn.turns.items()}
@@ -60,8 +64,7 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
 
 
 def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index: np.ndarray) -> dict[str, float]:
-    height, width = crops.shape[-2:]
-    drawing = GuidanceViews(preset, height, width)
+    drawing = GuidanceViews(preset)
     views = drawing(crops, aspect, seed=seed, epoch=0, index=index)
     images = to_unit(crops)
     geometry = drawing.geometry(drawing.policy.draw(seed=seed, epoch=0, index=index), aspect)
@@ -75,7 +78,7 @@ def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index
 
 
 def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
-    """Shares of the stroke energy, and of the middle, of crops (B, 3, H, W) that their views show; means over crops."""
+    """Shares of stroke energy and of the middle of crops (B, 3, H, W) that their views show; means over crops."""
     height, width = images.shape[-2:]
     rows, columns = height // _COARSER, width // _COARSER
     points = geometry.points(height * _FINER[0], width * _FINER[1])
@@ -95,13 +98,13 @@ def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
 
 
 def _gradient(images: Tensor) -> Tensor:
-    """Squared length of the gradient, (B, 1, H, W)."""
+    """Squared length of the gradient of images (B, 1, H, W), in the same shape."""
     down, across = torch.gradient(images, dim=(2, 3))
     return down.square() + across.square()
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
-    """Pearson's, per crop over its pixels, then the mean over crops where it is defined."""
+    """Pearson's correlation of images (B, 1, H, W), per crop over its pixels; mean over crops where it is defined."""
     a, b = (images.flatten(1) - images.flatten(1).mean(1, keepdim=True) for images in (a, b))
     size = a.norm(dim=1) * b.norm(dim=1)
     defined = size > 1e-6
