@@ -87,7 +87,7 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         return Decoded(CropFacts("set aside", _fault(error, data), None, None, len(data), None, None, digest))
     pixels, plain, reason = None, False, None
     try:
-        reason = _refused_by_header(header, max_pixels)  # whether it is animated stands in later parts of the file
+        reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
         if reason is None:
             pixels, plain = _decode(data, header)
             reason = _refused_by_size(pixels, header)

@@ -27,8 +27,8 @@ def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) 
     differ in at most `near_distance` bits, and their pixels correlate by `near_correlation` or more.
 
     Args:
-        store: whole, of crops to train on.
-        benchmarks: whole.
+        store: the whole store of crops to train on.
+        benchmarks: the whole store of benchmarks.
         rule: near_distance, near_correlation.
 
     Returns:
@@ -72,7 +72,7 @@ def choose_exclusions(
 ) -> pd.DataFrame:
     """Say which crops are left out, by `rule.leaks` and `rule.clusters`: store_index and reason.
 
-    Of a cluster that is left out, the crop that stands for it stays.
+    One crop of each cluster that is left out stays: the one that represents it.
     """
     found = []
     if rule.leaks == "exclude" and len(leaks):

@@ -63,7 +63,7 @@ class IngestPlan:
             for task in tasks:
                 shutil.rmtree(task.folder)  # so that files which are mended are read again
             raise InputError(problem)
-        # With what was not read, as it may be there when a shard is made again.
+        # Crops that could not be read count too: they may be there when a shard is made again.
         fingerprint = digest([[task.fingerprint, task.unread()] for task in tasks])
         try:
             return write_card(store, fingerprint, all(source.labeled for source in self.sources), shards)
