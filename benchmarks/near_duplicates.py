@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from lmim_kedro.crops.checks.leak_sheet import draw_leaks
+from lmim_kedro.crops.checks.leaks import draw_leaks
 from lmim_kedro.crops.checks.near_hashes import near_pairs
 from lmim_kedro.crops.checks.same_picture import correlations
 from lmim_kedro.crops.perceptual import hashes_as_numbers

@@ -13,6 +13,11 @@ class InputError(ValueError):
 
 
 def did_you_mean(name: object, names: Iterable[str], prefix: str = "") -> str:
-    """Say ` (did you mean `mask_ratio`?)` where one of the known names is close, `prefix` before it, or nothing."""
+    """Suggest the known name that is closest, with `prefix` before it; empty where none is close.
+
+    Example:
+        >>> did_you_mean("mask_ration", ["mask_ratio", "seed"])
+        ' (did you mean `mask_ratio`?)'
+    """
     close = get_close_matches(str(name), list(names), n=1)
     return f" (did you mean `{prefix}{close[0]}`?)" if close else ""

@@ -16,10 +16,10 @@ def whole(path: Path) -> Iterator[Path]:
     """Write a file beside its place, sync it, and move it into place: readers see the old file or the new one.
 
     Args:
-        path: of the file. Its folder is made.
+        path: the file's place. Its folder is made.
 
     Yields:
-        the path to write to. After an error nothing is left of it, and the old file stays.
+        the path to write to. After an error it is removed, and the old file stays.
 
     Example:
         >>> import tempfile

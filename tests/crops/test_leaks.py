@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmim_kedro.crops.checks.leak_sheet import draw_leaks
-from lmim_kedro.crops.checks.leaks import LEAK_COLUMNS, choose_exclusions, find_leaks, in_words
+from lmim_kedro.crops.checks.leaks import LEAK_COLUMNS, choose_exclusions, draw_leaks, find_leaks, in_words
 from lmim_kedro.crops.checks.same_picture import correlations
 from lmim_kedro.crops.store.exclusions import ExclusionPlan
 from lmim_kedro.crops.store.manifest import manifest_tables, summarize

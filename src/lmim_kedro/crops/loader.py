@@ -55,14 +55,14 @@ class CropLoader:
     Batch t of an epoch holds the same crops whatever the number of threads or ranks; a rank takes its slice of it.
 
     Args:
-        store: where crops come from.
-        height, width: of the batches, pixels.
+        store: holds the crops.
+        height, width: size of the crops in a batch, pixels.
         batch_size: crops per batch, over all ranks.
-        seed: of the order.
+        seed: seed of the order.
         shuffle: a new order every epoch; False: as stored.
         indices: places in the store to use; None: all.
-        rank, world: which slice of each batch is this process's, of how many.
-        threads: that decode.
+        rank, world: number of this process, and of processes that share each batch.
+        threads: threads that decode.
         prefetch: batches kept ready.
         drop_last: leave out crops that do not fill a batch (they come in another epoch's order); False: the last batch
             is short.

@@ -1,7 +1,7 @@
 """A perceptual hash for word crops: 64 bits that stay nearly the same when a crop is re-encoded, scaled or brightened.
 
-The signs of the 64 lowest frequencies of a gray 16 x 32 crop, brightness itself left out. A word is wide, so a step of
-frequency across counts half of one down. Chosen by measuring (docs/performance.md).
+It keeps the signs of the 64 lowest frequencies of a gray 16 x 32 crop, without the mean brightness. A word is wide, so
+a step of frequency across counts half of one down. The choice was measured (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SIZE = (32, 16)
 """Width and height that a crop is scaled to, pixels."""
 
 _NOISE = 0.01
-"""Coefficients no larger are rounding: a crop of one color has the hash 0."""
+"""Coefficients up to this are rounding errors: a crop of one color has the hash 0."""
 
 
 def _lowest_frequencies() -> np.ndarray:
@@ -35,6 +35,10 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
     Returns:
         16 hexadecimal digits.
+
+    Example:
+        >>> perceptual_hash(np.full((32, 128, 3), 90, np.uint8))
+        '0000000000000000'
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(gray, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -42,6 +46,11 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
 
 def hashes_as_numbers(hashes: list[str]) -> np.ndarray:
-    """Return hashes of 16 digits as (N,) uint64, or of 32 digits as (N, 2): to be compared, bit by bit."""
+    """Return hashes of 16 digits as (N,) uint64, or of 32 digits as (N, 2), to compare bit by bit.
+
+    Example:
+        >>> hashes_as_numbers(["000000000000000a"]).tolist()
+        [10]
+    """
     numbers = np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").astype(np.uint64)
     return numbers.reshape(len(hashes), -1) if len(numbers) != len(hashes) else numbers

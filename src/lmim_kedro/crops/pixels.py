@@ -47,11 +47,15 @@ class UndecodableCrop(ValueError):
 def decode(data: bytes) -> np.ndarray:
     """An encoded image of a packed store -> (h, w, 3) uint8 RGB, whatever its mode.
 
-    OpenCV first; PIL for what OpenCV cannot read (CMYK, GIF, ...). Ingest stores partly transparent crops on white;
-    crops that have not been through it are decoded by `validate.decode_checked`.
+    OpenCV decodes; PIL reads what OpenCV cannot (CMYK, GIF, ...). Ingest stores partly transparent crops on white; use
+    `validate.decode_checked` for crops that have not been through it.
 
     Raises:
-        UndecodableCrop: neither can.
+        UndecodableCrop: if neither can decode it.
+
+    Example:
+        >>> decode(cv2.imencode(".png", np.zeros((32, 100, 3), np.uint8))[1].tobytes()).shape
+        (32, 100, 3)
     """
     # libpng writes a warning to the terminal for every odd color profile, which is not used anyway.
     profiled = data.startswith(b"\x89PNG") and b"iCCP" in data[:256]
@@ -66,7 +70,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def rgb_of(image: Image.Image) -> np.ndarray:
-    """A PIL image -> (h, w, 3) uint8 RGB; of 16 bits the upper 8, transparent parts on white."""
+    """A PIL image -> (h, w, 3) uint8 RGB: the upper 8 of 16 bits, transparent parts on white."""
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if "A" in image.getbands() or "transparency" in image.info:
@@ -78,8 +82,12 @@ def rgb_of(image: Image.Image) -> np.ndarray:
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(h, w, 3) -> (height, width, 3), aspect ignored (paper, section 4.2).
 
-    Bicubic along an axis that is enlarged, area means along one that is shrunk: of OpenCV's ways the nearest to PIL's
-    bicubic, which the released code uses and which averages where it shrinks (docs/performance.md).
+    Bicubic along an axis that is enlarged, area means along one that is shrunk. Among OpenCV's methods this is the
+    nearest to PIL's bicubic, which the released code uses and which averages where it shrinks (docs/performance.md).
+
+    Example:
+        >>> resize(np.zeros((20, 300, 3), np.uint8), 32, 128).shape
+        (32, 128, 3)
     """
     smaller = (min(image.shape[1], width), min(image.shape[0], height))
     if smaller != (image.shape[1], image.shape[0]):
@@ -92,12 +100,12 @@ def decode_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encoded crops -> (B, 3, height, width) uint8 RGB, and (B,) float32 width / height before resizing.
 
-    Of crops kept uncompressed at another size than their own, width / height before that.
+    A crop that is kept uncompressed has the width / height that it had before it was resized for that.
 
     Args:
         blobs: B encoded images.
-        height, width: of the result, pixels.
-        pool: threads to share the work; None: this one.
+        height, width: size of the result, pixels.
+        pool: threads that share the work; None: this thread does it.
     """
     images = np.empty((len(blobs), 3, height, width), np.uint8)
     aspect = np.empty(len(blobs), np.float32)

@@ -1,7 +1,7 @@
-"""Is a crop readable, and what is it? Decided by decoding it, once, at ingest: not by a worker at step 80,000.
+"""Whether a crop is readable, and what it is: found by decoding it once, at ingest, and not by a worker at step 80,000.
 
-OpenCV decodes (training uses it); Pillow reads the header before anything is decoded, and has a second look at what
-OpenCV refuses, to name the fault.
+OpenCV decodes, as in training. Pillow reads the header before anything is decoded, and tries what OpenCV refuses, to
+name the fault.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from lmim_kedro.crops.perceptual import perceptual_hash
-from lmim_kedro.crops.pixels import resize, write_uncompressed
+from lmim_kedro.crops.pixels import resize, rgb_of, write_uncompressed
 
 Pixels = np.ndarray
 """uint8, height x width x 3, BGR as OpenCV has it."""
@@ -67,7 +67,11 @@ def inspect_crop(data: bytes, max_pixels: int) -> CropFacts:
 
     Args:
         data: the encoded image.
-        max_pixels: a larger one is set aside by its header, not decoded.
+        max_pixels: an image with more pixels is set aside by its header, not decoded.
+
+    Example:
+        >>> inspect_crop(b"no image", max_pixels=1000).reason
+        'undecodable'
     """
     return decode_checked(data, max_pixels).facts
 
@@ -83,7 +87,7 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         return Decoded(CropFacts("set aside", _fault(error, data), None, None, len(data), None, None, digest))
     pixels, plain, reason = None, False, None
     try:
-        reason = _refused_by_header(header, max_pixels)  # whether it is animated stands in later parts of the file
+        reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
         if reason is None:
             pixels, plain = _decode(data, header)
             reason = _refused_by_size(pixels, header)
@@ -109,9 +113,9 @@ def stored_bytes(
 ) -> bytes:
     """Return what the packed store keeps of an ok crop: its own bytes wherever they will do.
 
-    Encoded anew are crops to `turn` by 90 degrees counter-clockwise, and crops that are taller than `store_height`
-    pixels (JPEG of quality 95 without chroma subsampling; PNG if they came without loss), and those that OpenCV alone
-    would show otherwise: partly transparent ones, and ones that only Pillow can decode (PNG). With a `store_size`,
+    A crop is encoded anew if it is to `turn` by 90 degrees counter-clockwise or is taller than `store_height` pixels
+    (as JPEG of quality 95 without chroma subsampling, or as PNG if it came without loss), and if OpenCV alone would
+    show it differently: a partly transparent crop, or one that only Pillow can decode (as PNG). With a `store_size`,
     (height, width), every crop is kept uncompressed, resized as the loader would.
     """
     facts, pixels, plain = decoded
@@ -165,13 +169,9 @@ def _refused_by_size(pixels: Pixels, header: Image.Image) -> str | None:
 def _decode(data: bytes, header: Image.Image) -> tuple[Pixels, bool]:
     """Return the pixels, and whether they are what OpenCV makes of the bytes."""
     pixels = _opencv(data)
-    if header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info:
-        layers = header.convert("RGBA")
-        if pixels is None or np.asarray(layers.getchannel("A")).min() < 255:
-            white = Image.new("RGBA", layers.size, "white")
-            return _bgr(Image.alpha_composite(white, layers)), False
-    if pixels is None:
-        return _bgr(header), False
+    transparent = header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info
+    if pixels is None or (transparent and np.asarray(header.convert("RGBA").getchannel("A")).min() < 255):
+        return np.ascontiguousarray(rgb_of(header)[:, :, ::-1]), False
     return pixels, True
 
 
@@ -180,10 +180,6 @@ def _opencv(data: bytes) -> Pixels | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), DECODING)
     except cv2.error:
         return None
-
-
-def _bgr(image: Image.Image) -> Pixels:
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 
 
 def _fault(error: Exception, data: bytes) -> str:

@@ -37,15 +37,19 @@ class Charset:
         index = {character: i for i, character in enumerate(self.characters)}
         if len(index) != len(self.characters):
             twice = [c for c, n in Counter(self.characters).items() if n > 1]
-            raise InputError(f"the charset holds {twice[:5]} more than once: each character may stand in it once")
+            raise InputError(f"the charset holds {twice[:5]} more than once: each character may occur once")
         object.__setattr__(self, "_index", index)
 
     @classmethod
     def named(cls, name: str) -> Charset:
         """A built-in charset, or the characters of a UTF-8 file (line breaks do not count).
 
-        english_94 is the released code's: printable ASCII without space, in Python's order. english_36 is digits and
-        lower case, for the case-insensitive metric.
+        english_94 is the charset of the released code: printable ASCII without space, in Python's order. english_36
+        has digits and lower case, for the case-insensitive metric.
+
+        Example:
+            >>> Charset.named("english_36").indices("Ab1")
+            [10, 11, 1]
         """
         if name == "english_94":
             return cls(string.printable[:94])
@@ -70,11 +74,15 @@ class Charset:
 
     @classmethod
     def from_labels(cls, labels: Iterable[str], longest: int) -> Charset:
-        """The sorted characters of the labels that can be learnt from.
+        """The sorted characters of the labels that can be learned.
 
         Args:
-            labels: as they stand in the data.
+            labels: labels as the data has them.
             longest: characters of the longest usable label; the characters of longer ones do not count.
+
+        Example:
+            >>> Charset.from_labels(["cab", "a", "toolong"], longest=3).characters
+            'abc'
         """
         return cls("".join(sorted({character for label in labels if len(label) <= longest for character in label})))
 
@@ -98,12 +106,12 @@ class Charset:
 
     @property
     def padding(self) -> int:
-        """The symbol of places after the end, which the loss leaves out."""
+        """The symbol that fills the places after the end; the loss leaves it out."""
         return len(self.characters) + 1
 
     @property
     def unknown(self) -> int:
-        """The symbol of characters that the charset lacks."""
+        """The symbol that replaces characters outside the charset."""
         return len(self.characters) + 2
 
     def fold(self, label: str) -> str:
@@ -115,7 +123,13 @@ class Charset:
         return [self._index.get(character, self.unknown) for character in self.fold(label)]
 
     def text(self, indices: Iterable[int]) -> str:
-        """Characters up to the first end symbol; padding and unknown symbols write nothing."""
+        """Characters up to the first end symbol; padding and unknown symbols write nothing.
+
+        Example:
+            >>> charset = Charset("abc")
+            >>> charset.text([2, 0, 1, charset.end, 0])
+            'cab'
+        """
         written = []
         for index in indices:
             if index == self.end:
@@ -158,7 +172,7 @@ class LabelCheck:
         return text
 
     def facts(self) -> dict[str, Any]:
-        """The same as plain values; of the unknown characters, the 100 most frequent with their counts."""
+        """The same as plain values, with the counts of the 100 most frequent unknown characters."""
         return {
             "usable": len(self.usable),
             "empty": self.empty,
@@ -168,15 +182,19 @@ class LabelCheck:
 
 
 def check_labels(labels: Sequence[str], charset: Charset, max_length: int, columns: int | None) -> LabelCheck:
-    """Sort out labels that cannot be learnt from; nothing is replaced by anything.
+    """Sort out labels that cannot be learned; no label is changed.
 
     Args:
-        labels: as they stand in the data.
+        labels: labels as the data has them.
         charset: what the recognizer can write.
         max_length: longest usable label, characters; the released code drops one more than it has to.
-        columns: of a CTC recognizer, which leaves unknown characters out of a label and needs a column for each other
-            one, and a blank column between two that are equal. None for an autoregressive one: an unknown character
-            is a symbol of its own.
+        columns: columns of a CTC recognizer, which leaves unknown characters out of a label and needs a column for each
+            other one, and a blank column between two that are equal. None: an autoregressive recognizer, for which an
+            unknown character is a symbol of its own.
+
+    Example:
+        >>> check_labels(["cat", "", "tree"], Charset("acert"), max_length=3, columns=None).sentence()
+        '1 of 3 labels are usable; 1 empty, 1 too long'
     """
     usable, empty, too_long, unknown = [], 0, 0, Counter[str]()
     for position, label in enumerate(labels):

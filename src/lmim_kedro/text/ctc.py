@@ -12,9 +12,9 @@ NEVER = float("-inf")
 
 @dataclass
 class _Prefix:
-    """Log-probabilities of the paths that wrote a prefix, those ending in blank and those ending in its last symbol.
+    """Log-probabilities of the paths that wrote a prefix: those ending in blank, and those ending in its last symbol.
 
-    `confidences` are each symbol's.
+    `confidences` has the probability of each symbol.
     """
 
     blank: float = NEVER
@@ -33,16 +33,20 @@ class _Prefix:
 
 
 def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[list[int], float, tuple[float, ...]]:
-    """The best of the texts that a beam finds.
+    """Find the most probable text of one crop with a beam.
 
     Args:
-        probabilities: (columns, C) of one crop.
-        blank: the blank's index.
+        probabilities: (columns, C), of each symbol in each column.
+        blank: index of the blank.
         width: prefixes kept at each column, and symbols tried after each.
 
     Returns:
-        its symbols, its probability (the sum over its paths that were followed), and each symbol's: that of the surest
-        column that shows it.
+        the symbols; their probability, summed over the paths that the beam followed; and the probability of each symbol
+        in the surest column that shows it.
+
+    Example:
+        >>> prefix_search(np.array([[0.25, 0.75], [0.75, 0.25]]), blank=0, width=2)
+        ([1], 0.8125, (0.75,))
     """
     beam: dict[tuple[int, ...], _Prefix] = {(): _Prefix(blank=0.0)}
     for column in probabilities:

@@ -25,8 +25,8 @@ class LabelRule:
     """What a recognizer can learn to write.
 
     Attributes:
-        characters: that it knows, in both cases where it folds case.
-        longest: characters of a label, at most.
+        characters: characters it knows, in both cases where it folds case.
+        longest: most characters of a label.
     """
 
     characters: frozenset[str]
@@ -35,7 +35,7 @@ class LabelRule:
 
 @dataclass
 class _Source:
-    """What was counted of one source so far."""
+    """Counts of one source so far."""
 
     crops: int = 0
     turned: int = 0
@@ -68,18 +68,18 @@ def describe_sources(
     """Describe each source of a store.
 
     Args:
-        store: what was left out of it counts as excluded.
-        duplicates: of find_duplicates.
-        leaks: of the store's crops: columns source, store_index and match.
+        store: crops that are left out of it count as excluded.
+        duplicates: the table of find_duplicates.
+        leaks: leaks among the store's crops: columns source, store_index and match.
         rule: what labels are checked against.
 
     Returns:
-        a row per source. `crops` listed, of which `ok`, `set_aside` and `excluded`, with `reasons`; `turned`; 5 %, 50 %
-        and 95 % quantiles of width and height, in pixels, and width / height. Of labels of crops that are ok: median
-        and largest length, how many are too long, or have characters outside the recognizer's; those characters; the
-        characters in all and the most frequent ones. `labels_empty` of all crops. `duplicates_exact` and
-        `duplicates_near`: copies of an earlier crop; `leaks_exact` and `leaks_near`: crops that are also in a
-        benchmark, or for a benchmark in a set to train on.
+        a row per source: the number of `crops` listed, `ok`, `set_aside` and `excluded`, with `reasons`; `turned`; 5 %,
+        50 % and 95 % quantiles of width and height, in pixels, and of width / height. For the labels of crops that are
+        ok: median and largest length, how many are too long or have characters that the recognizer cannot write,
+        these characters, the number of characters and the most frequent ones. `labels_empty` counts all crops.
+        `duplicates_exact` and `duplicates_near`: copies of an earlier crop; `leaks_exact` and `leaks_near`: crops that
+        are also in a benchmark, or for a benchmark in a set to train on.
     """
     sources: dict[str, _Source] = {}
     for table in manifest_tables(store, _COLUMNS):

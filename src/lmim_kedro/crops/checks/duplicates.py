@@ -49,13 +49,13 @@ def list_clusters(duplicates: pd.DataFrame, store: PackedStore, rule: IngestPara
     """List the clusters of at least `cluster_crops` crops, such as a watermark, the largest first.
 
     Args:
-        duplicates: of find_duplicates.
-        store: the same one.
+        duplicates: the table of find_duplicates.
+        store: the store that it describes.
         rule: cluster_crops, clusters.
 
     Returns:
-        CLUSTER_COLUMNS: source, key and store index of the crop that stands for the cluster; its crops, exact copies
-        among them; `status`, "report" or "exclude".
+        CLUSTER_COLUMNS: source, key and store index of the crop that represents the cluster; its number of crops, and
+        of exact copies among them; `status`, "report" or "exclude".
     """
     exact = (duplicates["copy"] == "exact").groupby(duplicates["cluster"])
     sizes = pd.DataFrame({"crops": exact.size(), "exact": exact.sum()})

@@ -14,7 +14,7 @@ from lmim_kedro.crops.store.packed import PackedStore
 
 
 class CropHashes(NamedTuple):
-    """Of all crops of a whole store, by store index.
+    """The hashes of all crops of a whole store, by store index.
 
     Attributes:
         content: (N, 2) uint64, the bytes as they came.

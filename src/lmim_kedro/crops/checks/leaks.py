@@ -8,12 +8,16 @@ import pandas as pd
 from lmim_kedro.crops.checks.hashes import crop_hashes, crop_names
 from lmim_kedro.crops.checks.near_hashes import near_pairs
 from lmim_kedro.crops.checks.same_picture import correlations
+from lmim_kedro.crops.pixels import decode
+from lmim_kedro.crops.sheets import Entry, draw_sheet
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.params import IngestParams
 
 LEAK_COLUMNS = (
     "source", "key", "store_index", "benchmark", "benchmark_key", "benchmark_index", "match", "distance", "correlation"
 )  # fmt: skip
+_KEY = 32
+"""Characters of a key that a sheet shows; of a path, its end."""
 
 
 def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) -> pd.DataFrame:
@@ -23,8 +27,8 @@ def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) 
     differ in at most `near_distance` bits, and their pixels correlate by `near_correlation` or more.
 
     Args:
-        store: whole, of crops to train on.
-        benchmarks: whole.
+        store: the whole store of crops to train on.
+        benchmarks: the whole store of benchmarks.
         rule: near_distance, near_correlation.
 
     Returns:
@@ -68,7 +72,7 @@ def choose_exclusions(
 ) -> pd.DataFrame:
     """Say which crops are left out, by `rule.leaks` and `rule.clusters`: store_index and reason.
 
-    Of a cluster that is left out, the crop that stands for it stays.
+    One crop of each cluster that is left out stays: the one that represents it.
     """
     found = []
     if rule.leaks == "exclude" and len(leaks):
@@ -81,3 +85,27 @@ def choose_exclusions(
         found.append(pd.DataFrame({"store_index": out["store_index"], "reason": out["cluster"].map(like)}))
     empty = pd.DataFrame({"store_index": pd.Series(dtype="int64"), "reason": pd.Series(dtype="str")})
     return pd.concat(found).drop_duplicates("store_index").sort_values("store_index") if found else empty
+
+
+def draw_leaks(leaks: pd.DataFrame, store: PackedStore, benchmarks: PackedStore, pairs: int = 48) -> np.ndarray:
+    """Draw leaks, evenly spaced from those that correlate least.
+
+    Args:
+        leaks: the table of find_leaks.
+        store, benchmarks: the whole stores that it compares.
+        pairs: most pairs to draw.
+
+    Returns:
+        (H, W, 3) uint8 RGB; a sentence where there is no leak.
+    """
+    ranked = leaks.sort_values(["correlation", "store_index"], kind="stable")
+    shown = ranked.iloc[np.arange(min(pairs, len(leaks))) * len(leaks) // max(1, min(pairs, len(leaks)))]
+    images = zip(store.fetch(shown["store_index"]), benchmarks.fetch(shown["benchmark_index"]), strict=True)
+    entries: list[Entry] = []
+    for leak, both in zip(shown.itertuples(), images, strict=True):
+        how = "exact copy" if leak.match == "exact" else f"{leak.distance} bits, correlation {leak.correlation:.3f}"
+        lines = f"{leak.source} {leak.key[-_KEY:]}", f"{leak.benchmark} {leak.benchmark_key[-_KEY:]}", how
+        entries.append(([decode(data) for data in both], "\n".join(lines)))
+    if not entries:
+        entries = [([], "No crop of a benchmark was found in these sources.")]
+    return draw_sheet(entries, columns=2, size=(180, 44), caption=300)

@@ -60,7 +60,7 @@ def near_pairs(left: np.ndarray, right: np.ndarray, max_distance: int) -> Pairs:
 def near_neighbors(hashes: np.ndarray, max_distance: int, window: int = 8) -> Pairs:
     """Find hashes of one set that are nearly the same: enough pairs to join clusters, not all of them.
 
-    Sorted with each band in front, near hashes stand next to each other in at least one of the orders; each is compared
+    Sorted with each band in front, near hashes are next to each other in at least one of the orders; each is compared
     with the `window` hashes after it. So time and memory are linear in the number of hashes, however large the
     clusters are. Equal hashes are joined in a chain.
 

@@ -91,7 +91,8 @@ def _pictures(crops: CropStore, indices: np.ndarray, pool: ThreadPoolExecutor) -
         for number, trimmed in enumerate(pool.map(_trimmed, crops.fetch(distinct[start : start + _AT_ONCE])), start):
             for border, (image, shape) in enumerate(trimmed):
                 small[border, number], aspect[border, number] = image, shape
-    return [_comparable(*of_border) for of_border in zip(small, aspect, strict=True)], place
+    shapes = zip(small, aspect, strict=True)
+    return [Pictures(_unit(each), _unit(each.mean(axis=3)), shape) for each, shape in shapes], place
 
 
 def _trimmed(data: bytes) -> list[tuple[np.ndarray, float]]:
@@ -107,11 +108,8 @@ def _trim(image: np.ndarray, border: int) -> np.ndarray:
     return image[border:-border, border:-border]
 
 
-def _comparable(small: np.ndarray, aspect: np.ndarray) -> Pictures:
-    return Pictures(_of_length_one(small), _of_length_one(small.mean(axis=3)), aspect)
-
-
-def _of_length_one(values: np.ndarray) -> np.ndarray:
+def _unit(values: np.ndarray) -> np.ndarray:
+    """Each picture less its mean, at length 1, so that a product of two is their correlation; 0 for flat ones."""
     flat = values.reshape(len(values), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     spread = flat.std(axis=1, keepdims=True)

@@ -35,8 +35,8 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
     Args:
         tasks: the shards to be made.
         scheduler: address of a running Dask scheduler; None: a cluster of processes on this machine, for this call.
-        workers: its processes; the workers of a running scheduler are as many as they are.
-        bar: told how many crops are done.
+        workers: processes of the cluster on this machine; a running scheduler has its own number.
+        bar: shows how many crops are done.
 
     Raises:
         InputError: if Dask is not installed, if there is no scheduler at the address or it has no workers, if workers
@@ -191,13 +191,13 @@ def _work(task: ShardTask, first: str, topic: str) -> None:
             f"this machine does: {_ELSEWHERE}"
         )
     cv2.setNumThreads(1)
-    done, told = 0, time.monotonic()
+    done, sent = 0, time.monotonic()
 
     def advance(crops: int) -> None:
-        nonlocal done, told
+        nonlocal done, sent
         done += crops
-        if time.monotonic() - told > 0.5:
+        if time.monotonic() - sent > 0.5:
             worker.log_event(topic, (task.folder.name, done))
-            told = time.monotonic()
+            sent = time.monotonic()
 
     write_shard(task, advance)

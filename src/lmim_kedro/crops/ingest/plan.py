@@ -63,7 +63,7 @@ class IngestPlan:
             for task in tasks:
                 shutil.rmtree(task.folder)  # so that files which are mended are read again
             raise InputError(problem)
-        # With what was not read, as it may be there when a shard is made again.
+        # Crops that could not be read count too: they may be there when a shard is made again.
         fingerprint = digest([[task.fingerprint, task.unread()] for task in tasks])
         try:
             return write_card(store, fingerprint, all(source.labeled for source in self.sources), shards)
@@ -96,12 +96,12 @@ class IngestPlan:
 
 
 def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_labels: bool) -> PackedStore:
-    """Validate all crops and pack the good ones; what is there already and still fits is kept.
+    """Validate all crops and pack the good ones; shards that are there already and still fit are kept.
 
     Args:
-        sources: from `open_source`.
+        sources: sources that `open_source` opened.
         params: what becomes of the crops.
-        folder: of the packed store; made if it is not there.
+        folder: the packed store's folder; made if it does not exist.
         need_labels: refuse sources without labels.
 
     Returns:
@@ -109,5 +109,13 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
 
     Raises:
         InputError: as `IngestPlan.write`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lmim_kedro.crops.sources.open import open_source
+        >>> words = open_source("words", {"format": "rendered", "words": 3, "split": "heldout"})
+        >>> with TemporaryDirectory() as folder:
+        ...     prepare([words], IngestParams(workers=1), Path(folder), need_labels=True).labels([2, 0])
+        ['THAI', 'clea']
     """
     return IngestPlan(sources, params, need_labels).write(folder)

@@ -65,7 +65,7 @@ class ShardTask:
 
 
 def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
-    """Read, validate and write the crops of one shard; `advance` is told how many more are done."""
+    """Read, validate and write the crops of one shard; `advance` is called with how many more are done."""
     rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     with quiet_decoders(), ShardWriter(task.folder) as writer:
         for count, crop in enumerate(task.source.read(task.start, task.stop), 1):

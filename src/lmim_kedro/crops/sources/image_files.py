@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset(
 _SCHEMA = pa.schema([("file", pa.string()), ("label", pa.string()), ("fault", pa.string())])
 _CHUNK = 50_000
 MISSING, UNREADABLE = "missing file", "unreadable file"
-"""Reasons that may be gone when the source is read again."""
+"""Reasons that may no longer hold when the source is read again."""
 _IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
 """Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
 

@@ -71,11 +71,15 @@ class RenderedWords:
     """A reader of crops that are rendered when they are read.
 
     Args:
-        words: crops.
-        seed: of everything random.
+        words: number of crops.
+        seed: seed of everything random.
         split: "pretraining", "finetuning" or "heldout". A word that can occur in "heldout" occurs in neither of the
             others, compared without case.
-        difficulty: ranges that differ from Difficulty's.
+        difficulty: fields of Difficulty that differ from its defaults.
+
+    Example:
+        >>> RenderedWords(10, seed=0, split="heldout").render(3)[0]
+        'chan'
     """
 
     format = "rendered"

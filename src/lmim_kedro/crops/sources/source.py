@@ -63,9 +63,9 @@ class Layout:
         open: opens it, with the options by name: `open(path=..., images=...)`; `images` is None where none is given.
         looks_like: whether a path is of this layout. A layout with suffixes is asked about files, one without about
             folders too, in the order of the table. It may raise InputError to say what to do with a file.
-        suffixes: of a list's file name, looked for in the folder that the user named. (): the layout is the folder.
-        surely: whether a file found in a folder, which looks like this layout, is no README.txt.
-        options: names of what the catalog may say; without "path", the crops are not on disk.
+        suffixes: suffixes of list files, looked for in a folder that the user named. (): the layout is the folder.
+        surely: whether a file of these suffixes, found in a folder, is a list and not a README.txt.
+        options: names of the options in the catalog; without "path", the crops are not on disk.
     """
 
     name: str

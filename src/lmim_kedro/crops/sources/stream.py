@@ -61,10 +61,16 @@ def stream(
 
     Args:
         crops: names and images.
-        height, width: of the batches, pixels.
-        batch_size: crops of a batch.
+        height, width: size of the crops in a batch, pixels.
+        batch_size: crops per batch.
         threads: threads that decode.
         max_pixels: an image with more pixels is an error, not decoded.
+
+    Example:
+        >>> crops = [("a", np.zeros((20, 50, 3), np.uint8)), ("b", "nowhere.png")]
+        >>> for batch in stream(crops, 32, 128, batch_size=2):
+        ...     print(batch.images.shape, batch.errors)
+        (1, 3, 32, 128) [None, 'missing file']
     """
 
     def load(item: NamedCrop) -> np.ndarray | str:

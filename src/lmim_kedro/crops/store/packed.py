@@ -57,7 +57,7 @@ class PackedStore:
     """Read access to a packed store, by index from 0. Picklable; opens its LMDBs on first use, once per process.
 
     Attributes:
-        shards: of the whole store.
+        shards: all shards of the whole store.
         sources: ranges of the crops that are not left out.
         excluded: (E,) int64, sorted: crops left out, as indices of the whole store.
         fingerprint: changes with the crops, and with what is left out of them.
@@ -72,7 +72,7 @@ class PackedStore:
             whole: also show the crops that are left out of training.
 
         Raises:
-            InputError: if there is no whole store at `path`, or its list of crops left out is of another version of it.
+            InputError: if there is no whole store at `path`, or its list of excluded crops is for another version.
         """
         self.path = Path(path)
         try:

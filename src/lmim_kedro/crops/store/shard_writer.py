@@ -23,8 +23,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class ShardWriter:
     """A context in which crops are added to the LMDB of one shard.
 
-    Left without an error, `folder` holds the whole shard, instead of whatever was there. Left with one, nothing of it
-    stays. `part` is the folder that is being filled: files put there become part of the shard.
+    On success `folder` is replaced by the complete shard; on an error nothing is left behind. `part` is the folder that
+    is being filled: files put there become part of the shard.
     """
 
     def __init__(self, folder: Path, first_map: int = _FIRST_MAP) -> None:

@@ -48,9 +48,9 @@ def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
 
 def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
     """A contact sheet of leaks, each beside the benchmark's crop."""
-    from lmim_kedro.crops.checks import leak_sheet
+    from lmim_kedro.crops.checks import leaks as checks
 
-    return leak_sheet.draw_leaks(leaks, crops, benchmarks)
+    return checks.draw_leaks(leaks, crops, benchmarks)
 
 
 def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
