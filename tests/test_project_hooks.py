@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node, pipeline
-from kedro_datasets.json import JSONDataset
 
 from lmim_kedro import hooks
 from lmim_kedro.datasets.crop_sources import CropSources
@@ -34,8 +33,15 @@ STAGES: dict[str, Pipeline] = {
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
     monkeypatch.setattr(hooks, "pipelines", STAGES)
     names = ("raw", "crops", "encoder", "recognizer")
-    files = {name: JSONDataset(filepath=str(tmp_path / "data" / f"{name}.json")) for name in names}
-    return DataCatalog({**files, "params:env": MemoryDataset("small")})
+    made = files_in(tmp_path / "data", *names)
+    made["params:env"] = MemoryDataset("small")
+    return made
+
+
+def files_in(folder: Path, *names: str) -> DataCatalog:
+    return DataCatalog.from_config(
+        {name: {"type": "json.JSONDataset", "filepath": str(folder / f"{name}.json")} for name in names}
+    )
 
 
 def run_params(tmp_path: Path, **given: Any) -> dict[str, Any]:
@@ -116,9 +122,7 @@ def test_results_are_listed_in_the_order_of_their_steps(
 ) -> None:
     made = pipeline([node(same, "crops", "zebra"), node(same, "zebra", "apple"), node(same, "crops", "bear")])
     steps = [output for step in made.nodes for output in step.outputs if output != "zebra"]
-    listed = DataCatalog(
-        {name: JSONDataset(filepath=str(tmp_path / f"data/{name}.json")) for name in made.all_outputs()}
-    )
+    listed = files_in(tmp_path / "data", *made.all_outputs())
     caplog.set_level(logging.INFO, "lmim_kedro")
     hooks.RunHooks().after_pipeline_run(run_params(tmp_path), made, listed)
     assert caplog.messages[1:] == [f"{name}: data/{name}.json" for name in steps]

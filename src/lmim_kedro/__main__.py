@@ -1,19 +1,16 @@
-"""`lmim-kedro` and `python -m lmim_kedro`: `run` (`kedro run`, also without the word), `read` and `serve`."""
+"""`lmim-kedro` and `python -m lmim_kedro`."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from kedro.framework.project import configure_project
+from lmim_kedro.cli import cli
 
 
 def main(*arguments: Any, **options: Any) -> Any:
-    """The command line; `run` runs the project found in the working folder and takes the options of `kedro run`."""
-    from lmim_kedro.cli import cli
-
-    configure_project("lmim_kedro")
-    options.setdefault("standalone_mode", not hasattr(sys, "ps1"))  # in an interactive session: return, do not exit
+    """Run the command line. In an interactive session it returns instead of exiting."""
+    options.setdefault("standalone_mode", not hasattr(sys, "ps1"))
     return cli(*arguments, **options)
 
 

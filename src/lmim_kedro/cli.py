@@ -1,96 +1,92 @@
-"""The project's own commands: Kedro's `run`, except that a user's mistake ends in one sentence; `read`; `serve`."""
+"""The command line, `lmim-kedro VERB`: a table of commands, each imported when it is called.
+
+Kedro finds the group `cli` here, so `kedro run` is the `run` of this table.
+"""
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import click
-from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
-from lmim_kedro.cli_reading import read, serve
+from lmim_kedro import __version__
 from lmim_kedro.errors import InputError
 
-# These log a failure (its text, nodes to resume from) before the exception arrives here.
-FAILURE_LOGGERS = (
-    "kedro.pipeline.node",
-    *(f"kedro.runner.{kind}_runner" for kind in ("sequential", "thread", "parallel")),
-)
+COMMANDS = {
+    "run": "Run a pipeline, or all stages: the options are those of `kedro run`.",
+    "read": "Read the word in images, folders of images or LMDBs.",
+    "serve": "Serve a web page that reads the crops dropped on it.",
+    "score": "Score files of predictions.",
+    "compare": "Compare the predictions of two recognizers crop by crop.",
+    "verify": "Compare the model with what the released code computes.",
+    "convert": "Inspect, import and export checkpoints of the released code.",
+    "export-onnx": "Write a recognizer as ONNX.",
+    "export-lmdb": "Write crops as one LMDB for other tools.",
+}
+"""Every command, with its line in `--help`: "export-onnx" is `export_onnx` in commands/export_onnx.py."""
 
-_NO_PIPELINE = "Failed to find the pipeline named"
-_NO_STEP = ("Pipeline does not contain ", "Pipeline contains no nodes ")
-_NOT_OURS = " It needs to be generated and returned by the 'register_pipelines' function."
-_KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+MISTAKE = 2
+"""The exit status of every mistake of a user's."""
 
 
-class RunByDefault(click.Group):
-    """Without the name of a command, what is given are options of `run`."""
+class Commands(click.Group):
+    """The commands of COMMANDS. Options without the name of a command are options of `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `run` before arguments that begin with an option other than --help."""
+        """Put `run` before arguments that begin with an option other than --help and --version."""
         first = args[0] if args else ""
-        if not first or (first.startswith("-") and first not in ctx.help_option_names):
+        if not first or (first.startswith("-") and first not in (*ctx.help_option_names, "--version")):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
 
-@click.group(cls=RunByDefault, context_settings=CONTEXT_SETTINGS, name="lmim-kedro")
-def cli() -> None:
-    """Commands of this project; `run` if none is named."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command. What it raises as an InputError ends the program with that sentence."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"lmim_kedro.commands.{name}"), name)
+        each = command.commands.values() if isinstance(command, click.Group) else [command]
+        for one in each:
+            if one.callback is not None and not hasattr(one.callback, "__wrapped__"):
+                one.callback = ending_in_a_sentence(one.callback)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
-def input_error(error: BaseException | None) -> InputError | None:
-    """Find the InputError that an exception is or was raised from: Kedro wraps what datasets raise.
+def ending_in_a_sentence(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the work of a command: an InputError is printed alone, and the exit status is MISTAKE.
 
-    What Kedro itself says of a pipeline, node or dataset that does not exist becomes one.
+    Example:
+        >>> def work():
+        ...     raise InputError("there is nothing at photos: check the path")
+        >>> ending_in_a_sentence(work)()
+        Traceback (most recent call last):
+        click.exceptions.Exit: 2
     """
-    if isinstance(error, ValueError) and str(error).startswith(_NO_PIPELINE):
-        return InputError(str(error).replace("\n    ", " ").replace(_NOT_OURS, ""))
-    if isinstance(error, ValueError) and str(error).startswith(_NO_STEP):
-        return InputError(f"{str(error).rstrip('.')}: `kedro registry describe` lists nodes, `kedro viz run` shows all")
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
-    return error
+
+    @wraps(work)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return work(*arguments, **options)
+        except InputError as error:
+            click.secho(str(error), fg="red", err=True)
+            raise click.exceptions.Exit(MISTAKE) from None
+
+    return wrapped
 
 
-class _Held(logging.Filter):
-    """Keeps back what loggers say until it is known whether anyone should read it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.records.append(record)
-        return False
-
-
-def _run(**options: Any) -> Any:
-    held = _Held()
-    for name in FAILURE_LOGGERS:
-        logging.getLogger(name).addFilter(held)
-    sentence = None
-    try:
-        return _KEDROS_RUN(**options)
-    except Exception as error:
-        sentence = input_error(error)
-        if sentence is None:
-            raise
-    finally:
-        for name in FAILURE_LOGGERS:
-            logging.getLogger(name).removeFilter(held)
-        if sentence is None:
-            for record in held.records:
-                logging.getLogger(record.name).handle(record)
-    click.secho(str(sentence), fg="red", err=True)
-    raise click.exceptions.Exit(1)
-
-
-run = copy.copy(kedro_run)
-run.callback = _run
-cli.add_command(run)
-cli.add_command(read)
-cli.add_command(serve)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, name="lmim-kedro")
+@click.version_option(__version__, prog_name="lmim-kedro")
+def cli() -> None:
+    """Self-supervised scene text recognition: LMIM as a Kedro project. Without a command: `run`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import AbstractDataset, CatalogProtocol, MemoryDataset
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -32,7 +32,7 @@ class RunHooks:
         self._start = 0.0
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Refuse to start a pipeline whose inputs are not there yet. Errors: InputError with the command to run."""
         # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
         if not run_params.get("only_missing_outputs"):
@@ -51,7 +51,7 @@ class RunHooks:
         log.info("step %d%s: %s", self._begun, of, node.name)
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Say how long it took and where the results are, in the order in which they were made: the report last.
 
         Results of training are in the catalog now, so what was kept of them for the case of a stop is removed.
@@ -64,11 +64,11 @@ class RunHooks:
         log.info("%s in %.0f s", steps, perf_counter() - self._start)
         results = [name for node in pipeline.nodes for name in node.outputs if name in pipeline.outputs()]
         for name in results:
-            if path := place_of(catalog.get(name), run_params["project_path"]):
+            if path := place_of(catalog, name, run_params["project_path"]):
                 log.info("%s: %s", name, path)
 
 
-def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Check that what other pipelines make for this one exists; raw inputs are their datasets' own business.
 
     Errors: InputError naming the dataset, its place and the command that makes it: of the earliest stage first.
@@ -76,7 +76,7 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: C
     missing = [
         (STAGES.index(stage), name, stage, place)
         for name in sorted(pipeline.inputs())
-        if (stage := _producer(name)) and (place := _missing_place(catalog.get(name), run_params["project_path"]))
+        if (stage := _producer(name)) and (place := _missing_place(catalog, name, run_params["project_path"]))
     ]
     if missing:
         _, name, stage, place = min(missing)
@@ -85,21 +85,18 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: C
         raise InputError(f'"{name}" at {place} is not there yet: run `{first}` first')
 
 
-def require_sources(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+def require_sources(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Check the paths of all raw crops before hours go into packing the first. Errors: InputError, a line for each."""
     datasets = [catalog.get(name) for name in sorted(pipeline.inputs())]
     if faults := [fault for dataset in datasets if isinstance(dataset, CropSources) for fault in dataset.faults()]:
         raise InputError("\n".join(faults))
 
 
-def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
+def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
-    from lmim_kedro.training.device import pick_device
-
     parameters = Parameters.model_validate(catalog["parameters"].load())
-    pick_device(parameters.training.device)
     if "finetune" in steps:
         from lmim_kedro.text.charset import FROM_LABELS, Charset
 
@@ -110,7 +107,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
         from lmim_kedro.models.folder import require_charset
 
-        require_charset(Path(catalog["recognizer"]._describe()["filepath"]), parameters.finetuning.charset)
+        require_charset(Path(str(place_of(catalog, "recognizer"))), parameters.finetuning.charset)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),
@@ -118,9 +115,12 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
     for step, (parameter, path) in named.items():
         if step in steps and path is not None and not Path(path).exists():
             raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
+    from lmim_kedro.training.device import pick_device  # last, because it imports torch
+
+    pick_device(parameters.training.device)
 
 
-def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None:
+def require_prediction(parameters: Parameters, catalog: DataCatalog) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
     from lmim_kedro.models.folder import require_charset
 
@@ -134,7 +134,7 @@ def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None
         raise InputError(f"`predict.source`: there is nothing at {predict.source}: check the path")
     recognizer = catalog["predict.recognizer"]
     if not recognizer.exists():
-        folder = recognizer._describe()["filepath"]
+        folder = place_of(catalog, "predict.recognizer")
         raise InputError(
             f"there is no recognizer at {folder}: "
             + (
@@ -144,7 +144,7 @@ def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None
             )
         )
     if predict.recognizer is None:
-        require_charset(Path(recognizer._describe()["filepath"]), parameters.finetuning.charset)
+        require_charset(Path(str(place_of(catalog, "predict.recognizer"))), parameters.finetuning.charset)
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:
@@ -155,14 +155,14 @@ def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def place_of(dataset: AbstractDataset | None, project: str | Path) -> str | None:
-    """Where a dataset keeps its data, relative to the project; None for one that does not say, or keeps nothing."""
-    described = {} if dataset is None or isinstance(dataset, MemoryDataset) else dataset._describe()
-    place = described.get("filepath", described.get("path"))
+def place_of(catalog: DataCatalog, name: str, project: str | Path | None = None) -> str | None:
+    """Where the catalog keeps a dataset, relative to the project; None for one that is kept in memory."""
+    entry = catalog.config_resolver.resolve_pattern(name)
+    place = entry.get("filepath", entry.get("path"))
     if not isinstance(place, str | PurePath):
         return None
     path = Path(place)
-    return str(path.relative_to(project) if path.is_relative_to(project) else path)
+    return str(path.relative_to(project) if project and path.is_relative_to(project) else path)
 
 
 def _producer(name: str) -> str | None:
@@ -170,16 +170,14 @@ def _producer(name: str) -> str | None:
     return next((stage for stage in STAGES if stage in pipelines and name in pipelines[stage].all_outputs()), None)
 
 
-def _missing_place(dataset: AbstractDataset | None, project: str | Path) -> str | None:
+def _missing_place(catalog: DataCatalog, name: str, project: str | Path) -> str | None:
     """Where the data of a dataset should be and is not; None if it is there or kept in memory."""
-    place = place_of(dataset, project)
-    if dataset is None or isinstance(dataset, MemoryDataset):
+    place = place_of(catalog, name, project)
+    dataset = catalog.get(name)
+    if place is None or dataset is None:
         return None
-    if type(dataset)._exists is AbstractDataset._exists:  # cannot tell, and would say no
-        exists = place is None or (Path(project) / place).exists()
-    else:
-        exists = dataset.exists()
-    return None if exists else place or "its place"
+    # Some of Kedro's datasets cannot tell, and would say no: then the file is looked for.
+    return None if (Path(project) / place).is_file() or dataset.exists() else place
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -1,44 +1,61 @@
-"""Checkpoints from and to the released code."""
+"""`lmim-kedro convert`: checkpoints from and to the released code."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
+import click
+
 from lmim_kedro.errors import InputError
-from lmim_kedro.models.released import export_folder, import_file, inspect
+
+heads_option = click.option("--heads", type=int, help="Attention heads of the encoder, if not 64 features each.")
+path = click.Path(path_type=Path)
 
 
-def main() -> int:
-    """The command line; 0, or 2 with a sentence where a file cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lmim_kedro.models.convert", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, arguments in (("inspect", ["file"]), ("import", ["file", "folder"]), ("export", ["folder", "file"])):
-        command = commands.add_parser(name)
-        for argument in arguments:
-            command.add_argument(argument, type=Path)
-        if name != "export":
-            command.add_argument("--heads", type=int, help="attention heads of the encoder, if not 64 features each")
-        if name == "import":
-            command.add_argument("--encoder", action="store_true", help="of a recognizer, the encoder only")
-            command.add_argument("--charset", default="english_94", help="of a recognizer")
-            command.add_argument("--max-length", type=int, default=25, help="of a recognizer; 40 for Chinese")
-    given = parser.parse_args()
-    try:
-        if given.command == "inspect":
-            print(inspect(given.file, given.heads))
-        elif given.command == "import":
-            print(import_file(given.file, given.folder, given.charset, given.max_length, given.heads, given.encoder))
-        else:
-            print(export_folder(given.folder, given.file))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+@click.group()
+def convert() -> None:
+    """Inspect, import and export checkpoints of the released code."""
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@convert.command()
+@click.argument("file", type=path)
+@heads_option
+def inspect(file: Path, heads: int | None) -> None:
+    """Print what a checkpoint holds, and how large its model is."""
+    _require_file(file)
+    from lmim_kedro.models import released
+
+    click.echo(released.inspect(file, heads))
+
+
+@convert.command("import")
+@click.argument("file", type=path)
+@click.argument("folder", type=path)
+@heads_option
+@click.option("--encoder", is_flag=True, help="Of a recognizer, import the encoder only.")
+@click.option("--charset", default="english_94", show_default=True, help="Charset of a recognizer.")
+@click.option("--max-length", default=25, show_default=True, help="Decoding steps of a recognizer; 40 for Chinese.")
+def import_(file: Path, folder: Path, heads: int | None, encoder: bool, charset: str, max_length: int) -> None:
+    """Write the released recognizer, or the encoder of any known layout, as a folder of this project."""
+    _require_file(file)
+    from lmim_kedro.models import released
+
+    click.echo(released.import_file(file, folder, charset, max_length, heads, encoder))
+
+
+@convert.command()
+@click.argument("folder", type=path)
+@click.argument("file", type=path)
+def export(folder: Path, file: Path) -> None:
+    """Write a folder of this project as a file that the released code loads."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds no config.json: give a folder in which this project wrote a model")
+    from lmim_kedro.models import released
+
+    click.echo(released.export_folder(folder, file))
+
+
+def _require_file(file: Path) -> None:
+    """Check before torch is imported."""
+    if not file.exists():
+        raise InputError(f"there is no checkpoint at {file}: check the path")

@@ -1,7 +1,8 @@
 """The old name of `lmim-kedro convert`."""
 
 import sys
-from importlib import import_module
+
+from lmim_kedro.old_names import call
 
 if __name__ == "__main__":
-    sys.exit(import_module("lmim_kedro.commands.convert").main())
+    sys.exit(call("lmim_kedro.models.convert", "convert"))

@@ -7,7 +7,6 @@ with our models from the same weights and inputs; one line each says how far apa
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -27,6 +26,7 @@ from lmim_kedro.models.heads import AutoregressiveHead
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import split
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.old_names import call
 from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams
 from lmim_kedro.text.charset import Charset
 
@@ -206,24 +206,5 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def main() -> int:
-    """Print one line a quantity; 0 if all are within the tolerance, 1 if not, 2 if the folder cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m lmim_kedro.models.verify", description=__doc__)
-    parser.add_argument("folder", type=Path, help="what the released code computed (docs/weights.md)")
-    folder = parser.parse_args().folder
-    failed = total = 0
-    try:
-        for comparison in verify(folder):
-            total += 1
-            failed += not comparison.holds
-            verdict = "ok " if comparison.holds else "OFF"
-            print(f"{verdict}  {comparison.difference:9.2e}  {comparison.quantity}  {list(comparison.shape)}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{total - failed} of {total} quantities within {TOLERANCE:g}" + (f"; {failed} are not" if failed else ""))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(call("lmim_kedro.models.verify", "verify"))

@@ -78,7 +78,7 @@ def load_lmim(folder: Path) -> LMIM:
 
 def load_pretraining(folder: Path) -> Any:
     """The whole pre-training model of a folder, of whatever method (registries.METHODS)."""
-    kind = read_json(folder / "config.json").get("kind")
+    kind = str(read_json(folder / "config.json").get("kind"))
     return METHODS[kind if kind in METHODS else "lmim"].load(folder)
 
 

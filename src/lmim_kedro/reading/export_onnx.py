@@ -7,10 +7,7 @@ decoding step with a cache. A CTC recognizer is one graph. The number of crops i
 
 from __future__ import annotations
 
-import argparse
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole, write_json
 from lmim_kedro.models.heads import Graph
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.reading.onnx_reader import INSTALL, KIND, OnnxReader
 from lmim_kedro.reading.reader import Reader
 
@@ -124,29 +120,3 @@ def _check(recognizer: Recognizer, target: Path) -> None:
                 f"the graphs in {target} read {one.text!r} ({one.confidence:.6f}) where torch reads {other.text!r} "
                 f"({other.confidence:.6f}): do not use them; this version of torch or onnxruntime does not fit"
             )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, say what was written and, if asked, what it costs on crops. Returns 1 where something cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m lmim_kedro.reading.export_onnx", description="Recognizer -> ONNX.")
-    parser.add_argument("recognizer", type=Path, help="a folder with model.safetensors and config.json")
-    parser.add_argument("target", type=Path, help="folder to write to")
-    parser.add_argument("--int8", action="store_true", help="linear maps in 8-bit integers: a quarter of the size")
-    parser.add_argument("--measure", metavar="CROPS", help="labeled crops (LMDB, or folder with a list) to read")
-    options = parser.parse_args(arguments)
-    try:
-        recognizer = load_recognizer(options.recognizer)
-        for path in export_recognizer(recognizer, options.target, options.int8):
-            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-        if options.measure:
-            from lmim_kedro.reading.onnx_cost import measure_cost
-
-            print(measure_cost(recognizer, OnnxReader(options.target), options.measure))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,9 +7,7 @@ FOLDER is what `python -m lmim_kedro.reading.export_onnx` wrote; docs/export.md 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,30 +128,3 @@ def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:
     except Exception as error:  # onnxruntime's own classes have no common parent
         reason = str(error).splitlines()[0]
         raise InputError(f"onnxruntime cannot use {path} ({reason}): export the recognizer again") from error
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print path, text and confidence of every image. Returns 1 if any cannot be read."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lmim_kedro.reading.onnx_reader", description="Read crops without torch."
-    )
-    parser.add_argument("folder", type=Path, help="what `python -m lmim_kedro.reading.export_onnx` wrote")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
-    options = parser.parse_args(arguments)
-    status = 0
-    try:
-        for reading in OnnxReader(options.folder, options.threads).read_crops(options.images, batch_size=1):
-            if reading.error is None:
-                print(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
-            else:
-                print(f"{reading.key}: {reading.error}", file=sys.stderr)
-                status = 1
-    except InputError as error:
-        print(error, file=sys.stderr)
-        status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

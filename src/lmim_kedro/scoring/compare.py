@@ -5,7 +5,6 @@ Files are the evaluate stage's predictions (Parquet), or any file that `python -
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.old_names import call
 from lmim_kedro.scoring.files import read_pairs
 from lmim_kedro.scoring.metrics import METRICS, score, verdicts
 
@@ -166,34 +166,8 @@ def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     return both.drop(columns="label_b").rename(columns={"label_a": "label"})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison. Returns 1 where the files cannot be compared."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lmim_kedro.scoring.compare", description="Compare two recognizers on the same crops."
-    )
-    parser.add_argument("a", metavar="A", help="predictions.parquet, or a file that `lmim_kedro.scoring` reads")
-    parser.add_argument("b", metavar="B")
-    parser.add_argument("--metric", choices=verdicts(), default="waics", help="default: %(default)s")
-    parser.add_argument("--differences", metavar="FILE", type=Path, help="write crops that one alone reads right, CSV")
-    options = parser.parse_args(arguments)
-    try:
-        pairs = pair_up(read_predictions(options.a), read_predictions(options.b), (options.a, options.b))
-        sides = pairs["label"].tolist(), pairs["prediction_a"].tolist(), pairs["prediction_b"].tolist()
-        result = compare(*sides, options.metric)
-        if not result.count:
-            raise InputError(
-                f"none of the {result.unscorable:,} labels can be scored by {options.metric}: choose another metric"
-            )
-        print(f"A: {options.a}\nB: {options.b}\n{result.table(options.metric)}")
-        if options.differences:
-            _write_differences(pairs, options.metric, options.differences)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _write_differences(pairs: pd.DataFrame, metric: str, path: Path) -> None:
+def write_differences(pairs: pd.DataFrame, metric: str, path: Path) -> int:
+    """Write the crops of `pair_up` that one side alone reads right as CSV; returns their number. Errors: InputError."""
     labels = pairs["label"].tolist()
     right = [score(pairs[f"prediction_{side}"].tolist(), labels, metric).credit == 1 for side in "ab"]
     differing = pairs.assign(right=np.where(right[0], "A", "B"))[right[0] != right[1]]
@@ -201,8 +175,8 @@ def _write_differences(pairs: pd.DataFrame, metric: str, path: Path) -> None:
         differing.to_csv(path, index=False)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): give another --differences") from error
-    print(f"{len(differing):,} crops that one alone reads right: {path}")
+    return len(differing)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(call("lmim_kedro.scoring.compare", "compare"))

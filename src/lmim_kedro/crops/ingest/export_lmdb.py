@@ -8,14 +8,12 @@ counted by their reasons; all others keep their bytes.
 
 from __future__ import annotations
 
-import argparse
 import glob
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lmim_kedro.crops.sources.open import FORMATS, open_source
+from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore
 from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
@@ -112,34 +110,3 @@ def _add(crop: RawCrop, writer: ShardWriter, exported: Exported) -> None:
         writer.add(crop.data, crop.label)
     else:
         exported.leave_out(crop, reason or "missing image")
-
-
-def main() -> int:
-    """The command line; 0, or 2 with a sentence where something cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lmim_kedro.crops.ingest.export_lmdb",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", type=Path, help="a packed store (the folder with store.json) or raw crops")
-    parser.add_argument("target", type=Path, help="folder that is not there yet, or empty")
-    labels = parser.add_mutually_exclusive_group()
-    labels.add_argument("--use-labels", action="store_true", default=None, help="stop if there are no labels")
-    labels.add_argument("--no-labels", action="store_false", dest="use_labels", help="write the images alone")
-    parser.add_argument(
-        "--format",
-        choices=[name for name in FORMATS if name != "rendered"],
-        help="layout of raw crops, where it is not detected",
-    )
-    parser.add_argument("--images", help="folder that the paths of a list start from, relative to the list")
-    given = parser.parse_args()
-    try:
-        print(export(given.source, given.target, given.use_labels, given.format, given.images))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,30 @@
+"""`lmim-kedro export-onnx`: a recognizer as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("export-onnx")
+@click.argument("recognizer", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--int8", is_flag=True, help="Linear maps in 8-bit integers: a quarter of the size.")
+@click.option("--measure", metavar="CROPS", help="Labeled crops to read before and after: an LMDB or a list.")
+def export_onnx(recognizer: Path, target: Path, int8: bool, measure: str | None) -> None:
+    """Write the recognizer in the folder RECOGNIZER as ONNX graphs into the folder TARGET."""
+    from lmim_kedro.reading.folder import require_recognizer
+
+    require_recognizer(recognizer)
+    from lmim_kedro.models.weights import load_recognizer
+    from lmim_kedro.reading.export_onnx import export_recognizer
+
+    module = load_recognizer(recognizer)
+    for path in export_recognizer(module, target, int8):
+        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    if measure:
+        from lmim_kedro.reading.onnx_cost import measure_cost
+        from lmim_kedro.reading.onnx_reader import OnnxReader
+
+        click.echo(measure_cost(module, OnnxReader(target), measure))

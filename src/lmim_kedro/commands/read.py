@@ -1,0 +1,92 @@
+"""`lmim-kedro read`: the word in each image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lmim_kedro.commands.options import chosen_model, model_option
+from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_json
+
+if TYPE_CHECKING:
+    from lmim_kedro.crops.sources.stream import NamedCrop
+    from lmim_kedro.reading.image_reader import ImageReader
+    from lmim_kedro.text.spelling import Reading
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", type=click.Path(path_type=Path))
+@model_option
+@click.option("--format", "layout", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
+@click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
+def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: int, beam: int) -> None:
+    """Read the word in each image, in all images below a folder, or in an LMDB.
+
+    As text: path, word and confidence, separated by tabs. Images that cannot be read are listed on stderr, and the
+    exit status is then 1.
+    """
+    for image in images:
+        if image.suffix == "" and not image.exists():
+            raise InputError(f"there is nothing at {image}: check the path")
+    reader = _reader(chosen_model(model))
+    readings = _Errors(reader.read_named(chain.from_iterable(map(_crops_of, images)), batch_size, beam))
+    if layout == "text":
+        for reading in readings:
+            if reading.error is None:
+                click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+    else:
+        from lmim_kedro.reading.files import write_text
+
+        write_text(readings, sys.stdout, layout)
+    raise click.exceptions.Exit(1 if readings.failed else 0)
+
+
+class _Errors:
+    """Readings that pass by; each error is printed on stderr and counted."""
+
+    def __init__(self, readings: Iterator[Reading]) -> None:
+        self.readings, self.failed = readings, 0
+
+    def __iter__(self) -> Iterator[Reading]:
+        for reading in self.readings:
+            if reading.error is not None:
+                self.failed += 1
+                click.echo(f"{reading.key}: {reading.error}", err=True)
+            yield reading
+
+
+def _reader(folder: Path) -> ImageReader:
+    """The reader of a folder; a wrong folder is an error before torch is imported."""
+    from lmim_kedro.reading.folder import require_recognizer
+    from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
+
+    if read_json(folder / "config.json").get("kind") == KIND:
+        return OnnxReader(folder)
+    require_recognizer(folder)
+    from lmim_kedro.reading.reader import Reader
+
+    return Reader.load(folder)
+
+
+def _crops_of(image: Path) -> Iterator[NamedCrop]:
+    """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
+    from lmim_kedro.crops.sources.open import open_source
+    from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set
+
+    if not is_set(image):
+        return ((_printable(str(image)), crop) for _, crop in crops_of(image))
+    source = open_source(str(image), {"path": str(image)})
+    start = source.root or image
+    return ((_printable(str(start / str(key))), crop) for key, crop in crops_of_source(source))
+
+
+def _printable(path: str) -> str:
+    """Names of files need not be UTF-8: other bytes are shown as `\\xe9`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

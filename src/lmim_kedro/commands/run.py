@@ -1,0 +1,95 @@
+"""`lmim-kedro run` and `kedro run`: Kedro's command, with a user's mistake told in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import configure_project, pipelines
+from kedro.pipeline import Pipeline
+
+from lmim_kedro.errors import InputError, did_you_mean
+
+# These log a failure (its text, nodes to resume from) before the exception arrives here.
+FAILURE_LOGGERS = (
+    "kedro.pipeline.node",
+    *(f"kedro.runner.{kind}_runner" for kind in ("sequential", "thread", "parallel")),
+)
+RENAMED = {"tables": "paper"}
+"""Pipelines that had another name before 0.2."""
+
+_KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
+
+def require_steps(options: dict[str, Any]) -> None:
+    """Check that the pipelines and nodes that a run names exist. Errors: InputError with the names that do."""
+    names = [*filter(None, [options.get("pipeline")]), *(options.get("pipelines") or ())] or ["__default__"]
+    for name in names:
+        if name in RENAMED:
+            raise InputError(f"the pipeline `{name}` is now called `{RENAMED[name]}`: use --pipelines={RENAMED[name]}")
+        if name not in pipelines:
+            known = [known for known in pipelines if known != "__default__"]
+            raise InputError(f"there is no pipeline `{name}`{did_you_mean(name, known)}: choose {', '.join(known)}")
+    chosen = sum((pipelines[name] for name in names), start=Pipeline([]))
+    filters: dict[str, Iterable[str] | None] = {
+        "tags": options.get("tags"),
+        "from_nodes": options.get("from_nodes"),
+        "to_nodes": options.get("to_nodes"),
+        "node_names": options.get("node_names"),
+        "from_inputs": options.get("from_inputs"),
+        "to_outputs": options.get("to_outputs"),
+        "node_namespaces": options.get("namespaces"),
+    }
+    try:
+        chosen.filter(**{name: list(given) for name, given in filters.items() if given})
+    except ValueError as error:
+        hint = "`kedro registry describe` lists nodes, `kedro viz run` shows all"
+        raise InputError(f"{str(error).rstrip('.')}: {hint}") from error
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Find the InputError that an exception is, or was raised from: Kedro wraps what datasets raise."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
+
+
+class _Held(logging.Filter):
+    """Keeps back what loggers say until it is known whether anyone should read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.records.append(record)
+        return False
+
+
+def _run(**options: Any) -> Any:
+    configure_project("lmim_kedro")
+    require_steps(options)
+    held = _Held()
+    for name in FAILURE_LOGGERS:
+        logging.getLogger(name).addFilter(held)
+    sentence = None
+    try:
+        return _KEDROS_RUN(**options)
+    except Exception as error:
+        sentence = input_error(error)
+        if sentence is None:
+            raise
+        raise sentence from None
+    finally:
+        for name in FAILURE_LOGGERS:
+            logging.getLogger(name).removeFilter(held)
+        if sentence is None:
+            for record in held.records:
+                logging.getLogger(record.name).handle(record)
+
+
+run = copy.copy(kedro_run)
+run.callback = _run

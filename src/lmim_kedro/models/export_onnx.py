@@ -1,0 +1,8 @@
+"""The old name of `lmim-kedro export-onnx`."""
+
+import sys
+
+from lmim_kedro.old_names import call
+
+if __name__ == "__main__":
+    sys.exit(call("lmim_kedro.models.export_onnx", "export-onnx"))

@@ -1,0 +1,8 @@
+"""The old name of `lmim-kedro read`."""
+
+import sys
+
+from lmim_kedro.old_names import call
+
+if __name__ == "__main__":
+    sys.exit(call("lmim_kedro.onnx_runner", "read"))
