@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,9 +24,20 @@ from lmim_kedro.models.seqclr import SeqCLR
 from lmim_kedro.params import ModelParams, PretrainingParams
 from lmim_kedro.text.charset import Charset
 
+_KINDS: dict[type, str] = {Encoder: "encoder", LMIM: "lmim", SeqCLR: "seqclr", Recognizer: "recognizer"}
+
 
 def save_model(folder: Path, module: nn.Module) -> None:
-    """Write `model.safetensors` and `config.json`; each appears whole or not at all."""
+    """Write `model.safetensors` and `config.json`; each appears whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> save_model(folder, Encoder(ModelParams(width=24, depth=1, heads=3)))
+        >>> load_encoder(folder).model.width
+        24
+        >>> __import__("shutil").rmtree(folder)
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with whole(folder / "model.safetensors") as part:
         save_file(tensors, part)
@@ -34,28 +45,19 @@ def save_model(folder: Path, module: nn.Module) -> None:
 
 
 def model_config(module: nn.Module) -> dict[str, Any]:
-    """What is needed beside the tensors to build the model again; a recognizer's charset is part of it."""
-    if isinstance(module, Encoder):
-        return {"kind": "encoder", "model": module.model.model_dump()}
+    """What `config.json` says: all that is needed beside the tensors to build the model again."""
+    if type(module) not in _KINDS:
+        raise TypeError(f"{type(module).__name__} is none of the project's models")
+    config = {"kind": _KINDS[type(module)], "model": cast(Any, module).model.model_dump()}
+    if isinstance(module, LMIM | SeqCLR):
+        config["pretraining"] = module.pretraining.model_dump()
     if isinstance(module, LMIM):
-        return {
-            "kind": "lmim",
-            "model": module.model.model_dump(),
-            "pretraining": module.pretraining.model_dump(),
-            "teacher": module.teacher is not None,
-        }
-    if isinstance(module, SeqCLR):
-        return {"kind": "seqclr", "model": module.model.model_dump(), "pretraining": module.pretraining.model_dump()}
+        config["teacher"] = module.teacher is not None
     if isinstance(module, Recognizer):
-        return {
-            "kind": "recognizer",
-            "model": module.model.model_dump(),
-            "decoder": module.decoder_name,
-            "max_length": module.max_length,
-            "charset": {"characters": module.charset.characters, "fold_case": module.charset.fold_case},
-            "labels": module.labels,
-        }
-    raise TypeError(f"{type(module).__name__} is none of the project's models")
+        charset = {"characters": module.charset.characters, "fold_case": module.charset.fold_case}
+        config |= {"decoder": module.decoder_name, "max_length": module.max_length, "charset": charset}
+        config["labels"] = module.labels
+    return config
 
 
 def load_encoder(folder: Path) -> Encoder:
