@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.sources.rendered import RenderedWords
@@ -26,6 +28,7 @@ from lmim_kedro.reading.export_onnx import export_recognizer, main
 from lmim_kedro.reading.onnx_cost import measure_cost
 from lmim_kedro.reading.onnx_reader import OnnxReader
 from lmim_kedro.reading.onnx_reader import main as read_from_the_command_line
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
@@ -101,6 +104,26 @@ def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
     )
     for ours, theirs in zip(readings, expected, strict=True):
         assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
+
+
+def test_files_images_and_arrays_are_read_as_in_torch(
+    exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path
+) -> None:
+    recognizer, folder = exported
+    reader, onnx = Reader(recognizer), OnnxReader(folder, threads=1)
+    (tmp_path / "0.png").write_bytes(words[0])
+    picture = Image.open(BytesIO(words[1]))
+    images = [tmp_path / "0.png", picture, np.asarray(picture.convert("L")), "absent.png"]
+    beams = [1, 4] if recognizer.decoder_name == "ctc" else [1]
+    for beam in beams:
+        for ours, theirs in zip(onnx.read(images, 3, beam), reader.read(images, 3, beam), strict=True):
+            assert (ours.text, ours.key, ours.error) == (theirs.text, theirs.key, theirs.error)
+            assert ours.confidence == pytest.approx(theirs.confidence, rel=1e-4)
+            assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
+    assert onnx.read([]) == [] and type(ours) is type(theirs) and ours.error == "missing file"
+    if recognizer.decoder_name != "ctc":
+        with pytest.raises(InputError, match="reads greedily, and beam is 4: set it to 1"):
+            onnx.read(images, beam=4)
 
 
 def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:

@@ -64,9 +64,15 @@ def effective_rank(covariance: np.ndarray) -> float:
     """In how many directions features vary: exp of the entropy of the covariance's eigenvalues, as shares of their sum.
 
     Args:
-        covariance: (D, D). Returns 1 to D; 0 where nothing varies.
+        covariance: (D, D).
+
+    Returns: 1 to D; 0 where nothing varies.
 
     Source: Roy and Vetterli, The effective rank, EUSIPCO 2007.
+
+    Example:
+        >>> round(effective_rank(np.diag([2.0, 2.0, 0.0])), 3)
+        2.0
     """
     values = np.clip(np.linalg.eigvalsh(covariance), 0, None)
     if values.sum() <= 1e-12:
@@ -105,9 +111,9 @@ def nearest(cls: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarra
 
     Returns: rows (Q, K), the nearest first, and cosines (Q, K); K = count, or all others.
     """
-    centerd = cls.astype(np.float64) - cls.mean(0, dtype=np.float64)
-    centerd /= np.maximum(np.linalg.norm(centerd, axis=1, keepdims=True), 1e-12)
-    cosines = centerd[queries] @ centerd.T
+    centered = cls.astype(np.float64) - cls.mean(0, dtype=np.float64)
+    centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
+    cosines = centered[queries] @ centered.T
     cosines[np.arange(len(queries)), queries] = -np.inf
     rows = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(cls) - 1)]
     return rows, np.take_along_axis(cosines, rows, axis=1)
@@ -125,15 +131,15 @@ def look_at_cls(
     """Statistics of encoders on the same labeled crops, and the neighbors of a few of them.
 
     Args:
-        encoders: by what to call them; None for one that there is not.
+        encoders: encoders by name; None for an encoder that does not exist.
         crops: the store.
-        batch_size: crops at once.
-        device: to compute on.
+        batch_size: number of crops encoded at once.
+        device: device to compute on.
         queries, neighbors: how many crops are shown, and how many neighbors of each.
 
     Returns:
         by encoder its `statistics` or None; arrays: queries (Q, 3, H, W) uint8 and query_labels (Q,), and for each
-        encoder that there is `<name>` (Q, K, 3, H, W) uint8, `<name>_labels` (Q, K) and `<name>_cosines` (Q, K).
+        encoder `<name>` (Q, K, 3, H, W) uint8, `<name>_labels` (Q, K) and `<name>_cosines` (Q, K).
     """
     index = spaced(len(crops))
     asked = spaced(len(index), queries + 2)[1:-1] if len(index) > queries + 1 else np.arange(len(index))[:queries]

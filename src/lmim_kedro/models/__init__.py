@@ -1,1 +1,1 @@
-"""The encoder, LMIM and its baselines, the recognizer, charsets, and weights in and out."""
+"""The encoder, LMIM and its baselines, the recognizer with its heads, and weights in and out."""

@@ -29,7 +29,10 @@ class Attention(nn.Module):
         return self._split(self.linear_k(tokens)), self._split(self.linear_v(tokens))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, Q, W) with keys and values as keys_values gives them; mask is True where a query may look."""
+        """Attend from queries (B, Q, W) to keys and values (B, heads, T, W / heads) -> (B, Q, W).
+
+        `mask` (Q, T) is True where a query may look.
+        """
         dropout = self.dropout if self.training else 0.0
         seen = F.scaled_dot_product_attention(
             self._split(self.linear_q(queries)), keys, values, attn_mask=mask, dropout_p=dropout
@@ -37,7 +40,7 @@ class Attention(nn.Module):
         return F.dropout(self.fc(seen.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
     def look(self, queries: Tensor, tokens: Tensor) -> Tensor:
-        """forward(queries, *keys_values(tokens)) for few queries (B, Q, W), with no keys and values of the tokens.
+        """Compute forward(queries, *keys_values(tokens)) for few queries (B, Q, W) and many tokens (B, T, W).
 
         The projections of keys and values are moved to the side of the queries: q . (K t) = (K^T q) . t, and
         sum a (V t) = V (sum a t). One symbol a step asks 257 tokens some ten times, so this is a fraction of the work,
@@ -46,8 +49,10 @@ class Attention(nn.Module):
         batch, count, width = queries.shape
         heads, each = self.heads, width // self.heads
         projected = self.linear_q(queries).view(batch * count, heads, each).transpose(0, 1)
+        # One product per head, (heads, B * Q, W / heads) x (heads, W / heads, W): queries in the space of the tokens.
         asked = torch.bmm(projected, self.linear_k.weight.view(heads, each, width))
         asked = asked.view(heads, batch, count, width).transpose(0, 1).reshape(batch, heads * count, width)
+        # All heads of a crop ask its tokens at once, as if they were queries of one head.
         weights = torch.bmm(asked * each**-0.5, tokens.mT).softmax(-1)
         seen = torch.bmm(weights, tokens)
         seen = seen.view(batch, heads, count, width).transpose(0, 1).reshape(heads, batch * count, width)
@@ -82,18 +87,22 @@ class DecoderLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(size.width) for _ in range(3))
 
     def forward(self, tokens: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Tokens (B, T, W), the crop's features (B, S, W), and a mask that is True where a token may look."""
+        """Tokens (B, T, W), features of the crops (B, S, W), mask (T, T), True where a token may look -> (B, T, W)."""
         normed = self.norm1(tokens)
         tokens = tokens + self.self_attn(normed, *self.self_attn.keys_values(normed), mask)
         tokens = tokens + self.enc_attn(self.norm2(tokens), *self.enc_attn.keys_values(memory))
         return tokens + self.mlp(self.norm3(tokens))
 
     def write(self, token: Tensor, past: Tensor, place: int, memory: Tensor) -> Tensor:
-        """What forward gives for the token at one place (B * K, 1, W), of K hypotheses about each of B crops.
+        """Compute what `forward` does for the tokens at one place, for K hypotheses about each of B crops.
 
         Args:
-            past: (2, B * K, heads, L, W / heads), keys and values of earlier places; those of this place are added.
-            memory: (B, S, W), features of the crops.
+            token: (B * K, 1, W).
+            past: keys and values of earlier places, (2, B * K, heads, L, W / heads); those of this place are added.
+            place: index of the place.
+            memory: features of the crops, (B, S, W).
+
+        Returns: (B * K, 1, W).
         """
         normed = self.norm1(token)
         past[0, :, :, place : place + 1], past[1, :, :, place : place + 1] = self.self_attn.keys_values(normed)

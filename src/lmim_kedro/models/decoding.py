@@ -19,12 +19,12 @@ GROWTH = 8  # places by which the kept keys and values grow: most words need no 
 
 
 class Written(NamedTuple):
-    """What was written about B crops.
+    """The words of B crops.
 
     Attributes:
-        symbols: (B, L) int64; the end symbol wherever nothing is written.
-        log_probabilities: (B, L) of each symbol given those before it; 0 wherever nothing is written.
-        lengths: (B,) int64, symbols written, the end symbol included.
+        symbols: (B, L) int64; the end symbol after the end of a word.
+        log_probabilities: (B, L), each symbol's given those before it; 0 after the end of a word.
+        lengths: (B,) int64, number of symbols with the end symbol.
     """
 
     symbols: Tensor
@@ -36,9 +36,9 @@ class Writing:
     """B crops being written about, K hypotheses each, symbol by symbol.
 
     Args:
-        decoder: the model.
-        memory: (B, S, W), features of the crops.
-        hypotheses: K.
+        decoder: the decoder.
+        memory: features of the crops, (B, S, W).
+        hypotheses: number K of hypotheses per crop.
     """
 
     def __init__(self, decoder: AutoregressiveDecoder, memory: Tensor, hypotheses: int = 1) -> None:
@@ -73,9 +73,15 @@ def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int) -> Written:
     """The most probable symbol at each step, up to the end symbol or decoder.max_length steps.
 
     Args:
-        decoder: in evaluation mode.
-        memory: (B, S, W), features of the crops.
+        decoder: the decoder, in evaluation mode.
+        memory: features of the crops, (B, S, W).
         end: the end symbol.
+
+    Example:
+        >>> from lmim_kedro.params import RecognizerParams
+        >>> decoder = AutoregressiveDecoder(RecognizerParams(width=8, depth=1, heads=2, ffn=8), 6, max_length=4).eval()
+        >>> greedy(decoder, torch.zeros(2, 5, 8), end=3).symbols.shape
+        torch.Size([2, 4])
     """
     device = memory.device
     symbols = torch.full((len(memory), decoder.max_length), end, device=device)
@@ -116,13 +122,13 @@ def beam_search(
     being written can become better than the best one that has ended.
 
     Args:
-        decoder: in evaluation mode.
-        memory: (B, S, W), features of the crops.
+        decoder: the decoder, in evaluation mode.
+        memory: features of the crops, (B, S, W).
         end: the end symbol.
-        width: hypotheses kept at each step.
+        width: number K of hypotheses kept at each step.
         length_power: 0 to 1.
-        released: as the released code does it, for comparison with it: there a hypothesis that moves to another place
-            of the beam goes on from the keys and values of what stood there before, so its next symbol is not its own.
+        released: search as the released code does, to compare with it: there a hypothesis that moves to another place
+            of the beam goes on from the keys and values of what was there before, so its next symbol is not its own.
     """
     device, longest = memory.device, decoder.max_length
     batch, never = len(memory), float("-inf")
@@ -133,33 +139,40 @@ def beam_search(
     symbols = torch.full((batch, width, longest), end, device=device)
     logs = torch.zeros(symbols.shape, device=device)
     scores = torch.full((batch, width), never, device=device)
-    scores[:, 0] = 0.0  # at first all hypotheses are the same: one counts
+    scores[:, 0] = 0.0  # at first all hypotheses are the same: K copies of one would fill the beam with its successors
     writing = Writing(decoder, memory, width)
     symbol = torch.full((batch, width), decoder.start, device=device)
     for place in range(longest):
         step = writing.write(symbol.flatten()).log_softmax(-1).unflatten(0, (-1, width))
         classes = step.shape[2]
+        # The K best of the K * C ways to go on, over all hypotheses of a crop; -inf keeps those that ended out of it.
         scores, chosen = (scores[..., None] + step).flatten(1).topk(width)
         origin, symbol = chosen // classes, chosen % classes
+        # A hypothesis may have several successors, or none: each takes over what its origin wrote.
         symbols = symbols.gather(1, origin[..., None].expand_as(symbols))
         logs = logs.gather(1, origin[..., None].expand_as(logs))
         symbols[:, :, place], logs[:, :, place] = symbol, step.flatten(1).gather(1, chosen)
 
+        # At the last step every hypothesis ends, with or without an end symbol.
         ended = (symbol == end) if place < longest - 1 else torch.ones_like(symbol, dtype=torch.bool)
         rank, which = (scores / (place + 1) ** length_power).masked_fill(~ended, never).max(1)
+        # Strictly better, so that of equal hypotheses the one that ended first stays.
         better = (rank > best_rank[crops]).nonzero()[:, 0]
         best_rank[crops[better]] = rank[better]
         best_symbols[crops[better]] = symbols[better, which[better]]
         best_logs[crops[better]] = logs[better, which[better]]
         scores = scores.masked_fill(ended, never)
 
+        # Log-probabilities only fall, and the largest length flatters a score most: this bounds what can still come.
         live = scores.amax(1) / longest**length_power > best_rank[crops]
         count = int(live.sum())
         if count == 0:
             break
         if not released:
+            # Keys and values must follow their hypothesis to its new place in the beam.
             writing.follow((origin + width * torch.arange(len(crops), device=device)[:, None]).flatten())
         if count <= SHRINK_AT * len(crops):
+            # Rows that are taken out cost nothing any more, but taking them out copies the others: not at every step.
             kept = live.nonzero()[:, 0]
             writing.keep(kept)
             crops, scores, symbol, symbols, logs = (each[kept] for each in (crops, scores, symbol, symbols, logs))

@@ -53,7 +53,12 @@ def initialize(module: nn.Module) -> None:
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
-    """Rows `index` (B, K) of `tokens` (B or 1, N, D) -> (B, K, D)."""
+    """Rows `index` (B, K) of `tokens` (B or 1, N, D) -> (B, K, D).
+
+    Example:
+        >>> gather_tokens(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[2, 0]])).flatten().tolist()
+        [3.0, 1.0]
+    """
     tokens = tokens.expand(index.shape[0], -1, -1)
     return torch.gather(tokens, 1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
@@ -76,7 +81,7 @@ class PatchEmbedding(nn.Module):
         nn.init.zeros_(self.proj.get_parameter("bias"))
 
     def pixels(self, images: Tensor) -> Tensor:
-        """What the patches are cut from: (B, 3, H, W) in [-1, 1] as it is, or one standardized channel."""
+        """Crops (B, 3, H, W) in [-1, 1] -> the values that patches are cut from, (B, 3 or 1, H, W)."""
         return images if self.model.input == "rgb" else standardized_gray(images)
 
     def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
@@ -118,6 +123,14 @@ class Encoder(nn.Module):
     """ViT with pre-norm blocks, fixed positions and a final norm (paper, section 4.2: ViT-S).
 
     The names of its parameters are those of the released checkpoints and of MAERec.
+
+    Args:
+        model: sizes.
+
+    Example:
+        >>> encoder = Encoder(ModelParams(width=24, depth=1, heads=3))
+        >>> encoder(torch.zeros(2, 3, 32, 128)).shape  # [cls] and 8 x 32 patches
+        torch.Size([2, 257, 24])
     """
 
     pos_embed: Tensor
@@ -166,6 +179,7 @@ class Encoder(nn.Module):
         for block in self.blocks[:-1]:
             tokens = block(tokens)
         last = cast(Block, self.blocks[-1])
+        # timm's block would compute every query: its parts are called one by one instead.
         normed, asked = last.norm1(tokens), places + 1  # [cls] comes before the patches
         project, width = cast(nn.Linear, last.attn.qkv), self.model.width
         weights, biases = (
@@ -183,7 +197,7 @@ class Encoder(nn.Module):
         return tokens.unflatten(2, (self.model.heads, -1)).transpose(1, 2)
 
     def embed(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
-        """The tokens that enter the first block, (B, 1 + K, D); arguments as in forward."""
+        """Tokens that enter the first block, (B, 1 + K, D); arguments as in `forward`."""
         tokens = self.patch_embed(self.patch_embed.pixels(images), removed) + self.pos_embed[:, 1:]
         if kept is not None:
             tokens = gather_tokens(tokens, kept)

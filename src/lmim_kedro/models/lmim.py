@@ -137,7 +137,7 @@ class LMIM(nn.Module):
         return losses
 
     def _alignment(self, masked: Tensor, guide: Tensor) -> Tensor:
-        """Mean squared difference of the two [cls] (section 3.2), with what the variants put in between."""
+        """Mean squared difference of the two [cls] (B, D) (section 3.2), after what variants put in between."""
         if self.projector is not None:
             masked, guide = self.projector(masked), self.projector(guide)
         if self.pretraining.alignment_stop_gradient:
@@ -145,7 +145,7 @@ class LMIM(nn.Module):
         return F.mse_loss(masked.float(), guide.float())
 
     def decode(self, latent: Tensor, guide: Tensor | None, parts: Split, everywhere: bool = False) -> Tensor:
-        """Predictions (B, M, P) at the removed patches, in their order.
+        """Predict the removed patches: latent (B, 1 + K, D), guide (B, 1 + N, D) -> (B, M, P), in their order.
 
         Tokens stay in the order kept, then removed: attention does not care, so nothing is shuffled back, and the last
         block computes the removed places only. `everywhere` computes all places and returns reading order (B, N, P).
@@ -166,7 +166,7 @@ class LMIM(nn.Module):
 
     @torch.no_grad()
     def target(self, images: Tensor, places: Tensor | None = None) -> Tensor:
-        """What is to be predicted at `places` (B, M) or everywhere: (B, M or N, P), float32.
+        """Targets at `places` (B, M) or everywhere: crops (B, 3, H, W) -> (B, M or N, P), float32.
 
         Teacher features are normalized over the feature dimension (LayerNorm without affine); pixels per patch.
         """
@@ -182,7 +182,12 @@ class LMIM(nn.Module):
 
 
 def spread_loss(features: Tensor) -> Tensor:
-    """Mean over dimensions of max(0, 1 - deviation over the batch), as in VICReg: 0 where they are spread enough."""
+    """Mean over dimensions of max(0, 1 - deviation over the batch), as in VICReg: features (B, D) -> scalar.
+
+    Example:
+        >>> round(spread_loss(torch.zeros(8, 4)).item(), 2), spread_loss(torch.eye(8) * 9).item()
+        (0.99, 0.0)
+    """
     deviation = (features.float().var(0, correction=0) + 1e-4).sqrt()
     return F.relu(1 - deviation).mean()
 

@@ -41,6 +41,10 @@ def split(priority: Tensor, mask_ratio: float) -> Split:
     Args:
         priority: (B, N) floats.
         mask_ratio: share of patches to remove, 0 < ratio < 1.
+
+    Example:
+        >>> split(torch.tensor([[0.3, 0.1, 0.9, 0.2]]), 0.5)
+        Split(kept=tensor([[1, 3]]), removed=tensor([[0, 2]]))
     """
     order = torch.argsort(priority, dim=1, stable=True)
     kept = int(priority.shape[1] * (1 - mask_ratio))
@@ -61,9 +65,9 @@ def draw_priority(
 
     Args:
         strategy: see PretrainingParams.masking.
-        rows, columns: of patches.
+        rows, columns: number of rows and columns of patches.
         seed, epoch, index: what the draw depends on; index (B,) int64.
-        images: (B, 3, H, W) uint8, for density masking only.
+        images: crops (B, 3, H, W) uint8; needed for density masking only.
 
     Returns:
         float tensor, on the CPU, or for density masking on the device of the images.

@@ -42,7 +42,7 @@ LAYOUTS = "MAERec's, the released LMIM's (pre-training or recognizer) and a fold
 
 @dataclass(frozen=True)
 class Imported:
-    """What was taken from a foreign checkpoint, for the log."""
+    """What was loaded from a foreign checkpoint, for the log."""
 
     path: str
     layout: str
@@ -77,7 +77,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def layout_of(tensors: Mapping[str, Tensor], path: Path) -> str:
-    """'lmim_pretraining', 'lmim_recognizer' or 'maerec', told by the names of the tensors."""
+    """Tell the layout by the names of the tensors: 'lmim_pretraining', 'lmim_recognizer' or 'maerec'.
+
+    Example:
+        >>> layout_of({"model_maeenc.cls_token": torch.zeros(1)}, Path("checkpoint.pth"))
+        'lmim_pretraining'
+    """
     if any(name.startswith(STUDENT) for name in tensors):
         return "lmim_pretraining"
     if "decoder.trg_word_emb.weight" in tensors:
@@ -91,9 +96,13 @@ def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tup
     """An encoder of the given sizes from a checkpoint of any known layout.
 
     Args:
-        path: a file in MAERec's or the released LMIM's layout, or a folder of this project's.
-        model: the sizes expected; others are refused.
-        part: of a released pre-training checkpoint, "student" or "teacher".
+        path: a file in MAERec's or the released LMIM's layout, or a folder that this project wrote.
+        model: expected sizes; others are refused.
+        part: which encoder of a released pre-training checkpoint, "student" or "teacher".
+
+    Returns: the encoder, and what was loaded and what ignored.
+
+    Errors: InputError if there is no checkpoint, or it does not fit the model.
     """
     encoder = Encoder(model)
     if path.is_dir():
@@ -122,10 +131,10 @@ def import_lmim(path: Path, model: ModelParams, pretraining: PretrainingParams) 
         raise InputError(f"{path} has the {layout} layout: give a released LMIM pre-training checkpoint")
     lmim = LMIM(model, pretraining, Encoder(model))
     ours = {our_name(name): tensor for name, tensor in tensors.items()}
-    tables = ("encoder.pos_embed", "teacher.pos_embed", "decoder_pos_embed")
-    _check_table(ours.pop("encoder.pos_embed", None), lmim.encoder.pos_embed, path)
-    _check_table(ours.pop("teacher.pos_embed", None), lmim.encoder.pos_embed, path)
-    _check_table(ours.pop("decoder_pos_embed", None), lmim.decoder_pos_embed, path)
+    tables = dict.fromkeys(("encoder.pos_embed", "teacher.pos_embed"), lmim.encoder.pos_embed)
+    tables["decoder_pos_embed"] = lmim.decoder_pos_embed
+    for name, table in tables.items():
+        _check_table(ours.pop(name, None), table, path)
     load_strictly(lmim, ours, str(path))
     ignored = [f"{name} (fixed, compared)" for name in tables]
     return lmim, Imported(str(path), "lmim_pretraining layout", len(ours), ignored)
@@ -193,7 +202,12 @@ def export_released(module: Encoder | LMIM | Recognizer, path: Path) -> None:
 
 
 def our_name(name: str) -> str:
-    """The name in LMIM of a tensor of the released checkpoint."""
+    """The name in LMIM of a tensor of the released checkpoint.
+
+    Example:
+        >>> our_name("model_maeenc.cls_token"), released_name("teacher.cls_token")
+        ('encoder.cls_token', 'model_maeenc_momentum.cls_token')
+    """
     if name.startswith(TEACHER):
         return "teacher." + name.removeprefix(TEACHER)
     return "encoder." + name.removeprefix(STUDENT) if name.startswith(STUDENT) else name
@@ -218,7 +232,7 @@ def _check_table(found: Tensor | None, expected: Tensor, path: Path) -> None:
 
 
 def sizes(tensors: Mapping[str, Tensor], layout: str, heads: int | None = None) -> ModelParams:
-    """The model sizes that a released checkpoint's tensors tell.
+    """Model sizes, from the shapes of a released checkpoint's tensors.
 
     The number of attention heads leaves no trace in the tensors: 64 features a head (the paper's) unless given.
     """

@@ -24,7 +24,7 @@ class SeqCLR(nn.Module):
 
     Args:
         model: sizes.
-        pretraining: with method "seqclr".
+        pretraining: parameters with method "seqclr".
     """
 
     guided = True  # its second view is drawn as LMIM's guidance view is
@@ -47,12 +47,14 @@ class SeqCLR(nn.Module):
             scalars `loss`, `matched` (share, 0 to 1) and `cls_std`, as LMIM.forward.
         """
         features = self.encoder(torch.cat([first, second]))
+        # (2 * B, columns, D): a word reads from left to right, so its rows of patches are averaged.
         columns = features[:, 1:].unflatten(1, (self.model.rows, self.model.columns)).mean(1)
         views = F.normalize(self.instances(self.project(columns)).float(), dim=-1).chunk(2)
         instances = torch.cat([whole_batch(view).flatten(0, 1) for view in views])
         likeness = instances @ instances.T / TEMPERATURE
-        likeness.fill_diagonal_(float("-inf"))
+        likeness.fill_diagonal_(float("-inf"))  # an instance is not its own like
         half = len(instances) // 2
+        # Instances lie view after view: the like of one is half the list away.
         like = torch.arange(2 * half, device=instances.device).roll(half)
         return {
             "loss": F.cross_entropy(likeness, like),

@@ -60,12 +60,11 @@ class Comparison(NamedTuple):
 def verify(folder: Path) -> Iterator[Comparison]:
     """Compare every quantity of a folder of golden values, in float32 on the CPU.
 
-    Raises:
-        InputError: a file is missing or holds another model than its facts say.
+    Errors: InputError if a file is missing or holds another model than its facts say.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"{folder} lacks {', '.join(missing)}: docs/weights.md says what it is to hold")
+        raise InputError(f"{folder} lacks {', '.join(missing)}: docs/weights.md lists what it must hold")
     yield from _positions(folder)
     yield from _pretraining(folder)
     yield from _finetuning(folder)

@@ -26,7 +26,16 @@ from lmim_kedro.text.charset import Charset
 
 
 def save_model(folder: Path, module: nn.Module) -> None:
-    """Write `model.safetensors` and `config.json`; each appears whole or not at all."""
+    """Write `model.safetensors` and `config.json`; each appears whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> save_model(folder, Encoder(ModelParams(width=24, depth=1, heads=3)))
+        >>> load_encoder(folder).model.width
+        24
+        >>> __import__("shutil").rmtree(folder)
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with whole(folder / "model.safetensors") as part:
         save_file(tensors, part)
@@ -34,29 +43,20 @@ def save_model(folder: Path, module: nn.Module) -> None:
 
 
 def model_config(module: nn.Module) -> dict[str, Any]:
-    """What is needed beside the tensors to build the model again; a recognizer's charset is part of it."""
-    if isinstance(module, Encoder):
-        return {"kind": "encoder", "model": module.model.model_dump()}
-    if isinstance(module, LMIM):
-        return {
-            "kind": "lmim",
-            "model": module.model.model_dump(),
-            "pretraining": module.pretraining.model_dump(),
-            "teacher": module.teacher is not None,
-        }
-    if isinstance(module, Recognizer):
-        return {
-            "kind": "recognizer",
-            "model": module.model.model_dump(),
-            "decoder": module.decoder_name,
-            "max_length": module.max_length,
-            "charset": {"characters": module.charset.characters, "fold_case": module.charset.fold_case},
-            "labels": module.labels,
-        }
+    """What `config.json` says: all that is needed beside the tensors to build the model again."""
     model, pretraining = getattr(module, "model", None), getattr(module, "pretraining", None)
-    if isinstance(model, ModelParams) and isinstance(pretraining, PretrainingParams):  # of any pre-training method
-        return {"kind": pretraining.method, "model": model.model_dump(), "pretraining": pretraining.model_dump()}
-    raise TypeError(f"{type(module).__name__} is none of the project's models")
+    if not isinstance(model, ModelParams):
+        raise TypeError(f"{type(module).__name__} is none of the project's models")
+    config: dict[str, Any] = {"kind": "encoder", "model": model.model_dump()}
+    if isinstance(pretraining, PretrainingParams):
+        config |= {"kind": pretraining.method, "pretraining": pretraining.model_dump()}
+    if isinstance(module, LMIM):  # MIM is one, too
+        config |= {"kind": "lmim", "teacher": module.teacher is not None}
+    if isinstance(module, Recognizer):
+        charset = {"characters": module.charset.characters, "fold_case": module.charset.fold_case}
+        config |= {"kind": "recognizer", "decoder": module.decoder_name, "max_length": module.max_length}
+        config |= {"charset": charset, "labels": module.labels}
+    return config
 
 
 def load_encoder(folder: Path) -> Encoder:

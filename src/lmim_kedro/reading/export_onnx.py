@@ -23,7 +23,7 @@ from lmim_kedro.reading.reader import Reader
 
 OPSET = 20
 TOLERANCE = 1e-4
-"""Of confidences, between torch and the graphs as they were written."""
+"""Largest difference of confidences between torch and the graphs before quantization."""
 
 
 @torch.no_grad()
@@ -31,11 +31,11 @@ def export_recognizer(recognizer: Recognizer, target: Path, int8: bool = False) 
     """Write the graphs and config.json; returns the graphs' paths.
 
     Args:
-        recognizer: left in evaluation mode, on the CPU.
-        target: a folder, made if need be.
-        int8: the matrices of linear maps as 8-bit integers (onnxruntime's dynamic quantization).
+        recognizer: the recognizer; it is left in evaluation mode, on the CPU.
+        target: folder to write to; it is made.
+        int8: write the matrices of linear maps as 8-bit integers (onnxruntime's dynamic quantization).
 
-    Errors: InputError if what exports is not installed, or what was exported does not read as torch does.
+    Errors: InputError if an exporting package is missing, the head has no export, or the graphs read otherwise.
     """
     recognizer = recognizer.cpu().eval()
     target.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _export(graph: Graph, path: Path) -> None:
     except ImportError:
         raise InputError(f"onnxscript, which torch exports with, is missing: {INSTALL}") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own use of what it deprecates
+        warnings.simplefilter("ignore")  # torch warns of its own use of what it deprecates
         torch.onnx.export(
             graph.module.eval(),
             graph.inputs,

@@ -16,12 +16,17 @@ from lmim_kedro.text.spelling import Reading
 COLUMNS = ("key", "text", "confidence", "confidences", "error")
 FORMATS = ("csv", "jsonl", "parquet")
 DIGITS = 4
-"""Of confidences: more would be the noise of the machine's arithmetic."""
+"""Digits of confidences: more would be the noise of the machine's arithmetic."""
 _CHUNK = 10_000
 
 
 def row(reading: Reading) -> dict[str, Any]:
-    """One reading under the names of COLUMNS; confidences are rounded."""
+    """One reading under the names of COLUMNS; confidences are rounded.
+
+    Example:
+        >>> row(Reading("a", 0.123456, (0.5,), key="a.png"))
+        {'key': 'a.png', 'text': 'a', 'confidence': 0.1235, 'confidences': [0.5], 'error': None}
+    """
     return {
         "key": reading.key,
         "text": reading.text,
@@ -35,12 +40,11 @@ def write_readings(readings: Iterable[Reading], path: Path, format: str) -> tupl
     """Write a file that appears whole or not at all.
 
     Args:
-        readings: may be a stream; no more than a few thousand are held.
-        path: of the file.
+        readings: readings, also as a stream; no more than a few thousand are held.
+        path: path of the file.
         format: csv, jsonl or parquet.
 
-    Returns:
-        how many crops there were, and how many of them could not be read.
+    Returns: number of crops, and how many of them could not be read.
     """
     counts = [0, 0]
 

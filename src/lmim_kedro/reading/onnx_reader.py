@@ -7,7 +7,6 @@ FOLDER is what `python -m lmim_kedro.reading.export_onnx` wrote; docs/export.md 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_json
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse, search, spell
@@ -45,12 +45,11 @@ class OnnxReader(ImageReader):
         self, folder: str | Path, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)
     ) -> None:
         folder = Path(folder)
-        try:
-            self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        self.config = read_json(folder / "config.json")
+        if not self.config:
             raise InputError(
                 f"{folder} holds no config.json: give a folder that `python -m lmim_kedro.reading.export_onnx` wrote"
-            ) from None
+            )
         if (kind := self.config.get("kind")) != KIND:
             raise InputError(
                 f"{folder} holds a model of kind {kind!r}, not {KIND!r}: export it first with "
