@@ -1,4 +1,4 @@
-"""How a batch of crops becomes losses: pre-training and fine-tuning as tasks of the one loop."""
+"""Turns a batch of crops into losses: the tasks of the loop, for pre-training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ Forward = Callable[..., dict[str, Tensor]]
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Crops as the encoder takes them: uint8, or floats in [0, 1] -> floats in [-1, 1] (mean = std = 0.5)."""
+    """Input of the encoder: images of any shape, uint8 or floats in [0, 1], as floats in [-1, 1] (mean = std = 0.5).
+
+    Example:
+        >>> to_input(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([-1.,  1.])
+    """
     return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images * 2 - 1
 
 
 class PretrainingTask:
-    """LMIM, or a masked autoencoder, on crops and their guidance views.
+    """Trains LMIM, or a masked autoencoder, on crops and their guidance views.
 
     Args:
-        name: of the progress bar, the log and the random stream.
+        name: name of the progress bar, the log and the random stream.
         lmim: the model.
         views: draws the guidance view of each crop on the device; None without guidance branch.
-        seed: of views and masks.
+        seed: seed of views and masks.
     """
 
     def __init__(self, name: str, lmim: LMIM, views: Augmentation | None, seed: int) -> None:
         self.name, self.module, self.views, self.seed = name, lmim, views, seed
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The losses of LMIM.forward for a batch of uint8 crops (B, 3, H, W); `forward` is called for `module`."""
+        """The losses of LMIM.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
         device = self.module.mask_token.device
         images = batch.images.to(device, non_blocking=True)
         index = batch.index.numpy()
@@ -62,13 +67,13 @@ class PretrainingTask:
 
 
 class SeqCLRTask:
-    """SeqCLR on two views of each crop, drawn on the device.
+    """Trains SeqCLR on two views of each crop, drawn on the device.
 
     Args:
-        name: of the progress bar, the log and the random stream.
+        name: name of the progress bar, the log and the random stream.
         seqclr: the model.
         views: draws a view of each crop.
-        seed: of the views.
+        seed: seed of the views.
     """
 
     def __init__(self, name: str, seqclr: SeqCLR, views: Augmentation, seed: int) -> None:
@@ -76,7 +81,7 @@ class SeqCLRTask:
         self.seeds = [derive_seed(seed, f"view {number}", 0) for number in range(2)]
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); `forward` is called for `module`."""
+        """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
         device = self.module.encoder.cls_token.device
         images, aspect = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.aspect))
         index = batch.index.numpy()
@@ -88,12 +93,12 @@ class SeqCLRTask:
 
 
 class FinetuningTask:
-    """The recognizer on labeled crops.
+    """Trains the recognizer on labeled crops.
 
     Args:
         recognizer: the model.
-        augmentation: applied to each crop on the device; None for none.
-        seed: of the augmentation.
+        augmentation: augments each crop on the device; None for none.
+        seed: seed of the augmentation.
     """
 
     name = "fine-tuning"
@@ -102,7 +107,7 @@ class FinetuningTask:
         self.module, self.augmentation, self.seed = recognizer, augmentation, seed
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The loss of Recognizer.forward for uint8 crops (B, 3, H, W) with labels; `forward` is called for `module`."""
+        """The loss of Recognizer.forward for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
         device = self.module.encoder.cls_token.device
         images = batch.images.to(device, non_blocking=True)
         if self.augmentation is not None:
