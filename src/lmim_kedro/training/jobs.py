@@ -79,17 +79,9 @@ class Job:
 
     def write(self, path: Path) -> None:
         """Write the job as JSON, for processes on other machines."""
-        write_json(
-            path,
-            {
-                "stage": self.stage,
-                "crops": str(self.crops.path),
-                "recipe": self.recipe.model_dump(mode="json"),
-                "training": self.training.model_dump(mode="json"),
-                "state": str(self.state),
-                "views": None if self.views is None else str(self.views.path),
-            },
-        )
+        found = {"stage": self.stage, "crops": str(self.crops.path), "state": str(self.state)}
+        groups = {name: getattr(self, name).model_dump(mode="json") for name in ("recipe", "training")}
+        write_json(path, found | groups | {"views": None if self.views is None else str(self.views.path)})
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -101,14 +93,8 @@ class Job:
                 f"there is no training job at {path}: the first machine writes it when it starts"
             ) from error
         views = None if found["views"] is None else PackedStore(found["views"])
-        return cls(
-            found["stage"],
-            PackedStore(found["crops"]),
-            Recipe(**found["recipe"]),
-            TrainingParams(**found["training"]),
-            Path(found["state"]),
-            views,
-        )
+        recipe, training = Recipe(**found["recipe"]), TrainingParams(**found["training"])
+        return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), views)
 
 
 def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
@@ -96,22 +97,21 @@ def fit(
         return run.train(stop)
 
 
+@dataclass
 class _Run:
     """One call of `fit`."""
 
-    def __init__(
-        self,
-        task: Task,
-        loader: CropLoader,
-        optimization: OptimizationParams,
-        training: TrainingParams,
-        seed: int,
-        state: StateFolder,
-        ranks: Ranks,
-    ) -> None:
-        self.task, self.loader, self.optimization, self.training = task, loader, optimization, training
-        self.seed, self.state, self.ranks = seed, state, ranks
-        self.per_epoch = loader.batches_per_epoch
+    task: Task
+    loader: CropLoader
+    optimization: OptimizationParams
+    training: TrainingParams
+    seed: int
+    state: StateFolder
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        task, optimization, training, ranks = self.task, self.optimization, self.training, self.ranks
+        self.per_epoch = self.loader.batches_per_epoch
         if self.per_epoch == 0:
             raise InputError(
                 f"{task.name}: there are fewer crops than a batch of {optimization.batch_size} needs: "
@@ -122,14 +122,13 @@ class _Run:
         self.module = task.module.to(ranks.device).train()
         self.optimizer = build_optimizer(self.module, optimization)
         self.precision = pick_precision(training, ranks.device)
-        self.done, self.rows, self.meter, self.clock = 0, [], Meter(), Clock()
+        self.done, self.meter, self.clock = 0, Meter(), Clock()
+        self.rows: list[dict[str, float]] = []
         self._restore()
         self.wrapped = ranks.wrap(self.module)
         self.forward: Callable[..., dict[str, Tensor]] = self.wrapped
         if training.compile:
             self.forward = torch.compile(self.wrapped)
-
-    rows: list[dict[str, float]]
 
     def train(self, stop: threading.Event) -> pd.DataFrame:
         """Take all remaining steps."""

@@ -114,14 +114,7 @@ class Display:
     """
 
     def __init__(
-        self,
-        name: str,
-        total: int,
-        done: int,
-        device: torch.device,
-        shown: bool = True,
-        loggers: Iterable[str] = (),
-        folder: Path = Path(),
+        self, name: str, total: int, done: int, device: torch.device, shown: bool, loggers: Iterable[str], folder: Path
     ) -> None:
         self._device, self._flops = device, 0.0
         self._peak = peak_flops(device)

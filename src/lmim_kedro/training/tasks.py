@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,13 @@ def to_input(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images * 2 - 1
 
 
+def _draw(draw: Augmentation, images: Tensor, batch: CropBatch, seed: int, epoch: int) -> Tensor:
+    """Views (B, 3, H, W) of images (B, 3, H, W) on the device, in float32 also where training is not."""
+    aspect = batch.aspect.to(images.device, non_blocking=True)
+    with torch.autocast(images.device.type, enabled=False):
+        return draw(images, aspect, seed=seed, epoch=epoch, index=batch.index.numpy())
+
+
 class PretrainingTask:
     """Trains LMIM, or a masked autoencoder, on crops and their guidance views.
 
@@ -43,26 +51,15 @@ class PretrainingTask:
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The losses of LMIM.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
-        device = self.module.mask_token.device
+        device, model = self.module.mask_token.device, self.module.model
         images = batch.images.to(device, non_blocking=True)
-        index = batch.index.numpy()
         guidance = None
         if batch.views is not None:
             guidance = to_input(batch.views.to(device, non_blocking=True))
         elif self.views is not None:
-            aspect = batch.aspect.to(device, non_blocking=True)
-            with torch.autocast(device.type, enabled=False):
-                guidance = to_input(self.views(images, aspect, seed=self.seed, epoch=epoch, index=index))
-        model = self.module.model
-        priority = draw_priority(
-            self.module.pretraining.masking,
-            model.rows,
-            model.columns,
-            seed=self.seed,
-            epoch=epoch,
-            index=index,
-            images=images,
-        )
+            guidance = to_input(_draw(self.views, images, batch, self.seed, epoch))
+        draws: dict[str, Any] = {"seed": self.seed, "epoch": epoch, "index": batch.index.numpy(), "images": images}
+        priority = draw_priority(self.module.pretraining.masking, model.rows, model.columns, **draws)
         return forward(to_input(images), guidance, priority.to(device, non_blocking=True))
 
 
@@ -82,14 +79,8 @@ class SeqCLRTask:
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
-        device = self.module.encoder.cls_token.device
-        images, aspect = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.aspect))
-        index = batch.index.numpy()
-        with torch.autocast(device.type, enabled=False):
-            first, second = (
-                to_input(self.views(images, aspect, seed=seed, epoch=epoch, index=index)) for seed in self.seeds
-            )
-        return forward(first, second)
+        images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
+        return forward(*(to_input(_draw(self.views, images, batch, seed, epoch)) for seed in self.seeds))
 
 
 class FinetuningTask:
@@ -108,11 +99,8 @@ class FinetuningTask:
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The loss of Recognizer.forward for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
-        device = self.module.encoder.cls_token.device
-        images = batch.images.to(device, non_blocking=True)
+        images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
         if self.augmentation is not None:
-            aspect = batch.aspect.to(device, non_blocking=True)
-            with torch.autocast(device.type, enabled=False):
-                images = self.augmentation(images, aspect, seed=self.seed, epoch=epoch, index=batch.index.numpy())
+            images = _draw(self.augmentation, images, batch, self.seed, epoch)
         assert batch.labels is not None, "fine-tuning needs a loader with labels"
         return forward(to_input(images), batch.labels)
