@@ -122,7 +122,7 @@ def test_a_process_that_was_asked_to_stop_is_no_failure():
 def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimization, training, tmp_path):
     store._labels[:] = [""] * len(store)
     recipe = recipe_of(size, pretraining, optimization, charset="from_labels")
-    with pytest.raises(InputError, match="no label can be learnt from"):
+    with pytest.raises(InputError, match="no label can be learned from"):
         finetune(store, Encoder(size), recipe, training, tmp_path / "state")
 
 

@@ -1,1 +1,1 @@
-"""One loop for pre-training and fine-tuning: optimizer and schedule, checkpoints, what is trained on what."""
+"""Pre-training and fine-tuning in one loop: methods, tasks, optimizer, checkpoints, several processes."""

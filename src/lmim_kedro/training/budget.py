@@ -1,4 +1,4 @@
-"""How long a baseline trains, so that it is compared with teacher and LMIM together and not with LMIM alone."""
+"""Sets how long a baseline trains, so that it is compared with teacher and LMIM together, not with LMIM alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from lmim_kedro.views.guidance import to_unit
 
 
 def with_budget(recipe: Recipe, crops: int) -> Recipe:
-    """The recipe with its pre-training as long as `pretraining.length` and `pretraining.budget` say.
+    """Set the length of the recipe's pre-training from `pretraining.length` and `pretraining.budget`.
+
+    The budget `own` leaves the recipe as it is. `crops` adds the crops that the teacher saw. `compute` counts the
+    operations of a step of teacher, LMIM and this method, and gives this method as many as the other two together.
 
     Args:
-        recipe: budget `own` leaves it as it is; `crops` adds the crops that the teacher saw; `compute` counts the
-            operations of a training step of teacher, LMIM and this method, and gives this method as many as the
-            other two take together.
-        crops: in an epoch.
+        recipe: the recipe.
+        crops: number of crops in an epoch.
 
     Errors: InputError for the budget `compute` and a method whose operations are not counted.
     """
@@ -49,20 +50,20 @@ def with_budget(recipe: Recipe, crops: int) -> Recipe:
 
 
 def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
-    """Floating-point operations of matrix products, per crop, in a training step of a method."""
+    """Count the floating-point operations of matrix products, per crop, in a training step of a method."""
     size, method = recipe.model, METHODS[pretraining.method]
     teacher = Encoder(size) if method.needs_teacher(pretraining) else None
     module = method.build(size, pretraining, teacher).train()
     images = torch.zeros(2, 3, size.image_height, size.image_width, dtype=torch.uint8)
     task = method.task("counted", module, lambda images, *_, **__: to_unit(images), 0)
-    # The counter knows no operations of a CPU's fused attention: plain matrix products are counted.
+    # The counter does not know a CPU's fused attention, so attention runs as plain matrix products here.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.loss(CropBatch(images, torch.ones(2), torch.arange(2)), 0, module)["loss"].backward()
     return counter.get_total_flops() / len(images)
 
 
 def _seen(optimization: OptimizationParams, crops: int) -> float:
-    """Crops that a training of this length sees."""
+    """Number of crops that a training of this length sees."""
     if optimization.steps is not None:
         return optimization.steps * optimization.batch_size
     whole = crops // optimization.batch_size * optimization.batch_size  # an epoch has no smaller batch at its end

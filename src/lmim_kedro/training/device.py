@@ -1,4 +1,4 @@
-"""Where and in which precision training runs."""
+"""Chooses the device, the precision, the attention kernel and the threads of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from lmim_kedro.params import TrainingParams
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first GPU there is, else the CPU."""
+    """The device of a name; `auto` is the first GPU, or the CPU without one. Errors: InputError if it cannot be used.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -26,7 +31,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(training: TrainingParams, device: torch.device) -> torch.dtype:
-    """bfloat16 or float32; `auto` takes bfloat16 where the device computes in it, GPU or CPU."""
+    """bfloat16 or float32; `auto` is bfloat16 where the device, GPU or CPU, computes in it."""
     if training.precision == "auto":
         return torch.bfloat16 if _computes_in_bf16(device) else torch.float32
     return torch.bfloat16 if training.precision == "bf16" else torch.float32
@@ -42,15 +47,13 @@ def _computes_in_bf16(device: torch.device) -> bool:
 
 
 def attention_kernel(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """A context with the faster kernel of scaled_dot_product_attention.
-
-    On a CPU in bfloat16 that is plain matrix products, for crops' few tokens: 0.4 of the flash kernel's time with 52
-    tokens, about the same with 257. In float32 flash is faster, by a seventh with 257 (docs/performance.md).
-    """
+    """A context that selects the faster kernel of scaled_dot_product_attention."""
+    # On a CPU in bfloat16, plain matrix products take 0.4 of the flash kernel's time with 52 tokens, and the same with
+    # 257. In float32 the flash kernel is faster, by a seventh with 257 tokens (docs/performance.md).
     plain = device.type == "cpu" and precision == torch.bfloat16
     return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
 
 
 def use_threads(count: int, of: int = 1) -> None:
-    """Give torch that many CPU threads; 0: one per core that this process may use, shared by `of` processes."""
+    """Give torch `count` CPU threads; 0 is one per core that this process may use, shared by `of` processes."""
     torch.set_num_threads(count or max(1, cores() // of))

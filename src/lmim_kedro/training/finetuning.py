@@ -1,4 +1,4 @@
-"""From a pre-trained encoder and labeled crops to a recognizer."""
+"""Makes a recognizer of a pre-trained encoder and labeled crops."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ def finetune(
 ) -> tuple[Recognizer, pd.DataFrame]:
     """Train a recognizer that starts from `encoder` (paper, section 4.2).
 
-    Labels that cannot be learnt from (empty, too long) are counted in the log and left out; no other crop takes
-    their place.
+    Labels that cannot be learned from (empty, too long) are counted in the log and left out, without a replacement.
 
     Returns:
-        the recognizer and the metrics of its training.
+        the recognizer and the metrics table of its training.
     """
     finetuning = recipe.finetuning
     seed_initial_weights(recipe, "fine-tuning")
@@ -41,7 +40,7 @@ def finetune(
 
 
 def choose_charset(crops: PackedStore, recipe: Recipe) -> Charset:
-    """The charset that `finetuning.charset` names, or the one that the labels make."""
+    """The charset that `finetuning.charset` names, or the characters of the labels."""
     finetuning = recipe.finetuning
     if finetuning.charset != FROM_LABELS:
         return Charset.named(finetuning.charset)

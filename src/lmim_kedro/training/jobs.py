@@ -1,4 +1,4 @@
-"""A training job: all that a process needs to take its part, small enough for a JSON file."""
+"""A training job: everything a process needs to take part in a stage, small enough for a JSON file."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Job:
     """One stage of training.
 
     Attributes:
-        stage: also the name of the progress bar, of the random streams and of the folder in `state`.
-        crops: what to train on.
-        recipe: how.
+        stage: name of the stage, its progress bar, its random streams and its folder in `state`.
+        crops: crops to train on.
+        recipe: what to train, and how.
         training: how this machine runs it.
         state: folder of the training states.
-        views: materialized guidance views; None where they are drawn while training.
+        views: materialized guidance views; None if they are drawn while training.
     """
 
     stage: Stage
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def optimization(self) -> OptimizationParams:
-        """Of the stage."""
+        """Length, learning rate and the rest of this stage's optimization."""
         if self.stage == "teacher":
             return self.recipe.pretraining.teacher.optimization
         recipe = self.recipe
@@ -64,7 +64,7 @@ class Job:
 
     @property
     def folder(self) -> StateFolder:
-        """Where the state of this stage is kept; another recipe, or other crops, are refused there."""
+        """The folder with the state of this stage; it refuses another recipe and other crops."""
         left_out = set() if self.stage == "fine-tuning" else {"finetuning"}
         identity = self.recipe.model_dump(mode="json", exclude=left_out)
         identity |= {"stage": self.stage, "crops": self.crops.fingerprint}
@@ -74,26 +74,18 @@ class Job:
 
     @property
     def exchange(self) -> Path:
-        """Where the processes of a job find it, and leave what they made."""
+        """The folder through which the processes of a job get it and return their result."""
         return self.state / "launch" / self.stage
 
     def write(self, path: Path) -> None:
-        """As JSON, for processes of other machines."""
-        write_json(
-            path,
-            {
-                "stage": self.stage,
-                "crops": str(self.crops.path),
-                "recipe": self.recipe.model_dump(mode="json"),
-                "training": self.training.model_dump(mode="json"),
-                "state": str(self.state),
-                "views": None if self.views is None else str(self.views.path),
-            },
-        )
+        """Write the job as JSON, for processes on other machines."""
+        found = {"stage": self.stage, "crops": str(self.crops.path), "state": str(self.state)}
+        groups = {name: getattr(self, name).model_dump(mode="json") for name in ("recipe", "training")}
+        write_json(path, found | groups | {"views": None if self.views is None else str(self.views.path)})
 
     @classmethod
     def read(cls, path: Path) -> Job:
-        """What `write` wrote. Errors: InputError if there is nothing."""
+        """Read a job that `write` wrote. Errors: InputError if there is none."""
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         except FileNotFoundError as error:
@@ -101,18 +93,12 @@ class Job:
                 f"there is no training job at {path}: the first machine writes it when it starts"
             ) from error
         views = None if found["views"] is None else PackedStore(found["views"])
-        return cls(
-            found["stage"],
-            PackedStore(found["crops"]),
-            Recipe(**found["recipe"]),
-            TrainingParams(**found["training"]),
-            Path(found["state"]),
-            views,
-        )
+        recipe, training = Recipe(**found["recipe"]), TrainingParams(**found["training"])
+        return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), views)
 
 
 def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
-    """Take part in a job: train `module` in place, and return the metrics table."""
+    """Take part in a job: train `module` in place and return the metrics table."""
     for part in module.modules():
         if isinstance(part, Encoder):
             part.checkpointed = job.training.checkpoint_activations
@@ -121,7 +107,7 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
 
 
 def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
-    pretraining = module.pretraining  # the teacher's own training is another method's
+    pretraining = module.pretraining  # not the recipe's: the teacher is trained by another method
     method = METHODS[pretraining.method]
     if job.training.accumulate > 1 and method.compares_crops(pretraining):
         raise InputError(
@@ -142,7 +128,9 @@ def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
         log.info("fine-tuning: %s", checked.sentence())
     module.labels = checked.facts()
     if len(checked.usable) == 0:
-        raise InputError(f"no label can be learnt from ({checked.sentence()}): check the labels and finetuning.charset")
+        raise InputError(
+            f"no label can be learned from ({checked.sentence()}): check the labels and finetuning.charset"
+        )
     augmentation = finetuning_augmentation(finetuning, job.recipe.model)
     task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
     return task, _loader(job, ranks, indices=checked.usable, with_labels=True)
@@ -165,5 +153,5 @@ def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
 
 
 def seed_initial_weights(recipe: Recipe, stage: Stage) -> None:
-    """Fix what torch draws next: the initial weights of a stage."""
+    """Seed torch's generator, from which the initial weights of a stage are drawn next."""
     torch.manual_seed(derive_seed(recipe.seed, f"initial {stage}", 0))

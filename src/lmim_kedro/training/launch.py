@@ -1,6 +1,6 @@
-"""Starts a training job: in this process, in several on this machine, or on several machines.
+"""Starts a training job in this process, in several processes of this machine, or on several machines.
 
-On further machines, which see the same folders, the same worker runs under torch's own launcher:
+On further machines, which must see the same folders, start the worker with torch's own launcher:
 
     torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT --rdzv-id=lmim \\
         --shutdown-timeout=110 --module lmim_kedro.training.launch data/06_models/.../state/launch/pre-training/job.json
@@ -33,17 +33,17 @@ from lmim_kedro.training.ranks import Ranks, accepted, joined
 log = logging.getLogger(__name__)
 
 RUN_ID = "lmim"
-"""What further machines give as --rdzv-id."""
+"""Value of --rdzv-id on further machines."""
 
 SECONDS_TO_SAVE = 110
-"""That processes which were asked to stop get before they are killed; schedulers give 120 (docs/training.md)."""
+"""Time for processes that were asked to stop, before they are killed; schedulers give 120 s (docs/training.md)."""
 
 
 def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
-    """Train a module as `job.training` says; returns it trained, on the CPU, and the metrics table.
+    """Train a module as `job.training` says; returns the trained module, on the CPU, and the metrics table.
 
     Raises:
-        InputError: as `fit`; more devices than there are; a process failed.
+        InputError: as in `fit`; if more devices are asked for than exist; if a process failed with one.
     """
     training = job.training
     device = pick_device(training.device)
@@ -70,7 +70,7 @@ def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
     )
     if training.nodes > 1:
         log.info("waiting for %d machines at %s; %s", training.nodes, training.rendezvous, _others(job))
-    # It would print the traceback of every process, also where the reason is one sentence.
+    # Torch would print the traceback of every process, even if the reason is one sentence.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     logging.getLogger("torch.multiprocessing").setLevel(logging.CRITICAL)
     try:
@@ -89,7 +89,7 @@ def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
 
 @record
 def work(job_file: str) -> None:
-    """One of the processes of a job; the first writes the trained weights beside the job."""
+    """Take part in a job as one of its processes; the first one writes the trained weights beside the job."""
     job = Job.read(Path(job_file))
     folder, training = job.exchange, job.training
     use_threads(training.threads, of=training.devices)
@@ -140,7 +140,7 @@ def _others(job: Job) -> str:
 
 
 def _failure(job: Job, error: ChildFailedError) -> Exception:
-    """What the first process that failed said: its sentence where it was an InputError, else its traceback."""
+    """The error of the first process that failed: its sentence if it was an InputError, else its traceback."""
     rank, failure = error.get_first_failure()
     recorded: Any = failure.message
     said = recorded if isinstance(recorded, dict) else {"message": recorded}

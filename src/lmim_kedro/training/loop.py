@@ -1,4 +1,4 @@
-"""The loop that trains everything: teacher, LMIM and its baselines, recognizer."""
+"""The loop that trains everything: teacher, LMIM, baselines, recognizer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
@@ -29,33 +30,32 @@ from lmim_kedro.training.state import StateFolder, weights_digest
 log = logging.getLogger(__name__)
 
 STOP_EVERY = 10
-"""Steps after which several processes agree on whether one of them was asked to stop."""
-
+"""Number of steps after which several processes exchange whether one of them was asked to stop."""
 
 STOPPING = ("SIGTERM", "SIGINT", "SIGHUP")
 """Signals that ask a run to stop."""
 
 
 class Task(Protocol):
-    """What is trained: a module, and how a batch becomes losses."""
+    """A module to train, and how a batch becomes losses."""
 
     name: str
 
     @property
     def module(self) -> nn.Module:
-        """Trained in place."""
+        """The module, which is trained in place."""
         ...
 
     def loss(self, batch: CropBatch, epoch: int, forward: Callable[..., dict[str, Tensor]]) -> dict[str, Tensor]:
         """Scalars on the device of the module; `loss` is minimized, the others are recorded.
 
-        `forward` is to be called for `module`: the module itself, compiled, or shared by several processes.
+        Call `forward` instead of `module`: it is the module, compiled or wrapped for several processes.
         """
         ...
 
 
 class Interrupted(InputError):
-    """Training was asked to stop (SIGTERM, SIGINT, SIGHUP), and can go on from its newest checkpoint."""
+    """Training was asked to stop (SIGTERM, SIGINT, SIGHUP) and can continue from its newest checkpoint."""
 
 
 def fit(
@@ -67,27 +67,27 @@ def fit(
     state: StateFolder,
     ranks: Ranks | None = None,
 ) -> pd.DataFrame:
-    """Train a task to its end, going on from the newest checkpoint of the same recipe.
+    """Train a task to its end, starting from the newest checkpoint of the same recipe.
 
     All randomness inside a step is a function of (seed, step) or (seed, epoch, crop), so a run that was stopped gives
     the same losses as one that was not, bit for bit on the CPU.
 
     Args:
-        task: what to train; its module is trained in place.
-        loader: this process's crops, the same number in every epoch.
+        task: the task; its module is trained in place.
+        loader: crops of this process, the same number in every epoch.
         optimization: length, learning rate and the rest of the recipe.
         training: how this machine runs it.
-        seed: of everything random.
-        state: where checkpoints go.
-        ranks: this process among several; None: it is the only one.
+        seed: seed of everything random.
+        state: folder of the checkpoints.
+        ranks: this process among several; None if it is the only one.
 
     Returns:
-        the metrics table, a row every `log_every` steps: step, epoch, the task's scalars (means since the row before,
+        the metrics table with a row every `log_every` steps: step, epoch, the task's scalars (means since the last row,
         over all processes), learning_rate, crops_per_second (of all processes), waiting (share of time spent waiting
         for crops), seconds (since the start of the run).
 
     Raises:
-        InputError: too few crops for a batch; a loss that is not finite; the run was interrupted.
+        InputError: if there are too few crops for a batch, a loss is not finite, or the run was interrupted.
     """
     if ranks is None:
         use_threads(training.threads)
@@ -97,22 +97,21 @@ def fit(
         return run.train(stop)
 
 
+@dataclass
 class _Run:
     """One call of `fit`."""
 
-    def __init__(
-        self,
-        task: Task,
-        loader: CropLoader,
-        optimization: OptimizationParams,
-        training: TrainingParams,
-        seed: int,
-        state: StateFolder,
-        ranks: Ranks,
-    ) -> None:
-        self.task, self.loader, self.optimization, self.training = task, loader, optimization, training
-        self.seed, self.state, self.ranks = seed, state, ranks
-        self.per_epoch = loader.batches_per_epoch
+    task: Task
+    loader: CropLoader
+    optimization: OptimizationParams
+    training: TrainingParams
+    seed: int
+    state: StateFolder
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        task, optimization, training, ranks = self.task, self.optimization, self.training, self.ranks
+        self.per_epoch = self.loader.batches_per_epoch
         if self.per_epoch == 0:
             raise InputError(
                 f"{task.name}: there are fewer crops than a batch of {optimization.batch_size} needs: "
@@ -123,17 +122,16 @@ class _Run:
         self.module = task.module.to(ranks.device).train()
         self.optimizer = build_optimizer(self.module, optimization)
         self.precision = pick_precision(training, ranks.device)
-        self.done, self.rows, self.meter, self.clock = 0, [], Meter(), Clock()
+        self.done, self.meter, self.clock = 0, Meter(), Clock()
+        self.rows: list[dict[str, float]] = []
         self._restore()
         self.wrapped = ranks.wrap(self.module)
         self.forward: Callable[..., dict[str, Tensor]] = self.wrapped
         if training.compile:
             self.forward = torch.compile(self.wrapped)
 
-    rows: list[dict[str, float]]
-
     def train(self, stop: threading.Event) -> pd.DataFrame:
-        """All steps that are left."""
+        """Take all remaining steps."""
         if self.done == self.total:
             return pd.DataFrame(self.rows)
         last_save = time.monotonic()
@@ -179,7 +177,7 @@ class _Run:
         display.step(counter.get_total_flops() if counter else 0.0)
 
     def _backward(self, batch: CropBatch, epoch: int) -> dict[str, Tensor]:
-        """Gradients of a batch, in as many parts as `training.accumulate` says; returns the mean losses."""
+        """Compute the gradients of a batch in `training.accumulate` parts; returns the mean losses."""
         parts = batch.split(self.training.accumulate)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
@@ -193,7 +191,7 @@ class _Run:
         return sums
 
     def _unsynchronized(self, skip: bool) -> AbstractContextManager[None]:
-        """Processes average their gradients once a step, with the last part of the batch."""
+        """A context without averaging: processes average gradients once a step, with the last part of the batch."""
         return self.wrapped.no_sync() if skip and self.ranks.world > 1 else nullcontext()  # type: ignore[operator]
 
     def _add_row(self, display: Display) -> None:
@@ -266,7 +264,7 @@ class _Run:
             self.state.save(self.done, self.module, self.optimizer, extra)
 
     def _refuse_broken_weights(self) -> None:
-        """A gradient may be the first that is not finite: the loss would show it a step after the checkpoint."""
+        """Check the weights: a gradient that is not finite shows in the loss only a step after the checkpoint."""
         whole = all(bool(parameter.isfinite().all()) for parameter in self.module.parameters())
         self._refuse_non_finite({"a weight": 0.0 if whole else math.nan})
 
@@ -280,16 +278,21 @@ class _Run:
 
 
 def heeds(name: str) -> bool:
-    """Whether there is a signal of that name here and it is not ignored, as nohup has SIGHUP ignored."""
+    """Whether this system has a signal of that name and does not ignore it; nohup makes SIGHUP ignored.
+
+    Example:
+        >>> heeds("SIGNONE")
+        False
+    """
     return hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN
 
 
 @contextmanager
 def _stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
-    """An event that SIGTERM, SIGINT and SIGHUP set. Outside the main thread: never set.
+    """An event that SIGTERM, SIGINT and SIGHUP set. Outside the main thread it is never set.
 
-    A second signal of a kind interrupts at once where this is the only process. One of several gets each of them twice,
-    from the terminal or the scheduler and from its launcher: there it changes nothing.
+    A second signal of a kind interrupts at once if this is the only process. Each of several processes gets a signal
+    twice, from the terminal or scheduler and from its launcher; there the second one changes nothing.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

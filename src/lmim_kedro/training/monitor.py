@@ -1,4 +1,4 @@
-"""What can be seen of a run while it trains: the metrics table, the progress bar, the loggers."""
+"""Shows a run while it trains: the metrics table, the progress bar, the loggers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.progress import progress_bar
 from lmim_kedro.registries import LOGGERS
 
-PEAK_FLOPS = {  # dense bfloat16 operations a second, from the makers' data sheets; the longest name that fits counts
+PEAK_FLOPS = {  # dense bfloat16 operations per second, from the makers' data sheets; the longest matching name counts
     "B200": 2250e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -33,30 +33,38 @@ PEAK_FLOPS = {  # dense bfloat16 operations a second, from the makers' data shee
 
 @dataclass
 class Meter:
-    """Sums of the scalars since the last row of the metrics table, kept on the device: no synchronization in a step."""
+    """Sums of the scalars since the last row of the metrics table, kept on the device so that no step waits for it.
+
+    Example:
+        >>> meter = Meter()
+        >>> for loss in (1.0, 3.0):
+        ...     meter.add({"loss": torch.tensor(loss)}, crops=8)
+        >>> meter.read(), meter.crops
+        ({'loss': 2.0}, 16)
+    """
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
     crops: int = 0
 
     def add(self, scalars: dict[str, Tensor], crops: int) -> None:
-        """Count one step."""
+        """Count one step of `crops` crops."""
         for name, value in scalars.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.steps += 1
         self.crops += crops
 
     def read(self) -> dict[str, float]:
-        """Means over the steps counted; waits for the device."""
+        """Means over the counted steps; waits for the device."""
         return {name: value.item() / self.steps for name, value in self.sums.items()}
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Its content, for a checkpoint."""
         return {"sums": self.sums, "counts": [self.steps, self.crops]}
 
     @classmethod
     def restored(cls, state: dict[str, Any], device: torch.device) -> Meter:
-        """From a checkpoint."""
+        """The meter of a checkpoint."""
         return cls({name: value.to(device) for name, value in state["sums"].items()}, *state["counts"])
 
 
@@ -106,14 +114,7 @@ class Display:
     """
 
     def __init__(
-        self,
-        name: str,
-        total: int,
-        done: int,
-        device: torch.device,
-        shown: bool = True,
-        loggers: Iterable[str] = (),
-        folder: Path = Path(),
+        self, name: str, total: int, done: int, device: torch.device, shown: bool, loggers: Iterable[str], folder: Path
     ) -> None:
         self._device, self._flops = device, 0.0
         self._peak = peak_flops(device)
@@ -131,17 +132,17 @@ class Display:
 
     @property
     def wants_flops(self) -> bool:
-        """Whether the operations of a step should be counted once, for the model-FLOPs utilization."""
+        """Whether to count the operations of the next step, for the model-FLOPs utilization (MFU)."""
         return self._peak is not None and not self._flops
 
     def step(self, flops: float = 0.0) -> None:
-        """A step is done, on this process's share of its crops; `flops`: operations it took, if they were counted."""
+        """Count a step; `flops` is the number of its operations in this process, if they were counted."""
         self._flops = flops or self._flops
         if self._bar is not None:
             self._bar.update()
 
     def row(self, row: dict[str, float], steps_per_second: float) -> None:
-        """A row was added to the metrics table."""
+        """Show a new row of the metrics table."""
         if self._bar is not None:
             text = f"loss {row['loss']:.4g}, {row['crops_per_second']:,.0f} crops/s"
             if self._device.type == "cuda":
@@ -162,11 +163,11 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Seconds of the whole run."""
         return self._before + time.monotonic() - self._start
 
     def wait(self, seconds: float) -> None:
-        """Count time that was spent waiting for a batch."""
+        """Count time spent waiting for a batch."""
         self._waited += seconds
 
     def row(self) -> tuple[float, float]:
@@ -178,7 +179,7 @@ class Clock:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Dense bfloat16 operations a second that the GPU could do; None for a CPU or a GPU that is not in the table."""
+    """Peak of dense bfloat16 operations per second of a GPU; None for a CPU or a GPU that is not in the table."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)

@@ -11,10 +11,15 @@ from lmim_kedro.params import OptimizationParams
 
 
 def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; each group holds its factor on the learning rate as `scale`.
+    """AdamW over the trainable parameters; each group has its factor on the learning rate as `scale`.
 
-    No weight decay on parameters of one dimension (released code). With `layer_decay` below 1 the encoder's blocks
-    learn slower the lower they lie: factor layer_decay ** (distance to the head).
+    Parameters of one dimension have no weight decay (released code). With `layer_decay` below 1, lower blocks of the
+    encoder learn slower, by the factor layer_decay ** (distance to the head).
+
+    Example:
+        >>> optimization = OptimizationParams(steps=1, batch_size=512, warmup_steps=0, base_learning_rate=1e-3)
+        >>> [group["weight_decay"] for group in build_optimizer(nn.Linear(2, 2), optimization).param_groups]
+        [0.05, 0.0]
     """
     depth = 1 + max((_block(name) for name, _ in module.named_parameters()), default=-1)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -40,7 +45,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _layer(name: str, depth: int) -> int:
-    """0 for what embeds the patches, 1 to depth for the encoder's blocks, depth + 1 for all that follows."""
+    """0 for the patch embedding, 1 to depth for the encoder's blocks, depth + 1 for everything after them."""
     if not name.startswith("encoder."):
         return depth + 1
     if name.startswith(("encoder.cls_token", "encoder.patch_embed.")):

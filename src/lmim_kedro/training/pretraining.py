@@ -1,4 +1,4 @@
-"""From crops and a recipe to a pre-trained encoder: teacher, LMIM, and the baselines that share their loop."""
+"""Pre-trains an encoder: the teacher, LMIM, and the baselines that share their loop."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 def make_teacher(
     crops: PackedStore, recipe: Recipe, training: TrainingParams, state: Path
 ) -> tuple[Encoder, pd.DataFrame]:
-    """The encoder whose features are the target (paper, section 3.3), and the metrics of its training.
+    """Make the encoder whose features are the target (paper, section 3.3); returns it and the metrics of its training.
 
-    MAERec's weights where `teacher.path` is given, else a masked autoencoder trained on the same crops. Where the
-    recipe's target is random features, or pixels, or there is no pre-training, the encoder is an untrained one.
+    It has MAERec's weights if `teacher.path` is given, else it is the encoder of a masked autoencoder trained on the
+    same crops. It stays untrained if the target is random features or the method needs no teacher.
     """
     teacher = recipe.pretraining.teacher
     if teacher.path is not None and needs_teacher(recipe.pretraining):
@@ -55,16 +55,16 @@ def pretrain(
     views: PackedStore | None = None,
     materialized: int = 0,
 ) -> tuple[Any, pd.DataFrame]:
-    """The pre-trained model of a recipe, and the metrics of its training; untrained for method `none`.
+    """Pre-train the model of a recipe; returns it and the metrics of its training. Method `none` trains nothing.
 
     Args:
-        crops: to train on.
-        teacher: what make_teacher returned.
-        recipe: how.
+        crops: crops to train on.
+        teacher: the encoder that make_teacher returned.
+        recipe: what to train, and how.
         training: how this machine runs it.
         state: folder of the training states.
-        views: guidance views of the crops, materialized.
-        materialized: how many of each crop; 0: they are drawn while training, whatever `views` holds.
+        views: materialized guidance views of the crops.
+        materialized: views per crop; with 0 they are drawn while training, whatever `views` holds.
     """
     if needs_teacher(recipe.pretraining) and (other := encoder_differences(teacher.model, recipe.model)):
         raise InputError(
@@ -95,5 +95,5 @@ def pretrain(
 
 
 def no_metrics() -> pd.DataFrame:
-    """The metrics table of a stage that had nothing to train."""
+    """The metrics table of a stage without training."""
     return pd.DataFrame(columns=["step", "epoch", "loss", "learning_rate", "crops_per_second", "seconds"])

@@ -1,4 +1,4 @@
-"""The processes that train together: one, or several that average their gradients."""
+"""The processes that train together, and average their gradients if there are several."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Those of the options that the signature of a function has: older releases of torch lack some.
+    """The options that a function's signature has; older releases of torch lack some.
 
     Example:
         >>> accepted(sorted, reverse=True, stable=True)
@@ -32,9 +32,14 @@ class Ranks:
     """This process among those that train together.
 
     Attributes:
-        device: of this process.
-        rank: its number, from 0; rank 0 writes files and draws the progress bar.
-        world: how many there are.
+        device: device of this process.
+        rank: number of this process, from 0; rank 0 writes files and draws the progress bar.
+        world: number of processes.
+
+    Example:
+        >>> ranks = Ranks(torch.device("cpu"))
+        >>> ranks.first, ranks.any(False)
+        (True, False)
     """
 
     device: torch.device
@@ -47,7 +52,7 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module as it is, or with gradients averaged over all processes in every backward pass."""
+        """The module; with several processes, every backward pass averages its gradients over them."""
         if self.world == 1:
             return module
         places = [self.device] if self.device.type == "cuda" else None
@@ -55,7 +60,7 @@ class Ranks:
         return DistributedDataParallel(module, device_ids=places, **options)
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Detached float32 means over all processes, left on the device: the host waits for nothing."""
+        """Means of scalars over all processes, detached float32 on the device, so that the host does not wait."""
         values = torch.stack([value.detach().float() for value in scalars.values()])
         if self.world > 1:
             dist.all_reduce(values)
@@ -63,12 +68,12 @@ class Ranks:
         return dict(zip(scalars, values.unbind(), strict=True))
 
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Wait until every process calls this."""
         if self.world > 1:
             dist.barrier()
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; each must ask at the same step."""
+        """Whether the flag is set in any process; all must call this in the same step."""
         if self.world == 1:
             return flag
         asked = torch.tensor(float(flag), device=self.device)
@@ -78,7 +83,7 @@ class Ranks:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """This process as torch's launcher started it (RANK, LOCAL_RANK, WORLD_SIZE): gloo on CPUs, NCCL on GPUs."""
+    """Join the processes that torch's launcher started (RANK, LOCAL_RANK, WORLD_SIZE): gloo on CPUs, NCCL on GPUs."""
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)

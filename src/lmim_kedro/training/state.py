@@ -1,4 +1,4 @@
-"""Training state on disk: what a run that was stopped needs to go on as if it had not been."""
+"""Training state on disk, from which a stopped run continues as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ FINISHED = "finished.pt"
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
-    """Canonical text of what must be the same for a run to be continued."""
+    """Canonical text of a recipe."""
     return json.dumps(recipe, sort_keys=True)
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Hash of named tensors, wherever they lie: what a run began with."""
+    """Hash of named tensors, of any shapes and devices.
+
+    Example:
+        >>> weights_digest({"bias": torch.zeros(2)}) == weights_digest({"bias": torch.ones(2)})
+        False
+    """
     whole = hashlib.blake2b(digest_size=16)
     for name, tensor in tensors.items():
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -34,27 +39,31 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class StateFolder:
-    """Checkpoints `step-00001000.pt` of one run, beside `recipe.json`; the newest `keep` of them stay.
+    """Checkpoints `step-00001000.pt` of one run beside its `recipe.json`; the newest `keep` of them stay.
 
-    A run that came to its end leaves `finished.pt` instead: if what follows it is stopped, or its result could not be
-    saved, the same command finds it and does not train again (`forget_finished` removes it after that).
+    A finished run leaves `finished.pt` instead. If a later stage is stopped, or the result could not be saved, the same
+    command finds it and does not train again; `forget_finished` removes it in the end.
 
     Args:
-        path: the folder; made when the first checkpoint is written.
-        recipe: what must be the same for the run to be continued.
-        keep: checkpoints to hold on to.
+        path: the folder, which the first checkpoint creates.
+        recipe: all that must be the same for the run to be continued.
+        keep: number of checkpoints to keep.
+
+    Example:
+        >>> StateFolder(Path("nowhere"), {"seed": 0}).newest_step is None
+        True
     """
 
     def __init__(self, path: Path, recipe: dict[str, Any], keep: int = 2) -> None:
         self.path, self.recipe, self.keep = path, recipe, keep
 
     def load(self, start: str) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None.
+        """The newest checkpoint, or None.
 
         Args:
             start: weights_digest of the module before its first step.
 
-        Errors: InputError for a checkpoint of another recipe, or of a run that began with other weights.
+        Errors: InputError for a checkpoint of another recipe, or of a run that started from other weights.
         """
         found = self._checkpoints()
         if not found:
@@ -77,51 +86,45 @@ class StateFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is finished."""
         return (self.path / FINISHED).is_file()
 
     @property
     def newest_step(self) -> int | None:
-        """Of the newest whole checkpoint; None if there is none."""
+        """Step of the newest checkpoint; None if there is none."""
         found = self._checkpoints()
         return int(found[-1].stem.removeprefix("step-")) if found else None
 
     def save(self, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
-        """Write the checkpoint of a step whole, then forget the oldest."""
+        """Write the checkpoint of a step, then remove the oldest ones."""
         state = {"step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict(), **extra}
         self._write(f"step-{step:08d}.pt", state)
         for old in self._checkpoints()[: -self.keep]:
             old.unlink()
 
     def finish(self, start: str, module: nn.Module, rows: list[dict[str, float]]) -> None:
-        """Keep the result of the whole run, and nothing else of it.
-
-        Args:
-            start: weights_digest of the module before its first step.
-            module: trained.
-            rows: its metrics table.
-        """
+        """Write the result of the run and remove its checkpoints; `start` as in `load`, `rows` of its metrics table."""
         self._write(FINISHED, {"start": start, "module": module.state_dict(), "rows": rows})
         for checkpoint in self._checkpoints():
             checkpoint.unlink()
 
     def finished(self) -> dict[str, Any] | None:
-        """What `finish` kept, or None."""
+        """The result that `finish` wrote, or None."""
         path = self.path / FINISHED
         return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
     def forget_other_result(self, start: str) -> None:
-        """Clear the folder if it holds the result of another recipe, or of a run that began with other weights."""
+        """Clear the folder if it holds the result of another recipe, or of a run that started from other weights."""
         found = self.finished()
         if found is not None and (found["start"] != start or self._recipe_before() != fingerprint(self.recipe)):
             self.clear()
 
     def clear(self) -> None:
-        """Forget the run: it is to start over."""
+        """Remove the run, so that it starts over."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
-        """Write a file of the folder whole or not at all."""
+        """Write a file of the folder, whole or not at all."""
         write_json(self.path / "recipe.json", self.recipe)
         with whole(self.path / name) as part:
             torch.save(state, part)
@@ -134,6 +137,6 @@ class StateFolder:
 
 
 def forget_finished(state: Path) -> None:
-    """Remove the results that finished stages left below `state`: all that needed them is saved."""
+    """Remove the results of finished stages below `state`, once everything made from them is saved."""
     for result in state.glob(f"*/{FINISHED}"):
         shutil.rmtree(result.parent)

@@ -1,8 +1,9 @@
-"""How a batch of crops becomes losses: pre-training and fine-tuning as tasks of the one loop."""
+"""Turns a batch of crops into losses: the tasks of the loop, for pre-training and fine-tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,52 +20,48 @@ Augmentation = Callable[..., Tensor]
 Forward = Callable[..., dict[str, Tensor]]
 
 
+def _draw(draw: Augmentation, images: Tensor, batch: CropBatch, seed: int, epoch: int) -> Tensor:
+    """Views (B, 3, H, W) of images (B, 3, H, W) on the device, in float32 also where training is not."""
+    aspect = batch.aspect.to(images.device, non_blocking=True)
+    with torch.autocast(images.device.type, enabled=False):
+        return draw(images, aspect, seed=seed, epoch=epoch, index=batch.index.numpy())
+
+
 class PretrainingTask:
-    """LMIM, or a masked autoencoder, on crops and their guidance views.
+    """Trains LMIM, or a masked autoencoder, on crops and their guidance views.
 
     Args:
-        name: of the progress bar, the log and the random stream.
+        name: name of the progress bar, the log and the random stream.
         lmim: the model.
         views: draws the guidance view of each crop on the device; None without guidance branch.
-        seed: of views and masks.
+        seed: seed of views and masks.
     """
 
     def __init__(self, name: str, lmim: LMIM, views: Augmentation | None, seed: int) -> None:
         self.name, self.module, self.views, self.seed = name, lmim, views, seed
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The losses of LMIM.forward for a batch of uint8 crops (B, 3, H, W); `forward` is called for `module`."""
-        device = self.module.mask_token.device
+        """The losses of LMIM.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
+        device, model = self.module.mask_token.device, self.module.model
         images = batch.images.to(device, non_blocking=True)
-        index = batch.index.numpy()
         guidance = None
         if batch.views is not None:
             guidance = to_input(batch.views.to(device, non_blocking=True))
         elif self.views is not None:
-            aspect = batch.aspect.to(device, non_blocking=True)
-            with torch.autocast(device.type, enabled=False):
-                guidance = to_input(self.views(images, aspect, seed=self.seed, epoch=epoch, index=index))
-        model = self.module.model
-        priority = draw_priority(
-            self.module.pretraining.masking,
-            model.rows,
-            model.columns,
-            seed=self.seed,
-            epoch=epoch,
-            index=index,
-            images=images,
-        )
+            guidance = to_input(_draw(self.views, images, batch, self.seed, epoch))
+        draws: dict[str, Any] = {"seed": self.seed, "epoch": epoch, "index": batch.index.numpy(), "images": images}
+        priority = draw_priority(self.module.pretraining.masking, model.rows, model.columns, **draws)
         return forward(to_input(images), guidance, priority.to(device, non_blocking=True))
 
 
 class SeqCLRTask:
-    """SeqCLR on two views of each crop, drawn on the device.
+    """Trains SeqCLR on two views of each crop, drawn on the device.
 
     Args:
-        name: of the progress bar, the log and the random stream.
+        name: name of the progress bar, the log and the random stream.
         seqclr: the model.
         views: draws a view of each crop.
-        seed: of the views.
+        seed: seed of the views.
     """
 
     def __init__(self, name: str, seqclr: SeqCLR, views: Augmentation, seed: int) -> None:
@@ -72,24 +69,18 @@ class SeqCLRTask:
         self.seeds = [derive_seed(seed, f"view {number}", 0) for number in range(2)]
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); `forward` is called for `module`."""
-        device = self.module.encoder.cls_token.device
-        images, aspect = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.aspect))
-        index = batch.index.numpy()
-        with torch.autocast(device.type, enabled=False):
-            first, second = (
-                to_input(self.views(images, aspect, seed=seed, epoch=epoch, index=index)) for seed in self.seeds
-            )
-        return forward(first, second)
+        """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
+        images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
+        return forward(*(to_input(_draw(self.views, images, batch, seed, epoch)) for seed in self.seeds))
 
 
 class FinetuningTask:
-    """The recognizer on labeled crops.
+    """Trains the recognizer on labeled crops.
 
     Args:
         recognizer: the model.
-        augmentation: applied to each crop on the device; None for none.
-        seed: of the augmentation.
+        augmentation: augments each crop on the device; None for none.
+        seed: seed of the augmentation.
     """
 
     name = "fine-tuning"
@@ -98,12 +89,9 @@ class FinetuningTask:
         self.module, self.augmentation, self.seed = recognizer, augmentation, seed
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The loss of Recognizer.forward for uint8 crops (B, 3, H, W) with labels; `forward` is called for `module`."""
-        device = self.module.encoder.cls_token.device
-        images = batch.images.to(device, non_blocking=True)
+        """The loss of Recognizer.forward for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
+        images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
         if self.augmentation is not None:
-            aspect = batch.aspect.to(device, non_blocking=True)
-            with torch.autocast(device.type, enabled=False):
-                images = self.augmentation(images, aspect, seed=self.seed, epoch=epoch, index=batch.index.numpy())
+            images = _draw(self.augmentation, images, batch, self.seed, epoch)
         assert batch.labels is not None, "fine-tuning needs a loader with labels"
         return forward(to_input(images), batch.labels)

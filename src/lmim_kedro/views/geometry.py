@@ -77,19 +77,10 @@ def slanted_map(values: Tensor, kind: str, aspect: Tensor) -> Tensor:
         aspect: (B,) width / height of the canvas.
     """
     zero, one = torch.zeros_like(values), torch.ones_like(values)
-    xy, x, yx, y = zero, zero, zero, zero
-    match kind:
-        case "shear_x":
-            xy = values / aspect
-        case "shear_y":
-            yx = values * aspect
-        case "translate_x":
-            x = values
-        case "translate_y":
-            y = values
-        case _:
-            raise ValueError(kind)
-    return _matrix([one, xy, x, yx, one, y, zero, zero, one])
+    scaled = {"shear_x": values / aspect, "shear_y": values * aspect}.get(kind, values)
+    entries = [one, zero, zero, zero, one, zero, zero, zero, one]
+    entries[{"shear_x": 1, "translate_x": 2, "shear_y": 3, "translate_y": 5}[kind]] = scaled
+    return _matrix(entries)
 
 
 def inwards(moved: Tensor) -> Tensor:
