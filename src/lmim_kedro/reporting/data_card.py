@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from lmim_kedro.reporting.figures import AMBER, INK, SLATE, STYLE, TEAL
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 _STATUSES = {"ok": ("used", TEAL), "excluded": ("left out", AMBER), "set_aside": ("set aside", SLATE)}
 _RANGES = {"width": "width, pixels", "height": "height, pixels", "aspect": "width / height"}

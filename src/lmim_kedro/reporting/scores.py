@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.analysis import calibration, calibration_error
 from lmim_kedro.scoring.metrics import METRICS, Score, accuracies_with, bootstrap_interval, score
 from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, labels_known
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def build_scores(

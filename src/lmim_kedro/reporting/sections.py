@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from lmim_kedro.registries import METRICS
 from lmim_kedro.reporting.data_card import card_rows
@@ -17,10 +20,6 @@ from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
 from lmim_kedro.scoring.metrics import accuracies_with
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 _PAPER_SIZES = {
     "english": (

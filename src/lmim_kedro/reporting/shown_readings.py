@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from lmim_kedro.reporting.images import thumbnail
 from lmim_kedro.scoring.metrics import METRICS, score
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
 
 
 class Crops(Protocol):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lmim_kedro.reporting.paper.published import (
     CAPTIONS,
@@ -17,9 +19,6 @@ from lmim_kedro.reporting.paper.published import (
 from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 from lmim_kedro.scoring.protocols import get_protocol
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
         benchmark, crops (scored), unscorable; in percent the accuracies, low and high (bootstrap, 95 %) of the first of
         them, one_minus_ned, paper; paper_row says which row of the paper. Cells without a value are missing.
     """
-    import pandas as pd
-
     metric, variant, env = scores["metric"], scores["variant"], scores["env"]
     kinds = accuracies_with(metric)
     rows: list[dict[str, Any]] = []
@@ -160,8 +157,6 @@ def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
-    import pandas as pd
-
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
         f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
@@ -174,8 +169,6 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
 
 
 def _text(name: str, value: Any) -> str:
-    import pandas as pd
-
     if pd.isna(value):
         return ""
     places = 1 if name == "paper_percent" else 2

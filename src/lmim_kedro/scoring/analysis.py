@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.metrics import METRICS, Score, bootstrap_interval, score
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LONGEST = 16
 """Labels of this many characters or more are counted together."""
@@ -32,8 +30,6 @@ def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns: length (such as `3` and `≥16`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
     """
-    import pandas as pd
-
     lengths = predictions["label"].str.len().to_numpy(dtype=float)
     bins = np.minimum(lengths, LONGEST).astype(int)
     rows = _accuracies(predictions, metric, bins, lambda n: f"≥{LONGEST}" if n == LONGEST else str(n))
@@ -49,8 +45,6 @@ def accuracy_by_aspect(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns: aspect (such as `2 to 3`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
     """
-    import pandas as pd
-
     names = [f"<{ASPECTS[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(ASPECTS, ASPECTS[1:], strict=False))]
     names.append(f"≥{ASPECTS[-1]:g}")
     rows: list[list[Any]] = []
@@ -70,8 +64,6 @@ def accuracy_by_character(predictions: pd.DataFrame, metric: str) -> pd.DataFram
         often it stands in predictions); recall_percent = read / in_labels; precision_percent = read / written, missing
         where it is never written. The most frequent in labels first; characters that are only written come last.
     """
-    import pandas as pd
-
     pairs = _texts(predictions, metric)
     in_labels, written, wrong = Counter[str](), Counter[str](), Counter[str]()
     for prediction, label in pairs:
@@ -100,8 +92,6 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
         character each, or nothing), count, share_percent (of the label's character in all labels; missing for
         insertions), example (a label: its prediction, with as few other edits as there are). The most frequent first.
     """
-    import pandas as pd
-
     pairs = _texts(predictions, metric)
     in_labels = Counter(character for _, label in pairs for character in label)
     counts: Counter[tuple[str, str]] = Counter()
@@ -138,8 +128,6 @@ def calibration(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
         high_percent (95 %); a row for each of CONFIDENCES bins that holds crops. Errors: InputError for a confidence
         that is not between 0 and 1.
     """
-    import pandas as pd
-
     rows: list[list[Any]] = []
     columns = ["low", "high", "crops", "confidence_percent", *_ACCURACY[1:]]
     if "confidence" not in predictions:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.metrics import Score
 
 Labels = Literal["original", "corrected"]
 
@@ -43,22 +44,6 @@ _SUBSETS: dict[str, tuple[str, ...]] = {
 NAMES = tuple(_SUBSETS)
 
 
-class Scored(Protocol):
-    """What is averaged: a metrics.Score, for instance."""
-
-    @property
-    def accuracy(self) -> float:
-        """0 to 1."""
-
-    @property
-    def count(self) -> int:
-        """Images scored."""
-
-    @property
-    def unscorable(self) -> int:
-        """Images whose label cannot be scored."""
-
-
 @dataclass(frozen=True)
 class Averages:
     """Avg and W-Avg of a protocol's test sets, 0 to 1."""
@@ -91,7 +76,7 @@ class EvaluationProtocol:
         """Images that each test set must have."""
         return {name: SIZES[name] for name in self.subsets}
 
-    def average(self, scores: Mapping[str, Scored]) -> Averages:
+    def average(self, scores: Mapping[str, Score]) -> Averages:
         """Average over the test sets: each counting the same, and each by its images.
 
         Args:

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
+from lmim_kedro.reporting.figures import INK, SLATE, STYLE, label_accuracy, plot_curves
 from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
-from lmim_kedro.scoring.metrics import METRICS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 DOTS_PER_INCH = 130
 _COLORS = (
-    "#0f6b6b",
-    "#b8621b",
-    "#5b4b9a",
-    "#6c7a83",
-    "#2f7d32",
-    "#b3261e",
-    "#1f77b4",
-    "#8c564b",
-    "#c2a300",
-    "#d16ba5",
-)
+    "#0f6b6b", "#b8621b", "#5b4b9a", "#6c7a83", "#2f7d32", "#b3261e", "#1f77b4", "#8c564b", "#c2a300", "#d16ba5",
+)  # fmt: skip
 _LINES = ("-", "--", ":", "-.")
 _LOG_SPAN = 4.0
 """Losses that fall further than so many times: where each begins would hide how all of them end."""
@@ -54,16 +42,10 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
     styles = _styles([name for tables in panels.values() for name in tables])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
-        for axes, (title, tables) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
-            values = []
-            for name, table in tables.items():
-                steps, losses = _thin(table["step"].to_numpy(float), table["loss"].to_numpy(float))
-                axes.plot(steps, losses, **styles[name], marker="o" if len(steps) < 3 else None)
-                values.append(losses[np.isfinite(losses)])
-            axes.set_title(title)
-            axes.set_xlabel("optimizer step")
-            axes.set_ylabel("loss")
-            _choose_scale(axes, np.concatenate(values), _LOG_SPAN)
+        places = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (title, tables) in zip(places, panels.items(), strict=True):
+            lines = [(table, "loss", styles[name]) for name, table in tables.items()]
+            plot_curves(axes, lines, title, "loss", _LOG_SPAN)
         handles = [Line2D([], [], **style) for style in styles.values()]
         figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 6))
         return _pixels(figure)
@@ -91,9 +73,7 @@ def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> n
             axes.fill_between(shown, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
         crops = dict(zip(*(next(iter(tables.values()))[0][key] for key in ("length", "crops")), strict=True))
         axes.set_xticks(range(len(lengths)), [f"{length}\n{crops.get(length, 0):,}" for length in lengths])
-        axes.set_ylim(0, 100)
-        axes.set_xlabel("characters in the label; below: crops")
-        axes.set_ylabel(f"{METRICS[metric].title} (%)")
+        label_accuracy(axes, metric, "characters in the label; below: crops")
         axes.legend()
         return _pixels(figure)
 
@@ -210,10 +190,6 @@ def _place(axes: Axes, picture: Image.Image | None) -> None:
         spine.set_visible(False)
     if picture is not None:
         axes.imshow(np.asarray(picture), aspect="auto", interpolation="antialiased")
-
-
-def _panels(figure: Figure, count: int) -> list[Axes]:
-    return list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.rows import COMPANIONS
 from lmim_kedro.reporting.paper.tables import MEAN, Cell, PaperTable
 from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
@@ -22,8 +20,6 @@ def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
         table, caption, row, detail, source, variant, column; paper_percent, ours_percent (mean over seeds),
         std_percent, min_percent, max_percent; seeds (how many), crops, env; note.
     """
-    import pandas as pd
-
     rows = []
     for table in tables:
         for row in table.rows:
@@ -109,8 +105,6 @@ _LEFT = ["row", "source", "variant", "env"]
 
 def _texts(table: PaperTable, results: Results) -> pd.DataFrame:
     """A table as texts: a row for each of its rows, with the cells as they are printed."""
-    import pandas as pd
-
     rows = []
     for row in table.rows:
         run = [str(len(row.seeds)), f"{row.crops:,}", results.env] if row.crops else ["", "", ""]

@@ -7,38 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import AVG, BEYOND, PaperTable, TableRow
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 SIGNIFICANT = 0.05
 COLUMNS = [
-    "table",
-    "caption",
-    "env",
-    "rows",
-    "spearman",
-    "kendall",
-    "row_a",
-    "row_b",
-    "variant_a",
-    "variant_b",
-    "paper_difference",
-    "our_difference",
-    "low",
-    "high",
-    "p_value",
-    "agrees",
-    "significant",
-    "seeds_agreeing",
+    "table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b",
+    "paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant", "seeds_agreeing",
     "seeds_compared",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,8 +80,6 @@ def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFram
     and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
     those with the sign of the paper's difference, or of ours over all seeds where it has none.
     """
-    import pandas as pd
-
     rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 

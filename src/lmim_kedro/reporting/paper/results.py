@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.compare import CROP
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    Predictions = Callable[[], pd.DataFrame]
+Predictions = Callable[[], pd.DataFrame]
 
 
 @dataclass(frozen=True)
