@@ -20,10 +20,10 @@ _DECADE = (1, 2, 5)
 
 
 def draw_data_card(card: pd.DataFrame) -> Figure:
-    """Draw how many crops each source has and what became of them, and the sizes of those used.
+    """Draw how many crops of each source were used, left out or set aside, and the sizes of those used.
 
     Args:
-        card: of crops.checks.data_card.describe_data.
+        card: table from crops.checks.data_card.describe_data.
     """
     places = np.arange(len(card))[::-1]
     with matplotlib.rc_context(STYLE):

@@ -51,7 +51,7 @@ _LOG_SPAN = 30
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the page: a data URI, and what it shows in words."""
+    """A figure of the page: a data URI, and a description."""
 
     picture: str
     alt: str
@@ -93,7 +93,7 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
 
     Args:
         teacher, pretraining, finetuning: metrics tables with `step` and `loss`; `reconstruction`, `alignment`,
-            `cls_std` and `accuracy` are drawn where they are. A table may be empty.
+            `cls_std` and `accuracy` are drawn if present. A table may be empty.
     """
     wanted = [
         (teacher, "Teacher: loss", "squared error", _LOSS),
@@ -113,14 +113,14 @@ def draw_accuracy_by_length(table: pd.DataFrame, metric: str) -> Drawing | None:
     """Bars of accuracy over the number of characters in the label, with bootstrap intervals.
 
     Args:
-        table: of scoring.analysis.accuracy_by_length; None is returned if it has no rows.
-        metric: that it was made with.
+        table: table from scoring.analysis.accuracy_by_length; without rows, None is returned.
+        metric: name of the table's metric.
     """
     return _draw_bars(table, "length", metric, "label length", "characters in the label; below: crops", (6.8, 2.9))
 
 
 def draw_accuracy_by_aspect(table: pd.DataFrame, metric: str) -> Drawing | None:
-    """Bars of accuracy over width / height of the crop; arguments as above, of scoring.analysis.accuracy_by_aspect."""
+    """Bars of accuracy over width / height of the crop; the table is from scoring.analysis.accuracy_by_aspect."""
     return _draw_bars(table, "aspect", metric, "width / height", "width / height of the crop; below: crops", (4.6, 2.9))
 
 
@@ -128,8 +128,8 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     """Reliability curve: accuracy over confidence, with bootstrap intervals and the share of crops.
 
     Args:
-        table: of scoring.analysis.calibration; None is returned if it has no rows.
-        metric: that it was made with.
+        table: table from scoring.analysis.calibration; without rows, None is returned.
+        metric: name of the table's metric.
     """
     error = calibration_error(table)
     if error is None:

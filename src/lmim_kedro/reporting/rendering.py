@@ -15,7 +15,7 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: its file in reporting/templates, without `.html.jinja`.
-        values: by the names that the template uses; what is text is escaped.
+        values: the template's variables; their text is escaped.
     """
     return _templates().get_template(f"{template}.html.jinja").render(**values)
 

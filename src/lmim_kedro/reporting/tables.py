@@ -23,7 +23,7 @@ from lmim_kedro.scoring.protocols import get_protocol
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row of a table of the paper, or ours in it. Cells in percent, None where there is nothing to give."""
+    """One row of a table of the paper, or ours in it. Cells are in percent; empty ones are None."""
 
     name: str
     detail: str
@@ -44,7 +44,7 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     """One row per benchmark, and two per protocol that could be averaged.
 
     Args:
-        scores: of reporting.scores.build_scores.
+        scores: from reporting.scores.build_scores.
 
     Returns:
         benchmark, crops (scored), unscorable; in percent the accuracies, low and high (bootstrap, 95 %) of the first of
@@ -90,9 +90,9 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
-    """The paper's tables that hold a row of our variant and a column of our benchmarks, our row on top.
+    """The paper's tables that have a row of our variant and a column of our benchmarks, our row on top.
 
-    Of Tables 6-8, the rows that the authors ran themselves.
+    Only rows that the authors ran themselves are included.
     """
     variant, accuracy = scores["variant"], scores["accuracy"]
     beside = counterparts(variant, scores["env"])
@@ -128,7 +128,7 @@ def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
 
 
 def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """What each stage of training did, one row for each that ran.
+    """Summarize each stage of training that ran, in one row.
 
     Args:
         stages: metrics tables by name of stage; empty ones are left out.
@@ -176,12 +176,17 @@ def _text(name: str, value: Any) -> str:
 
 
 def row_name(row: PublishedRow) -> str:
-    """Such as `Table 7, LMIM, 10 epochs, Union14M-L`."""
+    """Name a row in a line, such as `Table 7, LMIM, 10 epochs, Union14M-L`."""
     return ", ".join(filter(None, (f"Table {row.table}", row.name, row.detail)))
 
 
 def percent(fraction: float | None) -> float | None:
-    """A fraction of 1 in percent, two decimals; None stays None."""
+    """Round a fraction of 1 to percent with two decimals; None stays None.
+
+    Example:
+        >>> percent(2 / 3)
+        66.67
+    """
     return None if fraction is None else round(100 * fraction, 2)
 
 

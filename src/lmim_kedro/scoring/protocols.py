@@ -61,9 +61,9 @@ class EvaluationProtocol:
 
     Attributes:
         name: one of NAMES.
-        metric: of its accuracies, a name in metrics.METRICS.
+        metric: name of the metric of its accuracies.
         subsets: names of its test sets.
-        labels: original, or those of the corrected label set (same images).
+        labels: original, or corrected: the corrected labels of the same images.
     """
 
     name: str
@@ -80,7 +80,7 @@ class EvaluationProtocol:
         """Average over the test sets: each counting the same, and each by its images.
 
         Args:
-            scores: by name of test set; those of no interest to this protocol are left alone.
+            scores: by name of test set; others than the protocol's are ignored.
 
         Errors: InputError if a test set is missing, is not of its size, or has nothing that could be scored.
         """
@@ -96,7 +96,7 @@ class EvaluationProtocol:
         )
 
     def check(self, images: Mapping[str, int]) -> None:
-        """Refuse what is not this protocol's. Args: images of each test set that there is. Errors: InputError."""
+        """Refuse test sets that are missing or of another size. Args: number of images of each. Errors: InputError."""
         if missing := [name for name in self.subsets if name not in images]:
             raise InputError(
                 f"protocol {self.name} averages {', '.join(self.subsets)}, but {', '.join(missing)} "
@@ -117,9 +117,13 @@ def labels_known(name: str) -> tuple[Labels, ...]:
 
 
 def get_protocol(name: str, labels: Labels = "original") -> EvaluationProtocol:
-    """A protocol by name, for original or corrected labels.
+    """Look up a protocol by name, for original or corrected labels.
 
     Errors: InputError for an unknown name, or labels that do not exist for it.
+
+    Example:
+        >>> get_protocol("chinese").subsets
+        ('scene', 'web', 'document', 'handwriting')
     """
     if name not in _SUBSETS:
         raise InputError(f"there is no protocol `{name}`: choose one of {', '.join(NAMES)}")

@@ -55,8 +55,8 @@ def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> n
     """Accuracy over the number of characters in the label, a line for each method, a band from worst to best seed.
 
     Args:
-        tables: by method, for each seed what scoring.analysis.accuracy_by_length returns.
-        metric: that they were made with.
+        tables: for each method a table from scoring.analysis.accuracy_by_length for each seed.
+        metric: name of the metric of the tables.
     """
     if not tables:
         return nothing("no method was read with")
@@ -82,8 +82,8 @@ def draw_attention(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     """Attention of the last encoder block (paper, Figures 1c and 3): a row for each query, a column for each method.
 
     Args:
-        methods: by name what evaluation.attention returns; those of other crops or queries than the first
-            method's are left out.
+        methods: by name the arrays from evaluation.attention; methods with other crops or queries than the first are
+            left out.
     """
     if not methods:
         return nothing("no run has attention maps")
@@ -107,7 +107,7 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
     The prediction is pixels where the target is, else a map of the cosine between predicted and target features.
 
     Args:
-        methods: by name what evaluation.reconstruction.reconstruct returns.
+        methods: by name the arrays from evaluation.reconstruction.reconstruct.
     """
     rows, names = [], []
     for name, own in methods.items():
@@ -121,10 +121,10 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
 
 
 def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -> np.ndarray:
-    """For a few crops the others that [cls] takes for most alike: a row for each crop and encoder.
+    """The nearest neighbors of a few crops by [cls]: a row for each crop and encoder.
 
     Args:
-        runs: by what to call the encoder: queries (Q, 3, H, W), query_labels (Q,), neighbors (Q, K, 3, H, W), labels
+        runs: by title of the encoder: queries (Q, 3, H, W), query_labels (Q,), neighbors (Q, K, 3, H, W), labels
             (Q, K), cosines (Q, K). All have the same queries.
         labels: whether to write labels and cosines under the crops.
     """
@@ -145,7 +145,7 @@ def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -
 
 
 def nothing(why: str) -> np.ndarray:
-    """A picture that says why there is none."""
+    """Draw a sentence in place of a figure."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.5, 0.7))
         figure.text(0.5, 0.5, why, ha="center", va="center", color=SLATE)

@@ -1,4 +1,4 @@
-"""The paper's tables beside ours as a long table, as Markdown and as LaTeX."""
+"""The paper's tables beside ours, as one long table, as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmim_kedro.scoring.metrics import METRICS
 
 
 def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
-    """A row for every cell of every table, empty ones included.
+    """Make one table with a row for every cell of every table, empty ones included.
 
     Returns:
         table, caption, row, detail, source, variant, column; paper_percent, ours_percent (mean over seeds),
@@ -61,7 +61,7 @@ def summary(results: Results) -> str:
 
 
 def _not_beside(results: Results) -> str:
-    """A warning where LMIM stands beside a baseline without those that were trained as long as it was; or nothing."""
+    """A warning if LMIM is beside a baseline whose longer trained companions were not run; or nothing."""
     missing = [
         f"`{name}` ({why})"
         for baseline, companions in COMPANIONS.items()

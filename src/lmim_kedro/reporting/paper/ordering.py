@@ -1,4 +1,4 @@
-"""Whether the rows of a table come in the paper's order, and how sure that is."""
+"""Test whether the rows of a table are in the paper's order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Paired:
     """The difference of two variants on the same crops, in points: B minus A, mean over benchmarks and seeds.
 
     Attributes:
-        difference: of the mean accuracies.
+        difference: difference of the mean accuracies.
         low, high: 95 % bootstrap interval over crops.
         p_value: two-sided; how likely a difference as large is if, for each crop, A and B could be exchanged.
     """
@@ -48,10 +48,10 @@ def compare_paired(
     is McNemar's. Chance in crops is in it and in the interval; chance in seeds is not: see the spread over seeds.
 
     Args:
-        a, b: (S, N) credit of each seed.
-        benchmarks: places of the crops of each, which count the same however many they are.
-        draws: of the permutation and of the bootstrap.
-        seed: of both.
+        a, b: credit of each seed and crop, (S, N).
+        benchmarks: positions of the crops of each benchmark; benchmarks count the same, whatever their sizes.
+        draws: number of permutations and of bootstrap samples.
+        seed: seed of both.
     """
     random = np.random.default_rng(seed)
     difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)

@@ -54,11 +54,11 @@ def render_tables(
     """The whole page: no script, no font, no picture from elsewhere.
 
     Args:
-        tables: of reporting.paper.tables.build_tables.
-        order: of reporting.paper.ordering.compare_order.
+        tables: from reporting.paper.tables.build_tables.
+        order: from reporting.paper.ordering.compare_order.
         cls_table: a row for each run and encoder: variant, seed, encoder, crops, width, cls_std, ...
         figures: pictures (H, W, 3) uint8 by the names of FIGURES.
-        results: that the tables were made of.
+        results: the results behind the tables.
     """
     pairs = plain_rows(order)
     return render(
