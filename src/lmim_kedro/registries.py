@@ -87,25 +87,6 @@ class Registry:
                 self._entries.setdefault(point.name, point.value)
 
 
-METHODS = Registry(
-    "methods",
-    "pre-training method",
-    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
-)
-AUGMENTATIONS = Registry(
-    "augmentations",
-    "augmentation",
-    {
-        "abinet": "lmim_kedro.views.abinet:AbinetAugmentation",
-        "parseq": "lmim_kedro.views.parseq:ParseqAugmentation",
-        "none": "lmim_kedro.views.augmentations:no_augmentation",
-    },
-)
-DECODERS = Registry(
-    "decoders",
-    "decoder",
-    {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
-)
 METRICS = Registry(
     "metrics",
     "metric",
@@ -133,4 +114,23 @@ SECTIONS = Registry(
             "machine",
         )
     },
+)
+METHODS = Registry(
+    "methods",
+    "pre-training method",
+    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
+)
+AUGMENTATIONS = Registry(
+    "augmentations",
+    "augmentation",
+    {
+        "abinet": "lmim_kedro.views.abinet:AbinetAugmentation",
+        "parseq": "lmim_kedro.views.parseq:ParseqAugmentation",
+        "none": "lmim_kedro.views.augmentations:no_augmentation",
+    },
+)
+DECODERS = Registry(
+    "decoders",
+    "decoder",
+    {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
 )

@@ -140,7 +140,7 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
     return [
         ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
-        ("Augmentation", AUGMENTATIONS[finetuning.augmentation]),
+        ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
         ("Optimization", optimization_in_words(finetuning.optimization)),
     ]

@@ -132,8 +132,7 @@ def _pair(
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
     expected = found.difference if in_paper is None else in_paper
     return {
-        "row_a": " ".join(filter(None, (rows[0].name, rows[0].detail))),
-        "row_b": " ".join(filter(None, (rows[1].name, rows[1].detail))),
+        **{f"row_{side}": f"{row.name} {row.detail}".strip() for side, row in zip("ab", rows, strict=True)},
         "variant_a": a,
         "variant_b": b,
         "paper_difference": None if in_paper is None else round(in_paper, 4),
