@@ -203,11 +203,9 @@ def cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
         cards.append({"name": name, "value": accuracy[scores["metric"]], "low": low, "high": high, "n": accuracy["n"]})
     for name, average in scores["averages"].items():
         for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
-            cards.append(
-                {"name": f"{name} {title}", "value": average[key], "low": None, "high": None, "n": average["n"]}
-            )
+            cards.append({"name": f"{name} {title}", "value": average[key], "n": average["n"]})
     for card in cards:
-        card |= {key: None if card[key] is None else 100 * card[key] for key in ("value", "low", "high")}
+        card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high")}
         found = published_accuracy(scores["variant"], scores["env"], card["name"], scores["labels"])
         card["paper"] = found and (found[0], f"Table {found[1].table}")
     return cards

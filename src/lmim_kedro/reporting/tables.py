@@ -56,19 +56,12 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     for benchmark, accuracy in scores["accuracy"].items():
         low, high = scores["interval_95"][benchmark]
         found = published_accuracy(variant, env, benchmark, scores["labels"])
+        fractions = {metric: accuracy[metric], "low": low, "high": high}
+        fractions |= {kind: accuracy[kind] for kind in (*kinds[1:], "one_minus_ned")}
         rows.append(
-            {
-                "benchmark": benchmark,
-                "crops": accuracy["n"],
-                "unscorable": accuracy["unscorable"],
-                f"{metric}_percent": percent(accuracy[metric]),
-                "low_percent": percent(low),
-                "high_percent": percent(high),
-                **{f"{kind}_percent": percent(accuracy[kind]) for kind in kinds[1:]},
-                "one_minus_ned_percent": percent(accuracy["one_minus_ned"]),
-                "paper_percent": found[0] if found else None,
-                "paper_row": row_name(found[1]) if found else None,
-            }
+            {"benchmark": benchmark, "crops": accuracy["n"], "unscorable": accuracy["unscorable"]}
+            | {f"{name}_percent": percent(fraction) for name, fraction in fractions.items()}
+            | {"paper_percent": found[0] if found else None, "paper_row": row_name(found[1]) if found else None}
         )
     for protocol, average in scores["averages"].items():
         of_paper = [
