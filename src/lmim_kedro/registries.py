@@ -148,3 +148,22 @@ SECTIONS = Registry(
         )
     },
 )
+METHODS = Registry(
+    "methods",
+    "pre-training method",
+    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
+)
+AUGMENTATIONS = Registry(
+    "augmentations",
+    "augmentation",
+    {
+        "abinet": "lmim_kedro.views.abinet:AbinetAugmentation",
+        "parseq": "lmim_kedro.views.parseq:ParseqAugmentation",
+        "none": "lmim_kedro.views.augmentations:no_augmentation",
+    },
+)
+DECODERS = Registry(
+    "decoders",
+    "decoder",
+    {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
+)

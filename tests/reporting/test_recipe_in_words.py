@@ -4,12 +4,13 @@ import pytest
 
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.registries import AUGMENTATIONS
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 
 OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4)
 
 
-def told(**changes) -> dict[str, dict[str, str]]:
+def told(augmentation: str = "abinet", **changes) -> dict[str, dict[str, str]]:
     pretraining = {"teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION, **changes}
     names = {"variant": "v", "env": "test", "seed": 0, "model_name": "vit_small", "views_name": "strong"}
     recipe = Recipe(
@@ -17,7 +18,7 @@ def told(**changes) -> dict[str, dict[str, str]]:
         model=ModelParams(),
         views=ViewPreset(pick=(1, 1), contrast=(0.5, 1.0)),
         pretraining=PretrainingParams.model_validate(pretraining),
-        finetuning=FinetuningParams(optimization=OPTIMIZATION),
+        finetuning=FinetuningParams(optimization=OPTIMIZATION, augmentation=augmentation),
     )
     return {group: dict(rows) for group, rows in recipe_in_words(recipe.model_dump(mode="json"), {})}
 
@@ -49,3 +50,9 @@ def test_a_longer_training_is_not_told_as_the_short_one():
 def test_variants_of_the_alignment_are_told(changes, words):
     assert words in told(**changes)["Pre-training"]["Alignment"]
     assert told()["Pre-training"]["Alignment"] == "weight 1"
+
+
+def test_augmentation_added_from_outside_has_its_own_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(AUGMENTATIONS, "_entries", {**AUGMENTATIONS._entries, "mine": object})
+    assert told("mine")["Fine-tuning reference"]["Augmentation"] == "mine"
+    assert told("none")["Fine-tuning reference"]["Augmentation"] == "none"

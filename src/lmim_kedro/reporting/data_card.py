@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from lmim_kedro.reporting.figures import AMBER, INK, SLATE, STYLE, TEAL
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 _STATUSES = {"ok": ("used", TEAL), "excluded": ("left out", AMBER), "set_aside": ("set aside", SLATE)}
 _RANGES = {"width": "width, pixels", "height": "height, pixels", "aspect": "width / height"}
@@ -22,10 +20,10 @@ _DECADE = (1, 2, 5)
 
 
 def draw_data_card(card: pd.DataFrame) -> Figure:
-    """Draw how many crops each source has and what became of them, and the sizes of those used.
+    """Draw how many crops of each source were used, left out or set aside, and the sizes of those used.
 
     Args:
-        card: of crops.checks.data_card.describe_data.
+        card: table from crops.checks.data_card.describe_data.
     """
     places = np.arange(len(card))[::-1]
     with matplotlib.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine and the versions it was made with."""
+"""The machine and the versions that made a number."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
     """Versions, machine, commit and model size, for the report.
 
     Args:
-        model: whose parameters are counted.
-        device: the training.device asked for.
+        model: model whose parameters are counted.
+        device: the parameter training.device.
     """
     import torch
 

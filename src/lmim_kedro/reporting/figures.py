@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lmim_kedro.reporting.images import data_uri
 from lmim_kedro.scoring.analysis import calibration_error
 from lmim_kedro.scoring.metrics import METRICS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 INK, TEAL, AMBER, SLATE = "#1f2a30", "#0f6b6b", "#b8621b", "#6c7a83"
 STYLE: Any = {
@@ -53,7 +51,7 @@ _LOG_SPAN = 30
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the page: a data URI, and what it shows in words."""
+    """A figure of the page: a data URI, and a description."""
 
     picture: str
     alt: str
@@ -95,7 +93,7 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
 
     Args:
         teacher, pretraining, finetuning: metrics tables with `step` and `loss`; `reconstruction`, `alignment`,
-            `cls_std` and `accuracy` are drawn where they are. A table may be empty.
+            `cls_std` and `accuracy` are drawn if present. A table may be empty.
     """
     wanted = [
         (teacher, "Teacher: loss", "squared error", _LOSS),
@@ -115,14 +113,14 @@ def draw_accuracy_by_length(table: pd.DataFrame, metric: str) -> Drawing | None:
     """Bars of accuracy over the number of characters in the label, with bootstrap intervals.
 
     Args:
-        table: of scoring.analysis.accuracy_by_length; None is returned if it has no rows.
-        metric: that it was made with.
+        table: table from scoring.analysis.accuracy_by_length; without rows, None is returned.
+        metric: name of the table's metric.
     """
     return _draw_bars(table, "length", metric, "label length", "characters in the label; below: crops", (6.8, 2.9))
 
 
 def draw_accuracy_by_aspect(table: pd.DataFrame, metric: str) -> Drawing | None:
-    """Bars of accuracy over width / height of the crop; arguments as above, of scoring.analysis.accuracy_by_aspect."""
+    """Bars of accuracy over width / height of the crop; the table is from scoring.analysis.accuracy_by_aspect."""
     return _draw_bars(table, "aspect", metric, "width / height", "width / height of the crop; below: crops", (4.6, 2.9))
 
 
@@ -130,8 +128,8 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     """Reliability curve: accuracy over confidence, with bootstrap intervals and the share of crops.
 
     Args:
-        table: of scoring.analysis.calibration; None is returned if it has no rows.
-        metric: that it was made with.
+        table: table from scoring.analysis.calibration; without rows, None is returned.
+        metric: name of the table's metric.
     """
     error = calibration_error(table)
     if error is None:
@@ -145,9 +143,7 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
         axes.plot(sure, right, color=TEAL, marker="o", markersize=3.5)
         axes.errorbar(sure, right, _spread(table), fmt="none", ecolor=TEAL, elinewidth=1, capsize=2)
         axes.set_xlim(0, 100)
-        axes.set_ylim(0, 100)
-        axes.set_xlabel("confidence (%)")
-        axes.set_ylabel(f"{METRICS[metric].title} (%)")
+        label_accuracy(axes, metric, "confidence (%)")
         axes.legend(loc="upper left")
         alt = f"Accuracy over confidence in {len(table)} bins; expected calibration error {100 * error:.1f} points."
         return _drawing(figure, alt)
@@ -164,11 +160,16 @@ def _draw_bars(
         axes.bar(places, heights, 0.74, color=TEAL, alpha=0.85)
         axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
         axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
-        axes.set_ylim(0, 100)
-        axes.set_ylabel(f"{METRICS[metric].title} (%)")
-        axes.set_xlabel(under)
+        label_accuracy(axes, metric, under)
         best = names[int(heights.argmax())]
         return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
+
+
+def label_accuracy(axes: Axes, metric: str, under: str) -> None:
+    """Give the vertical axis all of an accuracy's percents and its name, and the other one its label."""
+    axes.set_ylim(0, 100)
+    axes.set_ylabel(f"{METRICS[metric].title} (%)")
+    axes.set_xlabel(under)
 
 
 def _spread(table: pd.DataFrame) -> np.ndarray:
@@ -181,24 +182,47 @@ def _spread(table: pd.DataFrame) -> np.ndarray:
 def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[Curve]) -> Drawing:
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(_SIZE)
-        values: list[np.ndarray] = []
-        for curve in curves:
-            steps, value = _thin(metrics["step"].to_numpy(float), metrics[curve.column].to_numpy(float))
-            axes.plot(steps, value, color=curve.color, label=curve.name, marker="o" if len(steps) < 3 else None)
-            values.append(value[np.isfinite(value)])
-        axes.set_title(title)
-        axes.set_xlabel("optimizer step")
-        axes.set_ylabel(unit)
+        lines = [(metrics, curve.column, {"color": curve.color, "label": curve.name}) for curve in curves]
+        ends = plot_curves(axes, lines, title, unit)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        _choose_scale(axes, np.concatenate(values))
         if len(curves) > 1:
             axes.legend()
-        last = ", ".join(f"{curve.name} {value[-1]:.4g}" for curve, value in zip(curves, values, strict=True))
+        last = ", ".join(f"{curve.name} {end:.4g}" for curve, end in zip(curves, ends, strict=True))
         return _drawing(figure, f"{title} over {len(metrics)} rows of the metrics table; at the end {last}.")
 
 
-def _choose_scale(axes: Axes, values: np.ndarray, span: float = _LOG_SPAN) -> None:
+def plot_curves(
+    axes: Axes,
+    lines: Sequence[tuple[pd.DataFrame, str, Mapping[str, Any]]],
+    title: str,
+    unit: str,
+    span: float = _LOG_SPAN,
+) -> list[float]:
+    """Plot columns of metrics tables over optimizer steps.
+
+    Args:
+        axes: where to plot.
+        lines: for each line a metrics table, the name of its column and the line's style.
+        title, unit: title of the axes and label of its vertical axis.
+        span: the axis is logarithmic where the largest value is more than this many times the smallest.
+
+    Returns: the last finite value of each line.
+    """
+    values: list[np.ndarray] = []
+    for metrics, column, style in lines:
+        steps, value = _thin(metrics["step"].to_numpy(float), metrics[column].to_numpy(float))
+        # A line of one or two points would hardly be seen without its markers.
+        axes.plot(steps, value, **style, marker="o" if len(steps) < 3 else None)
+        values.append(value[np.isfinite(value)])
+    axes.set_title(title)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel(unit)
+    _choose_scale(axes, np.concatenate(values), span)
+    return [float(value[-1]) for value in values]
+
+
+def _choose_scale(axes: Axes, values: np.ndarray, span: float) -> None:
     """Logarithmic where the largest value is more than `span` times the smallest, else from zero."""
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low > span:

@@ -1,4 +1,4 @@
-"""Pictures as data URIs: a page that holds them needs no other file."""
+"""Pictures as data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _THUMBNAIL = (320, 64)
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes of a picture as a data URI; kind: jpeg, png, svg+xml."""
+    """Encode the bytes of a picture as a data URI; kind: jpeg, png, svg+xml.
+
+    Example:
+        >>> data_uri(b"x", "png")
+        'data:image/png;base64,eA=='
+    """
     return f"data:image/{kind};base64,{b64encode(data).decode('ascii')}"
 
 
@@ -40,7 +45,7 @@ def png(image: np.ndarray) -> str:
 
 
 def thumbnail(encoded: bytes) -> str:
-    """A data URI of an encoded crop in any format, in its own aspect ratio, no larger than a page shows it."""
+    """A data URI of an encoded crop in any format: its aspect ratio is kept, and it is scaled down to _THUMBNAIL."""
     crop = Image.fromarray(decode(encoded))
     scale = min(_THUMBNAIL[0] / crop.width, _THUMBNAIL[1] / crop.height, 1)
     size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
@@ -48,7 +53,12 @@ def thumbnail(encoded: bytes) -> str:
 
 
 def crop_picture(crop: np.ndarray, zoom: int = 3) -> Image.Image:
-    """A crop (3, H, W) uint8 as a picture, each pixel `zoom` times as large, smoothed."""
+    """Enlarge a crop (3, H, W) uint8 `zoom` times, smoothed.
+
+    Example:
+        >>> crop_picture(np.zeros((3, 32, 128), np.uint8)).size
+        (384, 96)
+    """
     image = Image.fromarray(np.ascontiguousarray(crop.transpose(1, 2, 0)))
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
 
@@ -59,7 +69,7 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
     Args:
         crop: (3, H, W) uint8.
         attention: (rows, columns), not negative; scaled so that its largest value is full.
-        query: (row, column) of the patch that asks.
+        query: (row, column) of the query patch.
         zoom: picture pixels per crop pixel.
     """
     from matplotlib import colormaps
@@ -80,7 +90,7 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
 
 
 def prediction_picture(reconstructions: Mapping[str, np.ndarray], number: int) -> Image.Image:
-    """What was predicted for one crop of evaluation.reconstruction.reconstruct: pixels, or its features' nearness."""
+    """The prediction for one crop from evaluation.reconstruction: pixels, or the cosine of its features."""
     if "predicted" in reconstructions:
         return crop_picture(reconstructions["predicted"][number])
     return similarity_picture(reconstructions["similarity"][number], reconstructions["crops"][number].shape[1:])

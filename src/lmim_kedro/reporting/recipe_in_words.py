@@ -1,4 +1,4 @@
-"""A recipe in words: what was done to make a model, group by group."""
+"""Describe in words how a model was made, group by group."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
     """Groups of (what, value) for people to read: run, model, pre-training, guidance views, fine-tuning.
 
     Args:
-        recipe: of params.Recipe, as saved beside the checkpoint.
-        facts: of reporting.facts.run_facts; the number of parameters is taken from it.
+        recipe: a recipe.Recipe as plain values, as saved beside the checkpoint.
+        facts: from reporting.facts.run_facts; gives the number of parameters.
     """
     made = Recipe.model_validate(recipe)
     run = [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]
@@ -49,7 +49,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
 
 
 def optimization_in_words(optimization: OptimizationParams) -> str:
-    """Such as `10 epochs of batches of 512, AdamW, learning rate 0.0003 after 1 epoch of warm-up ...`."""
+    """Describe length, optimizer and schedule, such as `10 epochs, batches of 512; AdamW, learning rate 0.0003 ...`."""
     length = f"{optimization.epochs:g} epochs" if optimization.epochs is not None else f"{optimization.steps:,} steps"
     warmup = (
         _count(optimization.warmup_epochs, "epoch")
@@ -136,7 +136,7 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
     return [
         ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
-        ("Augmentation", AUGMENTATIONS[finetuning.augmentation]),
+        ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
         ("Optimization", optimization_in_words(finetuning.optimization)),
     ]

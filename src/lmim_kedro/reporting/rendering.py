@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def render(template: str, **values: Any) -> str:
@@ -17,7 +15,7 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: its file in reporting/templates, without `.html.jinja`.
-        values: by the names that the template uses; what is text is escaped.
+        values: the template's variables; their text is escaped.
     """
     return _templates().get_template(f"{template}.html.jinja").render(**values)
 
@@ -30,8 +28,6 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
         >>> plain_rows(pd.DataFrame({"source": ["svt"], "height": [float("nan")]}))
         [{'source': 'svt', 'height': None}]
     """
-    import pandas as pd
-
     rows = table.to_dict("records")
     return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 

@@ -1,18 +1,17 @@
-"""The scores of a run: what scores.json holds."""
+"""The scores of a run, as in scores.json."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.analysis import calibration, calibration_error
 from lmim_kedro.scoring.metrics import METRICS, Score, accuracies_with, bootstrap_interval, score
 from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, labels_known
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def build_scores(
@@ -22,16 +21,16 @@ def build_scores(
 
     Args:
         predictions: a row per crop: benchmark, label, prediction.
-        recipe: what made the recognizer: env, variant, seed, model_name, finetuning.preset.
+        recipe: recipe of the recognizer: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: a metric of right and wrong.
-        labels: of the six common benchmarks as they were ingested: original or corrected.
+        labels: label set of the six common benchmarks at ingest: original or corrected.
 
     Returns:
         plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
         one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
         `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
         all crops; null without confidences. `labels`: as given. `averages`: of each evaluation protocol whose test sets
-        are all there, in full, with its labels. `notes`: what to know about the test sets.
+        are all there, in full, with its labels. `notes`: remarks on the test sets.
 
     Errors: InputError if there are no readings.
     """
@@ -70,10 +69,10 @@ def build_scores(
 
 
 def summarize(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """The few numbers by which runs are compared at a glance, in percent: what metrics.json holds.
+    """Summarize scores in the few numbers of metrics.json, in percent.
 
     Args:
-        scores: what `build_scores` returns.
+        scores: from `build_scores`.
 
     Returns:
         the accuracy by the run's metric and one_minus_ned, each the mean over benchmarks that can be scored, which

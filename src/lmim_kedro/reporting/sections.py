@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from lmim_kedro.registries import METRICS
 from lmim_kedro.reporting.data_card import card_rows
@@ -17,10 +20,6 @@ from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
 from lmim_kedro.scoring.metrics import accuracies_with
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 _PAPER_SIZES = {
     "english": (
@@ -204,11 +203,9 @@ def cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
         cards.append({"name": name, "value": accuracy[scores["metric"]], "low": low, "high": high, "n": accuracy["n"]})
     for name, average in scores["averages"].items():
         for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
-            cards.append(
-                {"name": f"{name} {title}", "value": average[key], "low": None, "high": None, "n": average["n"]}
-            )
+            cards.append({"name": f"{name} {title}", "value": average[key], "n": average["n"]})
     for card in cards:
-        card |= {key: None if card[key] is None else 100 * card[key] for key in ("value", "low", "high")}
+        card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high")}
         found = published_accuracy(scores["variant"], scores["env"], card["name"], scores["labels"])
         card["paper"] = found and (found[0], f"Table {found[1].table}")
     return cards

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
+from lmim_kedro.crops.pixels import CropStore
 from lmim_kedro.reporting.images import thumbnail
 from lmim_kedro.scoring.metrics import METRICS, score
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lmim_kedro.crops.pixels import CropStore
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One crop and what was read in it."""
+class ShownCrop:
+    """One crop, its label and its prediction."""
 
     benchmark: str
     key: str
@@ -42,15 +39,21 @@ class Reading:
 class Readings:
     """Crops for the page: drawn at random from each benchmark in turn, and the mistakes that looked surest."""
 
-    right: list[Reading]
-    wrong: list[Reading]
-    surest_mistakes: list[Reading]
+    right: list[ShownCrop]
+    wrong: list[ShownCrop]
+    surest_mistakes: list[ShownCrop]
 
 
 def mark_differences(prediction: str, label: str, metric: str) -> tuple[list[Span], list[Span]]:
-    """Spans of prediction and label: what an alignment with the fewest edits leaves different, and what is ignored.
+    """Mark where prediction and label differ, by an alignment with the fewest edits.
 
     Characters are compared as the metric compares them; those that it drops take no part in the alignment.
+
+    Returns: spans of the prediction and of the label.
+
+    Example:
+        >>> mark_differences("cot", "c-at", "waics")[0]
+        [Span(text='c', kind='same'), Span(text='o', kind='differs'), Span(text='t', kind='same')]
     """
     normalize = METRICS[metric].normalize
     keys = [[normalize(character) for character in text] for text in (prediction, label)]
@@ -73,9 +76,9 @@ def choose_readings(
 
     Args:
         predictions: a row per crop: benchmark, index (in the store), label, prediction; confidence and key if known.
-        crops: the store.
-        metric: what right means, a name in METRICS.
-        right, wrong, surest: how many of each, at most.
+        crops: store that the predictions were made from.
+        metric: name of the metric that decides what is right.
+        right, wrong, surest: largest number of each.
     """
     predictions = predictions.reset_index(drop=True)
     credit = score(predictions["prediction"].tolist(), predictions["label"].tolist(), metric).credit
@@ -95,13 +98,13 @@ def _in_turn(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return shuffled.loc[turn.sort_values(kind="stable").index[:count]]
 
 
-def _with_pictures(rows: pd.DataFrame, crops: CropStore, metric: str) -> list[Reading]:
+def _with_pictures(rows: pd.DataFrame, crops: CropStore, metric: str) -> list[ShownCrop]:
     pictures = crops.fetch([int(index) for index in rows["index"]])
     readings = []
     for row, encoded in zip(rows.to_dict("records"), pictures, strict=True):
         prediction, label = mark_differences(row["prediction"], row["label"], metric)
         readings.append(
-            Reading(
+            ShownCrop(
                 benchmark=str(row["benchmark"]),
                 key=str(row.get("key", row["index"])),
                 picture=thumbnail(encoded),

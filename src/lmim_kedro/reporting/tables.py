@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lmim_kedro.reporting.paper.published import (
     CAPTIONS,
@@ -18,13 +20,10 @@ from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 from lmim_kedro.scoring.protocols import get_protocol
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row of a table of the paper, or ours in it. Cells in percent, None where there is nothing to give."""
+    """One row of a table of the paper, or ours in it. Cells are in percent; empty ones are None."""
 
     name: str
     detail: str
@@ -45,33 +44,24 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     """One row per benchmark, and two per protocol that could be averaged.
 
     Args:
-        scores: of reporting.scores.build_scores.
+        scores: from reporting.scores.build_scores.
 
     Returns:
         benchmark, crops (scored), unscorable; in percent the accuracies, low and high (bootstrap, 95 %) of the first of
         them, one_minus_ned, paper; paper_row says which row of the paper. Cells without a value are missing.
     """
-    import pandas as pd
-
     metric, variant, env = scores["metric"], scores["variant"], scores["env"]
     kinds = accuracies_with(metric)
     rows: list[dict[str, Any]] = []
     for benchmark, accuracy in scores["accuracy"].items():
         low, high = scores["interval_95"][benchmark]
         found = published_accuracy(variant, env, benchmark, scores["labels"])
+        fractions = {metric: accuracy[metric], "low": low, "high": high}
+        fractions |= {kind: accuracy[kind] for kind in (*kinds[1:], "one_minus_ned")}
         rows.append(
-            {
-                "benchmark": benchmark,
-                "crops": accuracy["n"],
-                "unscorable": accuracy["unscorable"],
-                f"{metric}_percent": percent(accuracy[metric]),
-                "low_percent": percent(low),
-                "high_percent": percent(high),
-                **{f"{kind}_percent": percent(accuracy[kind]) for kind in kinds[1:]},
-                "one_minus_ned_percent": percent(accuracy["one_minus_ned"]),
-                "paper_percent": found[0] if found else None,
-                "paper_row": row_name(found[1]) if found else None,
-            }
+            {"benchmark": benchmark, "crops": accuracy["n"], "unscorable": accuracy["unscorable"]}
+            | {f"{name}_percent": percent(fraction) for name, fraction in fractions.items()}
+            | {"paper_percent": found[0] if found else None, "paper_row": row_name(found[1]) if found else None}
         )
     for protocol, average in scores["averages"].items():
         of_paper = [
@@ -93,9 +83,9 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
-    """The paper's tables that hold a row of our variant and a column of our benchmarks, our row on top.
+    """The paper's tables that have a row of our variant and a column of our benchmarks, our row on top.
 
-    Of Tables 6-8, the rows that the authors ran themselves.
+    Only rows that the authors ran themselves are included.
     """
     variant, accuracy = scores["variant"], scores["accuracy"]
     beside = counterparts(variant, scores["env"])
@@ -131,7 +121,7 @@ def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
 
 
 def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """What each stage of training did, one row for each that ran.
+    """Summarize each stage of training that ran, in one row.
 
     Args:
         stages: metrics tables by name of stage; empty ones are left out.
@@ -160,8 +150,6 @@ def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
-    import pandas as pd
-
     heading = (
         f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
         f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
@@ -174,8 +162,6 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
 
 
 def _text(name: str, value: Any) -> str:
-    import pandas as pd
-
     if pd.isna(value):
         return ""
     places = 1 if name == "paper_percent" else 2
@@ -183,12 +169,17 @@ def _text(name: str, value: Any) -> str:
 
 
 def row_name(row: PublishedRow) -> str:
-    """Such as `Table 7, LMIM, 10 epochs, Union14M-L`."""
+    """Name a row in a line, such as `Table 7, LMIM, 10 epochs, Union14M-L`."""
     return ", ".join(filter(None, (f"Table {row.table}", row.name, row.detail)))
 
 
 def percent(fraction: float | None) -> float | None:
-    """A fraction of 1 in percent, two decimals; None stays None."""
+    """Round a fraction of 1 to percent with two decimals; None stays None.
+
+    Example:
+        >>> percent(2 / 3)
+        66.67
+    """
     return None if fraction is None else round(100 * fraction, 2)
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.metrics import METRICS, Score, bootstrap_interval, score
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LONGEST = 16
 """Labels of this many characters or more are counted together."""
 ASPECTS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
-"""Width / height at which crops are parted; a crop of 2.0 belongs to 2 to 3."""
+"""Bounds of the bins of width / height; a crop of 2.0 belongs to 2 to 3."""
 CONFIDENCES = 10
 """Bins of confidence, equally wide."""
 
@@ -28,12 +26,15 @@ def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Args:
         predictions: a row per crop: label, prediction.
-        metric: one of right and wrong.
+        metric: name of a metric of right and wrong.
 
     Returns: length (such as `3` and `≥16`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
-    """
-    import pandas as pd
 
+    Example:
+        >>> read = pd.DataFrame({"label": ["cat", "dog", "bird"], "prediction": ["cat", "dig", "bird"]})
+        >>> accuracy_by_length(read, "waics")[["length", "crops", "accuracy_percent"]].to_numpy().tolist()
+        [['3', 2, 50.0], ['4', 1, 100.0]]
+    """
     lengths = predictions["label"].str.len().to_numpy(dtype=float)
     bins = np.minimum(lengths, LONGEST).astype(int)
     rows = _accuracies(predictions, metric, bins, lambda n: f"≥{LONGEST}" if n == LONGEST else str(n))
@@ -41,16 +42,14 @@ def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def accuracy_by_aspect(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Accuracy over the shape of crops, width / height as they came, parted at ASPECTS.
+    """Accuracy over the shape of crops, width / height before resizing, in bins divided at ASPECTS.
 
     Args:
         predictions: a row per crop: label, prediction, aspect; a table without aspect gives one without rows.
-        metric: one of right and wrong.
+        metric: name of a metric of right and wrong.
 
     Returns: aspect (such as `2 to 3`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
     """
-    import pandas as pd
-
     names = [f"<{ASPECTS[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(ASPECTS, ASPECTS[1:], strict=False))]
     names.append(f"≥{ASPECTS[-1]:g}")
     rows: list[list[Any]] = []
@@ -61,17 +60,15 @@ def accuracy_by_aspect(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def accuracy_by_character(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """How often each character is read where it stands, by an alignment with the fewest edits.
+    """Recall and precision of each character, by an alignment with the fewest edits.
 
     Texts are aligned in the form in which the metric compares them.
 
     Returns:
-        character; in_labels and read (how often it stands in labels, and how often it is read there); written (how
-        often it stands in predictions); recall_percent = read / in_labels; precision_percent = read / written, missing
+        character; in_labels and read (how often it occurs in labels, and how often it is read there); written (how
+        often it occurs in predictions); recall_percent = read / in_labels; precision_percent = read / written, missing
         where it is never written. The most frequent in labels first; characters that are only written come last.
     """
-    import pandas as pd
-
     pairs = _texts(predictions, metric)
     in_labels, written, wrong = Counter[str](), Counter[str](), Counter[str]()
     for prediction, label in pairs:
@@ -90,7 +87,7 @@ def accuracy_by_character(predictions: pd.DataFrame, metric: str) -> pd.DataFram
 
 
 def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Which characters are read as which others, left out or added, by an alignment with the fewest edits.
+    """Substituted, deleted and inserted characters, by an alignment with the fewest edits.
 
     Texts are aligned in the form in which the metric compares them. Where several alignments have as few edits, one of
     them is taken, always the same.
@@ -98,10 +95,13 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns:
         kind (substitution, deletion: in the label alone, insertion: in the prediction alone), label and prediction (a
         character each, or nothing), count, share_percent (of the label's character in all labels; missing for
-        insertions), example (a label: its prediction, with as few other edits as there are). The most frequent first.
-    """
-    import pandas as pd
+        insertions), example (a label and its prediction, with as few other edits as possible). The most frequent first.
 
+    Example:
+        >>> read = pd.DataFrame({"label": ["cat", "dog"], "prediction": ["cot", "dog"]})
+        >>> confusions(read, "waics")[["kind", "label", "prediction", "count"]].to_numpy().tolist()
+        [['substitution', 'a', 'o', 1]]
+    """
     pairs = _texts(predictions, metric)
     in_labels = Counter(character for _, label in pairs for character in label)
     counts: Counter[tuple[str, str]] = Counter()
@@ -128,18 +128,16 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def calibration(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """How sure the recognizer is, and how often it is right then: the reliability curve.
+    """Accuracy over confidence: the reliability curve.
 
     Args:
         predictions: a row per crop: label, prediction, confidence (0 to 1); without confidence there are no rows.
-        metric: one of right and wrong.
+        metric: name of a metric of right and wrong.
 
     Returns: low and high (bounds of the bin), crops (scored), confidence_percent (mean), accuracy_percent, low_percent,
         high_percent (95 %); a row for each of CONFIDENCES bins that holds crops. Errors: InputError for a confidence
         that is not between 0 and 1.
     """
-    import pandas as pd
-
     rows: list[list[Any]] = []
     columns = ["low", "high", "crops", "confidence_percent", *_ACCURACY[1:]]
     if "confidence" not in predictions:
@@ -162,7 +160,16 @@ def calibration_error(table: pd.DataFrame) -> float | None:
     """Expected calibration error, 0 to 1: mean distance of accuracy and confidence over bins, by their crops.
 
     Args:
-        table: of `calibration`. None where it has no rows (Guo et al., 2017, On calibration of modern neural networks).
+        table: from `calibration`.
+
+    Returns: the error; None if the table has no rows.
+
+    Source: Guo et al., 2017, On calibration of modern neural networks.
+
+    Example:
+        >>> table = pd.DataFrame({"crops": [3, 1], "confidence_percent": [90, 50], "accuracy_percent": [80, 70]})
+        >>> calibration_error(table)
+        0.125
     """
     if table.empty:
         return None

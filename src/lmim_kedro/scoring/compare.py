@@ -23,16 +23,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CROP = ("benchmark", "key")
-"""What names a crop in a file of predictions."""
+"""Columns that identify a crop in a file of predictions."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two recognizers A and B do on the same crops, by right and wrong.
+    """Counts of the crops that two recognizers A and B read right.
 
     Attributes:
-        both, only_a, only_b, neither: crops read right by whom.
-        unscorable: crops whose label the metric cannot score, left out.
+        both, only_a, only_b, neither: numbers of crops read right by both, by one alone, or by none.
+        unscorable: number of crops that are left out because the metric cannot score their label.
+
+    Example:
+        >>> result = Comparison(both=80, only_a=2, only_b=12, neither=6)
+        >>> result.difference, round(result.p_value, 4)
+        (0.1, 0.0129)
     """
 
     both: int
@@ -55,7 +60,7 @@ class Comparison:
     def p_value(self) -> float:
         """McNemar's exact test, two-sided: how likely a difference as large is where A and B are equally good.
 
-        Of the crops that one of them alone reads right, each falls to either with probability 1/2.
+        Under that hypothesis, a crop that only one of them reads right belongs to either with probability 1/2.
         """
         from scipy.stats import binomtest
 
@@ -95,9 +100,13 @@ class Comparison:
 
 
 def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: str = "waics") -> Comparison:
-    """Compare what A and B read in crops with these labels.
+    """Compare the predictions of A and B for crops with these labels.
 
-    Errors: InputError for a metric that is not one of right and wrong, or lists of different lengths.
+    Errors: InputError for a graded metric, or lists of different lengths.
+
+    Example:
+        >>> compare(["cat", "dog"], ["cat", "dig"], ["Cat", "dog"])
+        Comparison(both=1, only_a=0, only_b=1, neither=0, unscorable=0)
     """
     if METRICS[metric].graded:
         raise InputError(f"`{metric}` does not say right or wrong: compare by one of {', '.join(verdicts())}")
@@ -114,7 +123,7 @@ def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: s
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Predictions of a file: benchmark, key, label, prediction, confidence where the file has them.
+    """Read a file of predictions: benchmark, key, label, prediction, and confidence if the file has it.
 
     The key of a file without keys is the number of the line, from 1. Errors: InputError for a file that cannot be used.
     """
@@ -139,7 +148,9 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> pd.DataFrame:
-    """A row per crop, in the order of A: benchmark, key, label, prediction_a, prediction_b, confidences if known.
+    """Pair two tables of predictions crop by crop, in the order of A.
+
+    Returns: benchmark, key, label, prediction_a, prediction_b; confidence_a and confidence_b where they are known.
 
     Errors: InputError if the crops are not the same, or a crop has another label.
     """

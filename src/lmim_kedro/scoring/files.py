@@ -29,9 +29,9 @@ class Pairs:
 
 
 def read_pairs(path: str | Path) -> Pairs:
-    """Read a file of predictions. Its form is told from its first line, whatever its name.
+    """Read a file of predictions. The first line decides its form, whatever its name.
 
-    TSV has no quoting, as its registration says; CSV has the usual one; a JSONL line is an object with two strings.
+    TSV has no quoting, CSV has the usual one, and a JSONL line is an object with two strings.
     In `index [prediction] [label]` both may hold brackets and spaces; see `split_brackets`.
 
     Errors: InputError naming file and line for what does not fit; for a file that is missing, empty or not UTF-8.
@@ -60,7 +60,11 @@ def split_brackets(line: str) -> tuple[str, str] | None:
     """Prediction and label of `index [prediction] [label]`; None if the line is not of this form.
 
     Where `] [` occurs once, that is the place. Where it occurs more often, both texts must have their brackets closed,
-    and there must be one place only that makes it so: otherwise nobody can tell, and None is returned.
+    and only one place may make it so. Otherwise the line is ambiguous, and None is returned.
+
+    Example:
+        >>> split_brackets("7 [a [b]] [c]")
+        ('a [b]', 'c')
     """
     found = _BRACKETS.fullmatch(line)
     if found is None:

@@ -1,4 +1,4 @@
-"""How much of what was read is right: accuracies by word, normalized edit distance, bootstrap intervals."""
+"""Score predictions: word accuracies, normalized edit distance, intervals."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def accuracies_with(metric: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Score:
-    """What a metric says of a list of pairs.
+    """Result of a metric for a list of pairs.
 
     Attributes:
         credit: (N,) floats: 1 for right, 0 for wrong, between them if the metric is graded; NaN where the label is
@@ -124,11 +124,17 @@ def score(predictions: Sequence[str], labels: Sequence[str], metric: str) -> Sco
     """Compare predictions with labels, pair by pair.
 
     Args:
-        predictions: N texts as read.
-        labels: N texts as they should be read.
+        predictions: N predicted texts.
+        labels: N true texts.
         metric: a name in METRICS.
 
     Errors: InputError for an unknown metric, or lists of different lengths.
+
+    Example:
+        >>> score(["its", "cat"], ["It's", "car"], "waics").accuracy
+        0.5
+        >>> score(["its", "cat"], ["It's", "car"], "ned").credit.round(2).tolist()
+        [1.0, 0.67]
     """
     compared = METRICS[metric]
     if len(predictions) != len(labels):
@@ -180,7 +186,7 @@ def bootstrap_interval(result: Score, level: float = 0.95, draws: int = 10_000, 
 
 
 def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame, metric: str = "waics") -> pd.DataFrame:
-    """Readings with the verdict of each metric, and with what the manifest knows of the crop.
+    """Add the verdict of each metric, and the size of each crop, to readings.
 
     Args:
         readings: a row per crop: benchmark, index (in the packed store), label, prediction, confidence and more.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.metrics import Score
 
 Labels = Literal["original", "corrected"]
 
@@ -43,22 +44,6 @@ _SUBSETS: dict[str, tuple[str, ...]] = {
 NAMES = tuple(_SUBSETS)
 
 
-class Scored(Protocol):
-    """What is averaged: a metrics.Score, for instance."""
-
-    @property
-    def accuracy(self) -> float:
-        """0 to 1."""
-
-    @property
-    def count(self) -> int:
-        """Images scored."""
-
-    @property
-    def unscorable(self) -> int:
-        """Images whose label cannot be scored."""
-
-
 @dataclass(frozen=True)
 class Averages:
     """Avg and W-Avg of a protocol's test sets, 0 to 1."""
@@ -76,9 +61,9 @@ class EvaluationProtocol:
 
     Attributes:
         name: one of NAMES.
-        metric: of its accuracies, a name in metrics.METRICS.
+        metric: name of the metric of its accuracies.
         subsets: names of its test sets.
-        labels: original, or those of the corrected label set (same images).
+        labels: original, or corrected: the corrected labels of the same images.
     """
 
     name: str
@@ -91,11 +76,11 @@ class EvaluationProtocol:
         """Images that each test set must have."""
         return {name: SIZES[name] for name in self.subsets}
 
-    def average(self, scores: Mapping[str, Scored]) -> Averages:
+    def average(self, scores: Mapping[str, Score]) -> Averages:
         """Average over the test sets: each counting the same, and each by its images.
 
         Args:
-            scores: by name of test set; those of no interest to this protocol are left alone.
+            scores: by name of test set; others than the protocol's are ignored.
 
         Errors: InputError if a test set is missing, is not of its size, or has nothing that could be scored.
         """
@@ -111,7 +96,7 @@ class EvaluationProtocol:
         )
 
     def check(self, images: Mapping[str, int]) -> None:
-        """Refuse what is not this protocol's. Args: images of each test set that there is. Errors: InputError."""
+        """Refuse test sets that are missing or of another size. Args: number of images of each. Errors: InputError."""
         if missing := [name for name in self.subsets if name not in images]:
             raise InputError(
                 f"protocol {self.name} averages {', '.join(self.subsets)}, but {', '.join(missing)} "
@@ -132,9 +117,13 @@ def labels_known(name: str) -> tuple[Labels, ...]:
 
 
 def get_protocol(name: str, labels: Labels = "original") -> EvaluationProtocol:
-    """A protocol by name, for original or corrected labels.
+    """Look up a protocol by name, for original or corrected labels.
 
     Errors: InputError for an unknown name, or labels that do not exist for it.
+
+    Example:
+        >>> get_protocol("chinese").subsets
+        ('scene', 'web', 'document', 'handwriting')
     """
     if name not in _SUBSETS:
         raise InputError(f"there is no protocol `{name}`: choose one of {', '.join(NAMES)}")

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from lmim_kedro.reporting.figures import INK, SLATE, STYLE, _choose_scale, _thin
+from lmim_kedro.reporting.figures import INK, SLATE, STYLE, label_accuracy, plot_curves
 from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
-from lmim_kedro.scoring.metrics import METRICS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 DOTS_PER_INCH = 130
 _COLORS = (
-    "#0f6b6b",
-    "#b8621b",
-    "#5b4b9a",
-    "#6c7a83",
-    "#2f7d32",
-    "#b3261e",
-    "#1f77b4",
-    "#8c564b",
-    "#c2a300",
-    "#d16ba5",
-)
+    "#0f6b6b", "#b8621b", "#5b4b9a", "#6c7a83", "#2f7d32", "#b3261e", "#1f77b4", "#8c564b", "#c2a300", "#d16ba5",
+)  # fmt: skip
 _LINES = ("-", "--", ":", "-.")
 _LOG_SPAN = 4.0
 """Losses that fall further than so many times: where each begins would hide how all of them end."""
@@ -54,16 +42,10 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
     styles = _styles([name for tables in panels.values() for name in tables])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
-        for axes, (title, tables) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
-            values = []
-            for name, table in tables.items():
-                steps, losses = _thin(table["step"].to_numpy(float), table["loss"].to_numpy(float))
-                axes.plot(steps, losses, **styles[name], marker="o" if len(steps) < 3 else None)
-                values.append(losses[np.isfinite(losses)])
-            axes.set_title(title)
-            axes.set_xlabel("optimizer step")
-            axes.set_ylabel("loss")
-            _choose_scale(axes, np.concatenate(values), _LOG_SPAN)
+        places = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (title, tables) in zip(places, panels.items(), strict=True):
+            lines = [(table, "loss", styles[name]) for name, table in tables.items()]
+            plot_curves(axes, lines, title, "loss", _LOG_SPAN)
         handles = [Line2D([], [], **style) for style in styles.values()]
         figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 6))
         return _pixels(figure)
@@ -73,8 +55,8 @@ def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> n
     """Accuracy over the number of characters in the label, a line for each method, a band from worst to best seed.
 
     Args:
-        tables: by method, for each seed what scoring.analysis.accuracy_by_length returns.
-        metric: that they were made with.
+        tables: for each method a table from scoring.analysis.accuracy_by_length for each seed.
+        metric: name of the metric of the tables.
     """
     if not tables:
         return nothing("no method was read with")
@@ -91,9 +73,7 @@ def draw_lengths(tables: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> n
             axes.fill_between(shown, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
         crops = dict(zip(*(next(iter(tables.values()))[0][key] for key in ("length", "crops")), strict=True))
         axes.set_xticks(range(len(lengths)), [f"{length}\n{crops.get(length, 0):,}" for length in lengths])
-        axes.set_ylim(0, 100)
-        axes.set_xlabel("characters in the label; below: crops")
-        axes.set_ylabel(f"{METRICS[metric].title} (%)")
+        label_accuracy(axes, metric, "characters in the label; below: crops")
         axes.legend()
         return _pixels(figure)
 
@@ -102,8 +82,8 @@ def draw_attention(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     """Attention of the last encoder block (paper, Figures 1c and 3): a row for each query, a column for each method.
 
     Args:
-        methods: by name what evaluation.attention returns; those of other crops or queries than the first
-            method's are left out.
+        methods: by name the arrays from evaluation.attention; methods with other crops or queries than the first are
+            left out.
     """
     if not methods:
         return nothing("no run has attention maps")
@@ -127,7 +107,7 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
     The prediction is pixels where the target is, else a map of the cosine between predicted and target features.
 
     Args:
-        methods: by name what evaluation.reconstruction.reconstruct returns.
+        methods: by name the arrays from evaluation.reconstruction.reconstruct.
     """
     rows, names = [], []
     for name, own in methods.items():
@@ -141,10 +121,10 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
 
 
 def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -> np.ndarray:
-    """For a few crops the others that [cls] takes for most alike: a row for each crop and encoder.
+    """The nearest neighbors of a few crops by [cls]: a row for each crop and encoder.
 
     Args:
-        runs: by what to call the encoder: queries (Q, 3, H, W), query_labels (Q,), neighbors (Q, K, 3, H, W), labels
+        runs: by title of the encoder: queries (Q, 3, H, W), query_labels (Q,), neighbors (Q, K, 3, H, W), labels
             (Q, K), cosines (Q, K). All have the same queries.
         labels: whether to write labels and cosines under the crops.
     """
@@ -165,7 +145,7 @@ def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -
 
 
 def nothing(why: str) -> np.ndarray:
-    """A picture that says why there is none."""
+    """Draw a sentence in place of a figure."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.5, 0.7))
         figure.text(0.5, 0.5, why, ha="center", va="center", color=SLATE)
@@ -210,10 +190,6 @@ def _place(axes: Axes, picture: Image.Image | None) -> None:
         spine.set_visible(False)
     if picture is not None:
         axes.imshow(np.asarray(picture), aspect="auto", interpolation="antialiased")
-
-
-def _panels(figure: Figure, count: int) -> list[Axes]:
-    return list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,10 @@
-"""The paper's tables beside ours as a long table, as Markdown and as LaTeX."""
+"""The paper's tables beside ours, as one long table, as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.rows import COMPANIONS
@@ -11,19 +12,14 @@ from lmim_kedro.reporting.paper.tables import MEAN, Cell, PaperTable
 from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
-    """A row for every cell of every table, empty ones included.
+    """Make one table with a row for every cell of every table, empty ones included.
 
     Returns:
         table, caption, row, detail, source, variant, column; paper_percent, ours_percent (mean over seeds),
         std_percent, min_percent, max_percent; seeds (how many), crops, env; note.
     """
-    import pandas as pd
-
     rows = []
     for table in tables:
         for row in table.rows:
@@ -65,7 +61,7 @@ def summary(results: Results) -> str:
 
 
 def _not_beside(results: Results) -> str:
-    """A warning where LMIM stands beside a baseline without those that were trained as long as it was; or nothing."""
+    """A warning if LMIM is beside a baseline whose longer trained companions were not run; or nothing."""
     missing = [
         f"`{name}` ({why})"
         for baseline, companions in COMPANIONS.items()
@@ -109,8 +105,6 @@ _LEFT = ["row", "source", "variant", "env"]
 
 def _texts(table: PaperTable, results: Results) -> pd.DataFrame:
     """A table as texts: a row for each of its rows, with the cells as they are printed."""
-    import pandas as pd
-
     rows = []
     for row in table.rows:
         run = [str(len(row.seeds)), f"{row.crops:,}", results.env] if row.crops else ["", "", ""]

@@ -1,4 +1,4 @@
-"""Whether the rows of a table come in the paper's order, and how sure that is."""
+"""Test whether the rows of a table are in the paper's order."""
 
 from __future__ import annotations
 
@@ -7,38 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import AVG, BEYOND, PaperTable, TableRow
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 SIGNIFICANT = 0.05
 COLUMNS = [
-    "table",
-    "caption",
-    "env",
-    "rows",
-    "spearman",
-    "kendall",
-    "row_a",
-    "row_b",
-    "variant_a",
-    "variant_b",
-    "paper_difference",
-    "our_difference",
-    "low",
-    "high",
-    "p_value",
-    "agrees",
-    "significant",
-    "seeds_agreeing",
+    "table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b",
+    "paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant", "seeds_agreeing",
     "seeds_compared",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +28,7 @@ class Paired:
     """The difference of two variants on the same crops, in points: B minus A, mean over benchmarks and seeds.
 
     Attributes:
-        difference: of the mean accuracies.
+        difference: difference of the mean accuracies.
         low, high: 95 % bootstrap interval over crops.
         p_value: two-sided; how likely a difference as large is if, for each crop, A and B could be exchanged.
     """
@@ -66,10 +48,10 @@ def compare_paired(
     is McNemar's. Chance in crops is in it and in the interval; chance in seeds is not: see the spread over seeds.
 
     Args:
-        a, b: (S, N) credit of each seed.
-        benchmarks: places of the crops of each, which count the same however many they are.
-        draws: of the permutation and of the bootstrap.
-        seed: of both.
+        a, b: credit of each seed and crop, (S, N).
+        benchmarks: positions of the crops of each benchmark; benchmarks count the same, whatever their sizes.
+        draws: number of permutations and of bootstrap samples.
+        seed: seed of both.
     """
     random = np.random.default_rng(seed)
     difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)
@@ -98,8 +80,6 @@ def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFram
     and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
     those with the sign of the paper's difference, or of ours over all seeds where it has none.
     """
-    import pandas as pd
-
     rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 
@@ -152,8 +132,7 @@ def _pair(
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
     expected = found.difference if in_paper is None else in_paper
     return {
-        "row_a": " ".join(filter(None, (rows[0].name, rows[0].detail))),
-        "row_b": " ".join(filter(None, (rows[1].name, rows[1].detail))),
+        **{f"row_{side}": f"{row.name} {row.detail}".strip() for side, row in zip("ab", rows, strict=True)},
         "variant_a": a,
         "variant_b": b,
         "paper_difference": None if in_paper is None else round(in_paper, 4),

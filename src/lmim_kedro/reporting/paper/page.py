@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from lmim_kedro.reporting.images import png
 from lmim_kedro.reporting.paper.formats import summary
@@ -11,10 +14,6 @@ from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import PaperTable
 from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.scoring.metrics import METRICS
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 FIGURES = {
     "losses": ("Losses", "Each point is the mean since the point before. Methods have losses of their own scale."),
@@ -40,16 +39,9 @@ FIGURES = {
 
 
 CLS_COLUMNS = [
-    "variant",
-    "seed",
-    "encoder",
-    "crops",
-    "width",
-    "cls_std",
-    "cls_effective_rank",
-    "patches_std",
+    "variant", "seed", "encoder", "crops", "width", "cls_std", "cls_effective_rank", "patches_std",
     "patches_effective_rank",
-]
+]  # fmt: skip
 
 
 def render_tables(
@@ -62,11 +54,11 @@ def render_tables(
     """The whole page: no script, no font, no picture from elsewhere.
 
     Args:
-        tables: of reporting.paper.tables.build_tables.
-        order: of reporting.paper.ordering.compare_order.
+        tables: from reporting.paper.tables.build_tables.
+        order: from reporting.paper.ordering.compare_order.
         cls_table: a row for each run and encoder: variant, seed, encoder, crops, width, cls_std, ...
         figures: pictures (H, W, 3) uint8 by the names of FIGURES.
-        results: that the tables were made of.
+        results: the results behind the tables.
     """
     pairs = plain_rows(order)
     return render(

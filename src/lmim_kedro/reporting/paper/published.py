@@ -18,7 +18,7 @@ _FILES = {
     "table_8_six_benchmarks.csv": "common_1015_2077",
 }
 _COLUMNS = {"ic13_1015": "ic13", "ic15_2077": "ic15", "cute80": "cute"}
-"""Columns that the paper calls otherwise. It does not give the sizes of IC13 and IC15: its weighted averages do."""
+"""Columns with other names in the paper. It does not give the sizes of IC13 and IC15: its weighted averages do."""
 
 CAPTIONS = {
     1: "Table 1: guidance and alignment",
@@ -39,11 +39,11 @@ class PublishedRow:
     Attributes:
         table: 1 to 8.
         name: the method, or the row of an ablation.
-        detail: what else tells the row from others: epochs, data, labels.
+        detail: epochs, data and labels, where they distinguish rows.
         protocol: name of its evaluation protocol.
         labels: original or corrected.
-        authors: run by the paper's authors, not cited by them.
-        accuracies: by benchmark, in this project's names; what the paper leaves out is left out.
+        authors: whether the paper's authors ran it themselves, rather than citing it.
+        accuracies: by this project's name of the benchmark; without those that the paper does not give.
         avg, weighted_avg: as printed; None where they are not.
     """
 
@@ -71,7 +71,11 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def counterparts(variant: str, env: str) -> list[PublishedRow]:
     """The rows that a variant repeats in an environment, the main results (Tables 6-8) first; empty for none.
 
-    Which they are stands in reporting.paper_rows: those fine-tuned on ARD are of the environment `ard` alone.
+    They are listed in reporting.paper.rows. Rows fine-tuned on ARD belong to the environment `ard` alone.
+
+    Example:
+        >>> [(row.table, row.name) for row in counterparts("target_pixel", "mini")]
+        [(4, 'pixel')]
     """
     keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, env)}
     own = [row for row in published_rows() if (row.table, row.name, row.detail) in keys]
@@ -90,10 +94,14 @@ def published_accuracy(
     """The paper's accuracy (percent) of a variant on a benchmark, and its row; None if it has none.
 
     Args:
-        variant: of this project.
+        variant: name of the variant in this project.
         env: its environment.
-        benchmark: in this project's names.
+        benchmark: this project's name of the benchmark.
         labels: original, or corrected where the benchmark has such labels.
+
+    Example:
+        >>> published_accuracy("lmim", "full", "svt")[0]
+        97.7
     """
     for row in counterparts(variant, env):
         if has_labels(row, labels) and benchmark in row.accuracies:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.compare import CROP
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    Predictions = Callable[[], pd.DataFrame]
+Predictions = Callable[[], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class Results:
 
     Attributes:
         env: name of the environment, the size at which the runs were made.
-        metric: by which readings are right.
-        labels: of the six common benchmarks: original or corrected.
+        metric: name of the metric that decides what is right.
+        labels: label set of the six common benchmarks: original or corrected.
         benchmarks: name -> places (n,) of its crops that can be scored.
         images: name -> its crops, those that cannot be scored included.
         seeds: variant -> its seeds, ascending.
@@ -56,8 +54,9 @@ def read_results(
     """Collect the verdicts of all runs.
 
     Args:
-        runs: by variant and seed, what gives the judged predictions (benchmark, key, label and a column `metric`).
-        env, metric, labels: of the runs.
+        runs: for each variant and seed, a function that loads the judged predictions (benchmark, key, label and a
+            column named like the metric).
+        env, metric, labels: environment, metric and label set of the runs.
 
     Errors: InputError if two runs read other crops, or other labels.
     """

@@ -1,9 +1,9 @@
-"""Which variant of this project repeats which row of the paper's tables: said here and nowhere else."""
+"""Which variant of this project repeats which row of the paper's tables. Nothing else says so."""
 
 from __future__ import annotations
 
 PaperRow = tuple[int, str, str]
-"""Table, row and what else tells it from others, as reporting.published has them."""
+"""Table, name and detail of a row, as in reporting.paper.published."""
 
 VARIANTS: dict[PaperRow, str] = {
     (1, "no guidance; no alignment", ""): "no_guidance",
@@ -56,7 +56,7 @@ COMPANIONS: dict[str, dict[str, str]] = {
         "mim_same_compute": "as much computing as teacher and LMIM",
     }
 }
-"""Variant of the paper -> those of ours that stand under it wherever it does: a baseline trained for longer."""
+"""Our variants that follow a variant of the paper in every table: a baseline trained for longer."""
 
 METHODS = {
     "scratch": "scratch",
@@ -66,4 +66,4 @@ METHODS = {
     "seqclr": "SeqCLR",
     "lmim": "LMIM",
 }
-"""Variants that figures put side by side, weakest first by the paper, companions after their own; what to call them."""
+"""Titles of the variants that figures show side by side, the weakest in the paper first, companions after their own."""

@@ -1,4 +1,4 @@
-"""Which of many runs a figure shows. `runs`: by variant and seed, in this order, a function that loads one's result."""
+"""Choose which of many runs a figure shows. `runs`: for each variant and seed, a function that loads the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 4
 
 
 def first_seeds(runs: Runs) -> dict[str, Callable[[], Any]]:
-    """Variant -> what loads its smallest seed."""
+    """The function that loads the smallest seed, by variant."""
     found: dict[str, Callable[[], Any]] = {}
     for (variant, _), load in runs.items():
         found.setdefault(variant, load)
@@ -24,26 +24,31 @@ def first_seeds(runs: Runs) -> dict[str, Callable[[], Any]]:
 
 
 def methods(runs: Runs) -> dict[str, str]:
-    """Variant -> title: the paper's methods that were run, or else a few of what there is."""
+    """Titles by variant: the paper's methods that were run, or a few variants if none was.
+
+    Example:
+        >>> methods({("lmim", 0): dict, ("mim", 0): dict, ("mim", 1): dict})
+        {'mim': 'MIM', 'lmim': 'LMIM'}
+    """
     variants = list(dict.fromkeys(variant for variant, _ in runs))
     found = {variant: title for variant, title in METHODS.items() if variant in variants}
     return found or {variant: variant for variant in variants[:_SHOWN]}
 
 
 def arrays_of_methods(runs: Runs) -> dict[str, Any]:
-    """Title of a method -> the arrays of its first seed; methods that left none are not in it."""
+    """Arrays of the first seed by title of the method, without methods that have none."""
     first = first_seeds(runs)
     loaded = {title: first[variant]() for variant, title in methods(runs).items()}
     return {title: arrays for title, arrays in loaded.items() if arrays}
 
 
 def neighbors_by_cls(runs: Runs) -> dict[str, dict[str, Any]]:
-    """Nearest crops by [cls] before alignment (the teacher), without it, and after it; or of the last method there is.
+    """Nearest crops by [cls] before alignment (the teacher), without it and after it, or those of the last method.
 
     Args:
-        runs: of evaluation.cls.look_at_cls, its arrays.
+        runs: arrays from evaluation.cls.look_at_cls.
 
-    Returns: by title what reporting.paper.figures.draw_neighbors takes, all for LMIM's queries.
+    Returns: arguments of reporting.paper.figures.draw_neighbors by title, all for LMIM's queries.
     """
     first = first_seeds(runs)
     aligned = first["lmim"]() if "lmim" in first else {}

@@ -1,4 +1,4 @@
-"""The paper's Tables 1-8 with the runs of an environment beside each value, and a table of what the paper has not."""
+"""The paper's Tables 1-8, each value beside an environment's runs, and a ninth table for variants not in the paper."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ AVG, WEIGHTED, MEAN = "Avg", "W-Avg", "our mean"
 BEYOND = 9
 """Number of the table of variants that are in none of the paper's."""
 _SHOWN_STAND_INS = 4
-"""Where our benchmarks are not the paper's, no more than so many are shown beside their mean."""
+"""Largest number of our own benchmarks that are shown beside their mean."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An accuracy in percent: the paper's, and ours for each seed."""
+    """An accuracy in percent: the paper's, and ours for each seed.
+
+    Example:
+        >>> Cell(81.2, (58.0, 62.0)).mean
+        60.0
+    """
 
     paper: float | None = None
     ours: tuple[float, ...] = ()
 
     @property
     def mean(self) -> float | None:
-        """Ours, mean over seeds; None where it was never run."""
+        """Mean of ours over seeds; None if it was never run."""
         return float(np.mean(self.ours)) if self.ours else None
 
     @property
@@ -43,13 +48,13 @@ class TableRow:
 
     Attributes:
         name, detail: as the paper has them.
-        source: authors (they ran it), cited (by them), or beyond (of this project, not in the paper).
-        labels: of the row: original or corrected.
-        variant: that repeats it; None where none does.
-        note: where it is run, if not in every environment.
+        source: authors (they ran it), cited (by them), or beyond (this project's, not in the paper).
+        labels: original or corrected.
+        variant: name of the variant that repeats the row; None if there is none.
+        note: the environment that runs it, if not every one does.
         cells: one for each column of the table.
-        seeds: that were run.
-        crops: that are scored; 0 where it was not run.
+        seeds: seeds that were run.
+        crops: number of scored crops; 0 if it was not run.
     """
 
     name: str
@@ -92,11 +97,11 @@ class PaperTable:
 
 
 def build_tables(results: Results) -> list[PaperTable]:
-    """Tables 1-8, and the one beyond where there is something to show in it.
+    """Build Tables 1-8, and the ninth if there are runs for it.
 
-    Where our benchmarks are a protocol's, whole, each value stands beside the paper's. Where they are not, the columns
-    are those that both have, the paper's Avg alone, and our benchmarks with their mean: other crops, so that only the
-    order of rows can be compared. Under a row of the paper stand its companions, run or not.
+    If our benchmarks are a protocol's complete test sets, each of our values is beside the paper's. If not, the columns
+    are the shared benchmarks, the paper's Avg alone, and our benchmarks with their mean: these are other crops, so only
+    the order of rows can be compared. The companions of a row follow it, whether they were run or not.
     """
     tables = [_table(number, results) for number in CAPTIONS]
     outside = [name for name in results.seeds if name not in VARIANTS.values()]
