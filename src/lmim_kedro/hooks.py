@@ -17,7 +17,7 @@ from kedro.pipeline.node import Node
 
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters
+from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
         return
     from lmim_kedro.training.device import pick_device
 
-    parameters = Parameters.model_validate(catalog["parameters"].load())
+    parameters = RunParams.model_validate(catalog["parameters"].load())
     pick_device(parameters.training.device)
     if "finetune" in steps:
         from lmim_kedro.text.charset import FROM_LABELS, Charset
@@ -120,7 +120,7 @@ def require_named_files(steps: Set[str], catalog: CatalogProtocol) -> None:
             raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
 
 
-def require_prediction(parameters: Parameters, catalog: CatalogProtocol) -> None:
+def require_prediction(parameters: RunParams, catalog: CatalogProtocol) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
     from lmim_kedro.models.weights import require_charset
 

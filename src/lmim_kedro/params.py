@@ -349,24 +349,33 @@ class TrainingParams(Params):
     restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
 
 
-class Parameters(Params):
-    """All of conf/<env>/parameters*.yml, after the variant and the command line have been merged in."""
+class RunParams(Params, extra="ignore"):
+    """What the pipelines read: the groups of conf/<env>/parameters*.yml, variant, preset and command line merged in."""
 
     env: str = Field("", description="name of the run environment; --env sets it, configuration files do not")
     variant: str = "lmim"
     seed: int = Field(0, ge=0)
     model: str = Field("vit_small", description="a name under models")
-    models: dict[str, ModelParams]
     views: ViewsParams
-    view_presets: dict[str, ViewPreset]
     ingest: IngestParams
     pretraining: PretrainingParams
     finetuning: FinetuningParams
-    finetuning_presets: dict[str, dict[str, Any]]
     evaluation: EvaluationParams
     predict: PredictParams = PredictParams()
     training: TrainingParams
+
+
+class Parameters(RunParams, extra="forbid"):
+    """All that configuration files hold: the groups, and what a run chooses from by name (conf/base/models.yml)."""
+
+    models: dict[str, ModelParams]
+    view_presets: dict[str, ViewPreset]
+    finetuning_presets: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]]
+
+
+CHOICES = ("models", "view_presets", "finetuning_presets", "variants")
+"""Groups of which a run uses one entry each; nodes see it in the recipe."""
 
 
 def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
@@ -375,5 +384,5 @@ def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
         return presets[name]
     raise InputError(
         f"`{parameter}` is {name!r}, which is not defined{did_you_mean(name, presets)}: choose one of "
-        f"{', '.join(sorted(presets))}, or define it in conf/base/parameters*.yml"
+        f"{', '.join(sorted(presets))}, or define it in conf/base"
     )
