@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from omegaconf.errors import InterpolationResolutionError
+from pydantic import BaseModel
 
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters, RunParams
+from lmim_kedro.params import EvaluationParams, ModelParams, Parameters, PredictParams, RunParams, ViewsParams
 from lmim_kedro.pipelines.finetune.nodes import resolve_recipe as finetune_recipe
 from lmim_kedro.recipe import Recipe, resolve_finetuning, resolve_recipe
 from lmim_kedro.scoring.protocols import get_protocol
@@ -306,6 +308,36 @@ def test_catalog_that_asks_for_an_unknown_parameter_says_which(conf: Path) -> No
 def test_wrong_parameter_is_refused_when_the_catalog_is_read_first(conf: Path) -> None:
     with pytest.raises(InputError, match="`mask_ratio` is not a parameter"):
         loader(conf, mask_ratio=0.5)["catalog"]
+
+
+def fields(group: type[BaseModel], written: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Name, default and value in conf/base of every parameter; ... where one of them is not given."""
+    for name, field in group.model_fields.items():
+        value = written.get(name, ...)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", ... if field.is_required() else field.default, value
+
+
+def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
+    written: dict[str, Any] = {}
+    for file in (project / "conf" / "base").glob("[!c]*.yml"):
+        written |= yaml.safe_load(file.read_text("utf-8"))
+    found = list(fields(RunParams, written)) + list(fields(ModelParams, written["models"]["vit_small"], "models."))
+    assert len(found) > 100
+    for name, default, value in found:
+        if default is ...:
+            assert value is not ..., f"conf/base has no {name}, and params.py no default"
+        elif ".optimization." in name:
+            assert value is not ... or default in (None, 1.0), f"conf/base does not say {name}"
+        else:
+            assert name == "env" or value == default, f"{name} is {value!r} in conf/base and {default!r} in params.py"
+
+
+@pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams])
+def test_groups_that_only_pipelines_read_have_no_defaults(group: type[BaseModel]) -> None:
+    assert [name for name, field in group.model_fields.items() if not field.is_required()] in ([], ["env"])
 
 
 def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:

@@ -73,7 +73,9 @@ def predict(model: Path, source: Path, target: Path, format: Any) -> pd.DataFram
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
             "predict.sources": CropSources(sources={"crops": {"path": str(source)}}),
             "predict.readings": ReadingsDataset(filepath=str(target), format=format),
-            "params:predict": MemoryDataset(PredictParams(batch_size=3)),
+            "params:predict": MemoryDataset(
+                PredictParams(source=None, recognizer=None, format="csv", batch_size=3, beam=1)
+            ),
             "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
         }
     )

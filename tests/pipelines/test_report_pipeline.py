@@ -99,7 +99,7 @@ def left_behind(project: Path) -> dict[str, Any]:
             [CARD | {"use": "pretraining", "source": "words", "outside": "", "most_frequent": ""}]
         ),
         "run_facts": {"python": "3.11", "parameters": 1000},
-        "params:evaluation": EvaluationParams(),
+        "params:evaluation": EvaluationParams(**base["evaluation"]),
     }
 
 
