@@ -18,7 +18,7 @@ from benchmarks.measure import Measurement
 from lmim_kedro.crops.ahead import cores
 from lmim_kedro.params import ModelParams
 
-PRESETS = Path("conf/base/parameters_models.yml")
+PRESETS = Path("conf/base/models.yml")
 
 
 def all_measurements(batch: int | None) -> dict[str, Callable[[], Measurement]]:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from omegaconf.errors import InterpolationResolutionError
+from pydantic import BaseModel
 
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters
+from lmim_kedro.params import EvaluationParams, ModelParams, Parameters, PredictParams, RunParams, ViewsParams
 from lmim_kedro.pipelines.finetune.nodes import resolve_recipe as finetune_recipe
-from lmim_kedro.recipe import resolve_finetuning, resolve_recipe
+from lmim_kedro.recipe import Recipe, resolve_finetuning, resolve_recipe
 from lmim_kedro.scoring.protocols import get_protocol
+from lmim_kedro.settings import CONFIG_LOADER_ARGS
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def conf(project: Path, tmp_path: Path) -> Path:
     conf = tmp_path / "conf"
     (conf / "small").mkdir(parents=True)
     (conf / "base").mkdir()
-    for file in (project / "conf" / "base").glob("parameters*.yml"):
+    for file in (project / "conf" / "base").glob("[!c]*.yml"):
         shutil.copy(file, conf / "base")
     (conf / "base" / "catalog.yml").write_text(
         "encoder: {type: MemoryDataset, filepath: '${env:}/${parameter:variant}/${parameter:pretraining.mask_ratio}'}\n"
@@ -31,8 +34,12 @@ def conf(project: Path, tmp_path: Path) -> Path:
 
 
 def loader(conf: Path, env: str = "small", **given: Any) -> ConfigLoader:
-    merge = {"parameters": "soft", "globals": "soft"}
-    return ConfigLoader(conf, env, given, base_env="base", default_run_env="small", merge_strategy=merge)
+    return ConfigLoader(conf, env, given, **CONFIG_LOADER_ARGS | {"default_run_env": "small"})
+
+
+def recipe_of(parameters: dict[str, Any]) -> Recipe:
+    """The recipe as a node gets it, of the parameters that Kedro loads."""
+    return Recipe.model_validate(parameters["recipe"])
 
 
 def write(conf: Path, **values: Any) -> None:
@@ -68,7 +75,7 @@ def test_finetuning_preset_goes_with_any_variant_under_variant_and_command_line(
     strong = {"preset": "strong"}
     found = loader(conf, variant="mim", finetuning=strong)["parameters"]
     assert found["pretraining"]["method"] == "mim"
-    recipe = resolve_recipe(found).finetuning
+    recipe = recipe_of(found).finetuning
     assert (recipe.preset, recipe.augmentation, recipe.charset) == ("strong", "parseq", "english_36")
     optimization = recipe.optimization
     assert (optimization.epochs, optimization.steps, optimization.batch_size) == (20, None, 1024)
@@ -82,7 +89,7 @@ def test_finetuning_preset_goes_with_any_variant_under_variant_and_command_line(
 
 @pytest.mark.parametrize("variant", ["finetune_strong", "scratch_strong"])
 def test_variants_with_the_strong_recipe_have_it(conf: Path, variant: str) -> None:
-    recipe = resolve_recipe(loader(conf, variant=variant)["parameters"])
+    recipe = recipe_of(loader(conf, variant=variant)["parameters"])
     assert (recipe.finetuning.preset, recipe.finetuning.augmentation) == ("strong", "parseq")
     assert recipe.pretraining.method == ("none" if variant == "scratch_strong" else "lmim")
 
@@ -90,7 +97,7 @@ def test_variants_with_the_strong_recipe_have_it(conf: Path, variant: str) -> No
 def test_all_rows_of_the_tables_environment_are_fine_tuned_for_as_many_crops(project: Path) -> None:
     """Or the strong preset would bring its 20 epochs at 1,024 along."""
     found = [loader(project / "conf", "quick", variant=name)["parameters"] for name in ("lmim", "finetune_strong")]
-    plain, strong = (resolve_recipe(each).finetuning.optimization for each in found)
+    plain, strong = (recipe_of(each).finetuning.optimization for each in found)
     assert (strong.epochs, strong.steps, strong.batch_size) == (None, plain.steps, plain.batch_size)
     assert strong.learning_rate == plain.learning_rate
     assert strong.layer_decay == 1.0
@@ -303,39 +310,98 @@ def test_wrong_parameter_is_refused_when_the_catalog_is_read_first(conf: Path) -
         loader(conf, mask_ratio=0.5)["catalog"]
 
 
+def fields(group: type[BaseModel], written: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Name, default and value in conf/base of every parameter; ... where one of them is not given."""
+    for name, field in group.model_fields.items():
+        value = written.get(name, ...)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", ... if field.is_required() else field.default, value
+
+
+def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
+    written: dict[str, Any] = {}
+    for file in (project / "conf" / "base").glob("[!c]*.yml"):
+        written |= yaml.safe_load(file.read_text("utf-8"))
+    found = list(fields(RunParams, written)) + list(fields(ModelParams, written["models"]["vit_small"], "models."))
+    assert len(found) > 100
+    for name, default, value in found:
+        if default is ...:
+            assert value is not ..., f"conf/base has no {name}, and params.py no default"
+        elif ".optimization." in name:
+            assert value is not ... or default in (None, 1.0), f"conf/base does not say {name}"
+        else:
+            assert name == "env" or value == default, f"{name} is {value!r} in conf/base and {default!r} in params.py"
+
+
+@pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams])
+def test_groups_that_only_pipelines_read_have_no_defaults(group: type[BaseModel]) -> None:
+    assert [name for name, field in group.model_fields.items() if not field.is_required()] in ([], ["env"])
+
+
 def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:
-    parameters = loader(conf, variant="views_strong", model="vit_tiny", seed=3)["parameters"]
-    recipe = resolve_recipe(parameters)
+    config = loader(conf, variant="views_strong", model="vit_tiny", seed=3)
+    recipe = recipe_of(config["parameters"])
     assert (recipe.variant, recipe.env, recipe.seed, recipe.model_name) == ("views_strong", "small", 3, "vit_tiny")
     assert recipe.model.width == 192
     assert recipe.views_name == "strong" and recipe.views.pick == (2, 5)
-    assert recipe == resolve_recipe(Parameters.model_validate(parameters))
+    assert recipe == resolve_recipe(Parameters.model_validate(config.all_parameters()))
+
+
+def test_nodes_see_what_was_chosen_and_not_what_there_is_to_choose_from(conf: Path) -> None:
+    seen = loader(conf)["parameters"]
+    assert seen.keys() == RunParams.model_fields.keys() | {"recipe"}
+
+
+def test_choice_can_be_changed_by_environment_and_command_line(conf: Path) -> None:
+    (conf / "small" / "models.yml").write_text("models: {vit_small: {depth: 3}}")
+    write(conf, models={"vit_small": {"width": 96}})
+    size = recipe_of(loader(conf, models={"vit_small": {"heads": 2}})["parameters"]).model
+    assert (size.depth, size.width, size.heads, size.decoder_width) == (3, 96, 2, 512)
+
+
+def test_users_own_configuration_is_laid_over_any_environment_and_under_the_command_line(conf: Path) -> None:
+    write(conf, training={"threads": 3, "log_every": 7}, seed=1)
+    (conf / "local").mkdir()
+    (conf / "local" / "parameters.yml").write_text("training: {threads: 5, devices: 2}\nvariant: mine")
+    (conf / "local" / "variants.yml").write_text("variants: {mine: {pretraining: {mask_ratio: 0.5}}}")
+    (conf / "local" / "catalog.yml").write_text("encoder: {type: MemoryDataset, filepath: 'mine/${env:}'}")
+    (conf / "local" / "credentials.yml").write_text("bucket: {key: k}")
+    config = loader(conf, training={"devices": 4})
+    training = config["parameters"]["training"]
+    assert [training[name] for name in ("threads", "log_every", "devices")] == [5, 7, 4]
+    assert config["parameters"]["pretraining"]["mask_ratio"] == 0.5 and config["parameters"]["seed"] == 1
+    assert config["catalog"]["encoder"]["filepath"] == "mine/small"
+    assert config["credentials"] == {"bucket": {"key": "k"}}
+    (conf / "local" / "parameters.yml").write_text("training: {treads: 5}")
+    assert refusal(conf).startswith("`training.treads` is not a parameter (did you mean `training.threads`?)")
 
 
 def test_recipe_of_a_recognizer_keeps_how_its_encoder_was_pretrained(conf: Path) -> None:
-    before = resolve_recipe(loader(conf, variant="mask_block_60")["parameters"]).model_dump(mode="json")
+    before = recipe_of(loader(conf, variant="mask_block_60")["parameters"])
     now = {"pretraining": {"mask_ratio": 0.5}, "finetuning": {"decoder": "ctc"}}
-    recipe = resolve_finetuning(loader(conf, variant="mask_block_60", **now)["parameters"], before)
+    recipe = resolve_finetuning(recipe_of(loader(conf, variant="mask_block_60", **now)["parameters"]), before)
     assert (recipe.pretraining.mask_ratio, recipe.finetuning.decoder) == (0.6, "ctc")
 
 
 def test_parameters_that_an_encoder_was_not_pretrained_with_are_told(
     conf: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = resolve_recipe(loader(conf)["parameters"]).model_dump(mode="json")
-    finetune_recipe(loader(conf, finetuning={"decoder": "ctc"})["parameters"], before)
+    before = loader(conf)["parameters"]["recipe"]
+    finetune_recipe(recipe_of(loader(conf, finetuning={"decoder": "ctc"})["parameters"]), before)
     assert caplog.messages == []
-    finetune_recipe(loader(conf, pretraining={"mask_ratio": 0.5})["parameters"], before)
+    finetune_recipe(recipe_of(loader(conf, pretraining={"mask_ratio": 0.5})["parameters"]), before)
     (told,) = caplog.messages
     assert "(pretraining.mask_ratio was 0.8, is 0.5)" in told
 
 
 def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -> None:
-    before = resolve_recipe(loader(conf)["parameters"]).model_dump(mode="json")
+    before = recipe_of(loader(conf)["parameters"])
     with pytest.raises(
         InputError, match="`model` is 'vit_tiny', but the encoder was pre-trained as 'vit_small'.*width"
     ):
-        resolve_finetuning(loader(conf, model="vit_tiny")["parameters"], before)
+        resolve_finetuning(recipe_of(loader(conf, model="vit_tiny")["parameters"]), before)
 
 
 def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
@@ -346,7 +412,7 @@ def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     from lmim_kedro.text.charset import Charset
 
     parameters = loader(project / "conf", "chinese")["parameters"]
-    recipe = resolve_recipe(parameters)
+    recipe = recipe_of(parameters)
     assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimization.epochs) == ("chinese", 40, 60)
     assert parameters["evaluation"]["metric"] == "chinese"
     charset = Charset.named(recipe.finetuning.charset)
@@ -374,13 +440,5 @@ def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: 
     ],
 )
 def test_variants_that_do_not_change_the_teacher_share_one(project: Path, variant: str, owner: str) -> None:
-    merge = {"parameters": "soft"}
-    loader = ConfigLoader(
-        str(project / "conf"),
-        "mini",
-        {"variant": variant, "seed": 3},
-        base_env="base",
-        default_run_env="sample",
-        merge_strategy=merge,
-    )
-    assert loader["catalog"]["teacher"]["filepath"] == f"data/06_models/{owner}/mini/seed3/teacher"
+    found = loader(project / "conf", "mini", variant=variant, seed=3)["catalog"]["teacher"]
+    assert found["filepath"] == f"data/06_models/{owner}/mini/seed3/teacher"

@@ -187,7 +187,7 @@ def test_code_and_configuration_that_stages_depend_on_exist(project: Path, stage
 
 
 def test_parameter_files_hold_no_resolvers(project: Path) -> None:
-    for file in [*(project / "conf").glob("*/parameters*.yml"), project / "conf" / "dvc.yml"]:
+    for file in [*(project / "conf").glob("*/[!c]*.yml"), project / "conf" / "dvc.yml"]:
         assert "${" not in file.read_text("utf-8"), f"`dvc exp run -S` fails on {file}"
 
 
@@ -195,6 +195,6 @@ def test_variables_name_an_environment_and_variants_that_exist(project: Path) ->
     variables = yaml.safe_load((project / "conf" / "dvc.yml").read_text("utf-8"))
     assert variables.keys() == VARIABLES.keys()
     assert (project / "conf" / variables["env"]).is_dir()
-    written = yaml.safe_load((project / "conf" / "base" / "parameters_variants.yml").read_text("utf-8"))
+    written = yaml.safe_load((project / "conf" / "base" / "variants.yml").read_text("utf-8"))
     assert set(variables["variants"]) <= set(written["variants"])
     assert variables["report_seed"] in variables["seeds"]

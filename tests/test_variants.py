@@ -24,7 +24,7 @@ from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.pretraining import pretrain
 
 BASE = Path(__file__).parents[1] / "conf" / "base"
-VARIANTS: dict[str, Any] = yaml.safe_load((BASE / "parameters_variants.yml").read_text("utf-8"))["variants"]
+VARIANTS: dict[str, Any] = yaml.safe_load((BASE / "variants.yml").read_text("utf-8"))["variants"]
 
 TINY = {
     "patch_height": 8,
@@ -75,7 +75,7 @@ def store() -> PackedStore:
 @pytest.fixture(params=VARIANTS)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     written: dict[str, Any] = {}
-    for file in sorted(BASE.glob("parameters*.yml")):
+    for file in sorted(BASE.glob("[!c]*.yml")):
         written |= yaml.safe_load(file.read_text("utf-8"))
     given = {**GIVEN, "variant": request.param}
     return resolve_recipe(merge_and_check({**written, "variant": request.param}, given))

@@ -7,26 +7,30 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from lmim_kedro.errors import InputError, did_you_mean
 from lmim_kedro.parameter_errors import FILES, Place, check, dotted
-from lmim_kedro.params import FinetuningParams, Parameters, pick
-from lmim_kedro.recipe import teacher_of
+from lmim_kedro.params import CHOICES, FinetuningParams, Parameters, pick
+from lmim_kedro.recipe import resolve_recipe, teacher_of
 
+LOCAL = "local"
 RENAMED_ENVIRONMENTS = {"tables": "quick"}
 
 
 class ConfigLoader(OmegaConfigLoader):
     """Kedro's loader, with variants, checked parameters and three resolvers for the catalog.
 
-    `["parameters"]` is conf/base, then the environment, then what the chosen fine-tuning preset changes, then the
-    chosen variant, then what the command line gave; `env`, the name of the environment, is added. All is checked once
-    against `params.Parameters`, and so is every other preset and variant. In the catalog, `${env:}` is that name and
-    `${parameter:a.b}` the value of a parameter (`${parameter:a.b,c}`: c where it is null); `${teacher_of:}` is
-    `teacher` where the variant has the teacher that all variants share, else the variant's name.
+    `["parameters"]` is conf/base, then the environment, then conf/local, then what the chosen fine-tuning preset
+    changes, then the chosen variant, then what the command line gave. All is checked once against
+    `params.Parameters`, and so is every other preset and variant. Added are `env`, the name of the environment, and
+    `recipe`, which holds the chosen model and view preset; the others (`params.CHOICES`) are left out.
+
+    In the catalog, `${env:}` is the environment and `${parameter:a.b}` the value of a parameter (`${parameter:a.b,c}`:
+    c where it is null); `${teacher_of:}` is `teacher` where the variant has the teacher that all variants share, else
+    the variant's name.
 
     Errors: InputError for an environment, variant, preset, name or value that does not exist or is not allowed.
     """
@@ -40,7 +44,7 @@ class ConfigLoader(OmegaConfigLoader):
     ) -> None:
         self._checked: dict[str, Any] | None = None
         super().__init__(conf_source, env, runtime_params, **arguments)
-        if self._protocol == "file":
+        if Path(conf_source).is_dir():
             _check_environment(Path(conf_source), self.run_env)
 
     @property
@@ -54,24 +58,47 @@ class ConfigLoader(OmegaConfigLoader):
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         OmegaConf.register_new_resolver("teacher_of", self._teacher_of, replace=True)
         try:
-            if key == "parameters" and key not in self:
-                return deepcopy(self._parameters())
+            if key in self and key != "globals":
+                return super().__getitem__(key)
+            if key == "parameters":
+                parameters = deepcopy(self.all_parameters())
+                recipe = resolve_recipe(parameters).model_dump(mode="json")
+                return {name: group for name, group in parameters.items() if name not in CHOICES} | {"recipe": recipe}
             if key == "catalog":
-                self._parameters()  # here, because OmegaConf would wrap what a resolver raises
-            return super().__getitem__(key)
+                self.all_parameters()  # here, because OmegaConf would wrap what a resolver raises
+            return self._layered(key)
         except YAMLError as error:
             raise InputError(str(error)) from error
 
-    def _parameters(self) -> dict[str, Any]:
+    def _layered(self, key: str) -> dict[str, Any]:
+        """One kind of configuration: base, then the environment, then the user's own conf/local."""
+        local = Path(self.conf_source) / LOCAL
+        own: dict[str, Any] = {}
+        if self.run_env != LOCAL and local.is_dir():
+            own = self.load_and_merge_dir_config(str(local), self.config_patterns[key], key, set())
+        try:
+            found = super().__getitem__(key)
+        except MissingConfigException:
+            if not own:
+                raise
+            found = {}
+        return _merge(found, own) if self.merge_strategy.get(key) == "soft" else {**found, **own}
+
+    def all_parameters(self) -> dict[str, Any]:
+        """All that the files hold, with preset, variant and command line merged in, and checked."""
         if self._checked is None:
-            written = super().__getitem__("parameters")
+            written = self._layered("parameters")
             if "env" in written:
                 raise InputError(f"`env` is given as {written['env']!r}: choose the environment with --env instead")
+            for choice in CHOICES:
+                # A file or a command line may name one among the parameters too: it is laid over its own file.
+                own = self._layered(choice) if choice in self.config_patterns else {}
+                written = _merge(own, written)
             self._checked = merge_and_check({"env": self.run_env, **written}, self.runtime_params)
         return self._checked
 
     def _parameter(self, name: str, otherwise: Any = None) -> Any:
-        value: Any = self._parameters()
+        value: Any = self.all_parameters()
         for part in name.split("."):
             if not isinstance(value, Mapping) or part not in value:
                 raise InputError(f"the catalog asks for ${{parameter:{name}}}, but {FILES} have no such parameter")
@@ -79,7 +106,7 @@ class ConfigLoader(OmegaConfigLoader):
         return otherwise if value is None else value
 
     def _teacher_of(self) -> str:
-        return teacher_of(Parameters.model_validate(self._parameters()))
+        return teacher_of(Parameters.model_validate(self.all_parameters()))
 
 
 def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kedro.pipeline.node import Node
 
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import Parameters
+from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
-    parameters = Parameters.model_validate(catalog["parameters"].load())
+    parameters = RunParams.model_validate(catalog["parameters"].load())
     if "finetune" in steps:
         from lmim_kedro.text.charset import FROM_LABELS, Charset
 
@@ -120,7 +120,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     pick_device(parameters.training.device)
 
 
-def require_prediction(parameters: Parameters, catalog: DataCatalog) -> None:
+def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
     from lmim_kedro.models.folder import require_charset
 

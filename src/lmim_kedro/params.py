@@ -1,6 +1,11 @@
 """Every parameter of the project, with its unit, its bounds and its source: the one vocabulary of conf/ and code.
 
 Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 2025) or say "released code".
+
+A default is in conf/base, and here only in the groups that are also made in Python: sizes (`ModelParams`,
+`RecognizerParams`), views (`ViewPreset`, `JitterParams`), `IngestParams` for `prepare`, `TrainingParams`, and what a
+recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`, `OptimizationParams`), so that recipes that
+earlier releases saved still load. There conf/base says the same, except for the optimization of each stage.
 """
 
 from __future__ import annotations
@@ -137,11 +142,11 @@ class ViewPreset(Params):
 class ViewsParams(Params):
     """Which guidance views pre-training sees."""
 
-    preset: str = Field("medium", description="a name under view_presets: weak, medium, strong or your own")
-    sheet_crops: int = Field(12, gt=0, description="crops on the contact sheet")
-    sheet_views: int = Field(5, gt=0, description="views of each crop on the contact sheet")
+    preset: str = Field(description="a name under view_presets: weak, medium, strong or your own")
+    sheet_crops: int = Field(gt=0, description="crops on the contact sheet")
+    sheet_views: int = Field(gt=0, description="views of each crop on the contact sheet")
     materialize: int = Field(
-        0, ge=0, description="views per crop written into a store; 0: drawn on the device while training"
+        ge=0, description="views per crop written into a store; 0: drawn on the device while training"
     )
 
 
@@ -319,23 +324,23 @@ def _verdict(metric: str) -> str:
 class EvaluationParams(Params):
     """How a recognizer is scored."""
 
-    metric: Annotated[str, AfterValidator(_verdict)] = Field("waics", description="the metric that tables show")
+    metric: Annotated[str, AfterValidator(_verdict)] = Field(description="the metric that tables show")
     labels: Literal["original", "corrected"] = Field(
-        "original", description="which labels of the six common benchmarks the sources hold; recorded in the scores"
+        description="which labels of the six common benchmarks the sources hold; recorded in the scores"
     )
-    batch_size: int = Field(256, gt=0)
-    attention_crops: int = Field(4, gt=0, description="crops whose attention the report shows")
-    attention_queries: int = Field(4, gt=0, description="query patches of each")
+    batch_size: int = Field(gt=0)
+    attention_crops: int = Field(gt=0, description="crops whose attention the report shows")
+    attention_queries: int = Field(gt=0, description="query patches of each")
 
 
 class PredictParams(Params):
     """What the `predict` pipeline reads, with which recognizer, into what."""
 
-    source: str | None = Field(None, description="a folder of images, an LMDB or a list of crops; no labels needed")
-    recognizer: str | None = Field(None, description="a recognizer's folder; null: that of this variant, env and seed")
-    format: Literal["csv", "jsonl", "parquet"] = "csv"
-    batch_size: int = Field(256, gt=0)
-    beam: int = Field(1, gt=0, description="hypotheses of beam search; 1: greedy")
+    source: str | None = Field(description="a folder of images, an LMDB or a list of crops; no labels needed")
+    recognizer: str | None = Field(description="a recognizer's folder; null: that of this variant, env and seed")
+    format: Literal["csv", "jsonl", "parquet"]
+    batch_size: int = Field(gt=0)
+    beam: int = Field(gt=0, description="hypotheses of beam search; 1: greedy")
 
 
 class TrainingParams(Params):
@@ -363,24 +368,33 @@ class TrainingParams(Params):
     restart: bool = Field(False, description="forget the state of a run that was stopped, and start over")
 
 
-class Parameters(Params):
-    """All of conf/<env>/parameters*.yml, after the variant and the command line have been merged in."""
+class RunParams(Params, extra="ignore"):
+    """What the pipelines read: the groups of conf/<env>/parameters*.yml, variant, preset and command line merged in."""
 
     env: str = Field("", description="name of the run environment; --env sets it, configuration files do not")
-    variant: str = "lmim"
-    seed: int = Field(0, ge=0)
-    model: str = Field("vit_small", description="a name under models")
-    models: dict[str, ModelParams]
+    variant: str
+    seed: int = Field(ge=0)
+    model: str = Field(description="a name under models")
     views: ViewsParams
-    view_presets: dict[str, ViewPreset]
     ingest: IngestParams
     pretraining: PretrainingParams
     finetuning: FinetuningParams
-    finetuning_presets: dict[str, dict[str, Any]]
     evaluation: EvaluationParams
-    predict: PredictParams = PredictParams()
+    predict: PredictParams
     training: TrainingParams
+
+
+class Parameters(RunParams, extra="forbid"):
+    """All that configuration files hold: the groups, and what a run chooses from by name (conf/base/models.yml)."""
+
+    models: dict[str, ModelParams]
+    view_presets: dict[str, ViewPreset]
+    finetuning_presets: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]]
+
+
+CHOICES = ("models", "view_presets", "finetuning_presets", "variants")
+"""Groups of which a run uses one entry each; nodes see it in the recipe."""
 
 
 def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
@@ -389,5 +403,5 @@ def pick(presets: Mapping[str, Preset], name: object, parameter: str) -> Preset:
         return presets[name]
     raise InputError(
         f"`{parameter}` is {name!r}, which is not defined{did_you_mean(name, presets)}: choose one of "
-        f"{', '.join(sorted(presets))}, or define it in conf/base/parameters*.yml"
+        f"{', '.join(sorted(presets))}, or define it in conf/base"
     )

@@ -69,7 +69,7 @@ def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
     """What the parameters of a run mean for the model it makes.
 
     Args:
-        parameters: as the configuration loader returns them: environment, variant and command line merged in.
+        parameters: all of them, as `config.merge_and_check` returns them: variant and command line merged in.
 
     Errors: InputError for a model or views preset that is not defined.
     """
@@ -93,19 +93,15 @@ def encoder_differences(one: ModelParams, other: ModelParams) -> list[str]:
     return [name for name in sizes if getattr(one, name) != getattr(other, name)]
 
 
-def resolve_finetuning(
-    parameters: Mapping[str, Any] | Parameters, pretraining_recipe: Mapping[str, Any] | Recipe
-) -> Recipe:
+def resolve_finetuning(asked: Recipe, made: Recipe) -> Recipe:
     """The recipe of a recognizer: what its encoder was pre-trained with, and how it is fine-tuned now.
 
     Args:
-        parameters: of this run, as for `resolve_recipe`.
-        pretraining_recipe: written beside the encoder.
+        asked: of this run.
+        made: written beside the encoder.
 
-    Errors: InputError if the parameters ask for an encoder of other sizes than the one that was pre-trained.
+    Errors: InputError if this run asks for an encoder of other sizes than the one that was pre-trained.
     """
-    asked = resolve_recipe(parameters)
-    made = pretraining_recipe if isinstance(pretraining_recipe, Recipe) else Recipe.model_validate(pretraining_recipe)
     sizes, made_sizes = asked.model.model_dump(), made.model.model_dump()
     other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
     if other:

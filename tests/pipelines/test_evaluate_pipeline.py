@@ -18,6 +18,8 @@ from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import pair_up, read_predictions
 from lmim_kedro.text.charset import Charset
 
+EVALUATION = EvaluationParams(metric="waics", labels="original", batch_size=4, attention_crops=4, attention_queries=4)
+
 
 class Store:
     """Two benchmarks of rendered words, as a packed store gives them."""
@@ -46,9 +48,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def predictions(recognizer: Recognizer) -> pd.DataFrame:
-    readings = read_benchmarks(
-        recognizer, Store(), EvaluationParams(batch_size=4), TrainingParams(device="cpu", threads=1)
-    )
+    readings = read_benchmarks(recognizer, Store(), EVALUATION, TrainingParams(device="cpu", threads=1))
     manifest = pd.DataFrame(
         {
             "store_index": range(12),
@@ -67,7 +67,7 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
     assert needed <= set(predictions)
     for row in predictions.itertuples():
         assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
-    assert all(not table.empty for table in analyze(predictions, EvaluationParams()))
+    assert all(not table.empty for table in analyze(predictions, EVALUATION))
 
 
 def test_a_benchmark_is_read_as_its_images_are_one_by_one(recognizer: Recognizer, predictions: pd.DataFrame) -> None:

@@ -76,7 +76,9 @@ def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         leave_a_run(data, variant, seed, share)
     catalog = DataCatalog.from_config(entries(project, data))
     catalog["params:env"] = MemoryDataset("mini")
-    catalog["params:evaluation"] = MemoryDataset(EvaluationParams())
+    catalog["params:evaluation"] = MemoryDataset(
+        EvaluationParams(metric="waics", labels="original", batch_size=4, attention_crops=4, attention_queries=4)
+    )
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]

@@ -19,8 +19,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
-
 from lmim_kedro.cli_reading import newest_recognizer, read
+
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
@@ -74,7 +74,9 @@ def predict(model: Path, source: Path, target: Path, format: Any, ingest: Ingest
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
             "predict.sources": CropSources(sources={"crops": {"path": str(source)}}),
             "predict.readings": ReadingsDataset(filepath=str(target), format=format),
-            "params:predict": MemoryDataset(PredictParams(batch_size=3)),
+            "params:predict": MemoryDataset(
+                PredictParams(source=None, recognizer=None, format="csv", batch_size=3, beam=1)
+            ),
             "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
             "params:ingest": MemoryDataset(ingest or IngestParams()),
         }

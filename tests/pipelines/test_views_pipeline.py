@@ -27,6 +27,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams, ModelParams, Parameters, ViewPreset, ViewsParams
 from lmim_kedro.pipelines.views import create_pipeline
 from lmim_kedro.pipelines.views.nodes import resolve_views
+from lmim_kedro.recipe import Recipe, resolve_recipe
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.materialize import ViewStorePlan
@@ -49,7 +50,7 @@ def store(tmp_path):
 @pytest.fixture
 def parameters(project):
     merged = {}
-    for file in sorted((project / "conf" / "base").glob("parameters*.yml")):
+    for file in sorted((project / "conf" / "base").glob("[!c]*.yml")):
         merged |= yaml.safe_load(file.read_text("utf-8"))
     merged["views"] |= {"sheet_crops": 3, "sheet_views": 2}
     return merged
@@ -62,9 +63,9 @@ def run(store, parameters, tmp_path):
             {
                 "pretraining.crops": MemoryDataset(store, copy_mode="assign"),
                 "finetuning.crops": MemoryDataset(store, copy_mode="assign"),
-                "parameters": MemoryDataset(parameters),
                 "params:views": MemoryDataset(ViewsParams(**parameters["views"])),
-                "params:view_presets": MemoryDataset(parameters["view_presets"]),
+                "params:recipe": MemoryDataset(resolve_recipe(parameters)),
+                "params:ingest": MemoryDataset(IngestParams(**parameters["ingest"])),
                 "views.policy": JSONDataset(filepath=str(tmp_path / "feature" / "policy.json")),
                 "views.sheet": PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")),
                 "views.statistics": CSVDataset(filepath=str(tmp_path / "feature" / "statistics.csv")),
@@ -81,9 +82,9 @@ def run(store, parameters, tmp_path):
 def test_stage_takes_crops_and_gives_policy_sheet_statistics_and_store():
     pipeline = create_pipeline()
     crops = {"pretraining.crops", "finetuning.crops"}
-    assert pipeline.inputs() == crops | {"params:views", "params:view_presets", "parameters"}
+    assert pipeline.inputs() == crops | {"params:views", "params:recipe", "params:ingest"}
     assert pipeline.all_outputs() == OUTPUTS
-    assert typing.get_type_hints(resolve_views)["views"] is ViewsParams
+    assert typing.get_type_hints(resolve_views)["recipe"] is Recipe
 
 
 def test_run_shows_the_preset_that_was_asked_for(run, parameters):
@@ -122,8 +123,9 @@ def test_augmentation_sheet_of_no_labeled_crops_is_empty(parameters):
 
 
 def test_a_preset_that_is_not_defined_is_refused_with_a_close_one(parameters):
+    parameters["views"]["preset"] = "stong"
     with pytest.raises(InputError, match=r"'stong'.*did you mean `strong`.*medium, strong, weak"):
-        resolve_views(ViewsParams(preset="stong"), parameters["view_presets"])
+        resolve_recipe(parameters)
 
 
 def test_materialized_views_are_those_that_would_be_drawn(run, parameters, store):

@@ -78,7 +78,7 @@ def predictions() -> pd.DataFrame:
 def recipe(project: Path) -> dict[str, Any]:
     """The paper's recipe, as conf/base has it."""
     conf: dict[str, Any] = {}
-    for file in sorted((project / "conf/base").glob("parameters*.yml")):
+    for file in sorted((project / "conf/base").glob("[!c]*.yml")):
         conf |= yaml.safe_load(file.read_text("utf-8"))
     return {
         "variant": "lmim",

@@ -19,7 +19,7 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def presets() -> dict[str, ViewPreset]:
-    written = yaml.safe_load((CONF / "parameters_views.yml").read_text("utf-8"))["view_presets"]
+    written = yaml.safe_load((CONF / "view_presets.yml").read_text("utf-8"))["view_presets"]
     return {name: ViewPreset.model_validate(preset) for name, preset in written.items()}
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import TablePreview
 
+from lmim_kedro.datasets import TablePreview
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:

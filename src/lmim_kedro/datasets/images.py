@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import ImagePreview
+
+from lmim_kedro.datasets import ImagePreview
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import ImagePreview
 
+from lmim_kedro.datasets import ImagePreview
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:

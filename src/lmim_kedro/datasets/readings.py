@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import TablePreview
+
+from lmim_kedro.datasets import TablePreview
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import parse_dataset_definition
-from kedro_datasets._typing import TablePreview
 
+from lmim_kedro.datasets import TablePreview
 from lmim_kedro.errors import InputError
 
 Run = tuple[str, int]

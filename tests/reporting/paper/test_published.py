@@ -92,7 +92,7 @@ def test_cells_without_counterpart_stay_empty(variant: str, benchmark: str) -> N
 
 
 def test_every_variant_of_the_configuration_has_its_row(project: Path) -> None:
-    variants = yaml.safe_load((project / "conf/base/parameters_variants.yml").read_text("utf-8"))["variants"]
+    variants = yaml.safe_load((project / "conf/base/variants.yml").read_text("utf-8"))["variants"]
     named = {"no_guidance", "no_alignment", "views_weak", "decoder_ca_sa", "target_pixel", "mask_random_60", "lmim"}
     assert named <= set(variants)
     assert [name for name in named if not counterparts(name, "mini")] == []

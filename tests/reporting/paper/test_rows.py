@@ -18,7 +18,7 @@ def test_rows_are_told_apart_by_what_the_mapping_names() -> None:
 
 
 def test_variants_of_the_mapping_are_defined(project: Path) -> None:
-    written = yaml.safe_load((project / "conf/base/parameters_variants.yml").read_text("utf-8"))["variants"]
+    written = yaml.safe_load((project / "conf/base/variants.yml").read_text("utf-8"))["variants"]
     beside = {name for companions in COMPANIONS.values() for name in companions}
     assert set(VARIANTS.values()) | METHODS.keys() | beside <= written.keys()
 

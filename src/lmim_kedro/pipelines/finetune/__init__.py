@@ -1,5 +1,1 @@
-"""The finetune stage."""
-
-from lmim_kedro.pipelines.finetune.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]
+from lmim_kedro.pipelines.finetune.pipeline import create_pipeline as create_pipeline

@@ -7,24 +7,23 @@ from typing import Any
 
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
-from lmim_kedro.recipe import resolve_recipe as resolve_asked
 
 log = logging.getLogger(__name__)
 
 
-def resolve_recipe(parameters: dict[str, Any], pretraining_recipe: dict[str, Any]) -> dict[str, Any]:
+def resolve_recipe(recipe: Recipe, pretraining_recipe: dict[str, Any]) -> dict[str, Any]:
     """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now.
 
     What parameters say of pre-training has no effect on an encoder that is made; where they differ, the log says so.
     """
-    asked = resolve_asked(parameters).model_dump(mode="json", include={"pretraining", "views"})
+    asked = recipe.model_dump(mode="json", include={"pretraining", "views"})
     if changed := differences({name: pretraining_recipe[name] for name in asked}, asked):
         log.warning(
             "the encoder was pre-trained with other parameters (%s), and stays as it is: "
             "`kedro run --pipelines=pretrain` makes another one",
             "; ".join(changed),
         )
-    return resolve_finetuning(parameters, pretraining_recipe).model_dump(mode="json")
+    return resolve_finetuning(recipe, Recipe(**pretraining_recipe)).model_dump(mode="json")
 
 
 def finetune(crops: Any, encoder: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:

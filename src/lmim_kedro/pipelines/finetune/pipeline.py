@@ -9,7 +9,7 @@ def create_pipeline() -> Pipeline:
     """Labeled crops and a pre-trained encoder in, a recognizer out."""
     return pipeline(
         [
-            node(resolve_recipe, ["parameters", "pretraining_recipe"], "recipe", name="resolve_recipe"),
+            node(resolve_recipe, ["params:recipe", "pretraining_recipe"], "recipe", name="resolve_recipe"),
             node(
                 finetune,
                 ["finetuning.crops", "encoder", "recipe", "params:training", "training_state"],

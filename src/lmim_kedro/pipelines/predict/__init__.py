@@ -1,5 +1,1 @@
-"""The predict pipeline."""
-
-from lmim_kedro.pipelines.predict.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]
+from lmim_kedro.pipelines.predict.pipeline import create_pipeline as create_pipeline

@@ -1,5 +1,1 @@
-"""The pretrain stage."""
-
-from lmim_kedro.pipelines.pretrain.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]
+from lmim_kedro.pipelines.pretrain.pipeline import create_pipeline as create_pipeline

@@ -9,10 +9,10 @@ def create_pipeline() -> Pipeline:
     """Crops and a recipe in, a pre-trained encoder out."""
     return pipeline(
         [
-            node(resolve_pretraining, "parameters", "pretraining_recipe", name="resolve_pretraining"),
+            node(resolve_pretraining, "params:recipe", "pretraining_recipe", name="resolve_pretraining"),
             node(
                 make_teacher,
-                ["pretraining.crops", "parameters", "params:training", "training_state"],
+                ["pretraining.crops", "params:recipe", "params:training", "training_state"],
                 ["teacher", "teacher_metrics"],
                 name="make_teacher",
             ),
@@ -22,7 +22,7 @@ def create_pipeline() -> Pipeline:
                     "pretraining.crops",
                     "teacher",
                     "pretraining_recipe",
-                    "parameters",
+                    "params:views",
                     "params:training",
                     "training_state",
                     "views.store",

@@ -1,5 +1,1 @@
-"""The report stage."""
-
-from lmim_kedro.pipelines.report.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]
+from lmim_kedro.pipelines.report.pipeline import create_pipeline as create_pipeline

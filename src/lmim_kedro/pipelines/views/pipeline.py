@@ -7,17 +7,17 @@ from lmim_kedro.pipelines.views.nodes import draw_augmentation, draw_views, mate
 
 def create_pipeline() -> Pipeline:
     """Packed crops in; the policy, its contact sheet and statistics, a store of views, and the reader's sheet out."""
-    drawing = ["pretraining.crops", "views.policy", "parameters"]
+    drawing = ["pretraining.crops", "views.policy", "params:recipe", "params:views"]
     return Pipeline(
         [
-            node(resolve_views, ["params:views", "params:view_presets"], "views.policy", name="resolve_views"),
+            node(resolve_views, "params:recipe", "views.policy", name="resolve_views"),
             node(draw_views, drawing, ["views.sheet", "views.statistics"], name="draw_views"),
             node(
                 draw_augmentation,
-                ["finetuning.crops", "parameters"],
+                ["finetuning.crops", "params:recipe", "params:views"],
                 "views.augmentation_sheet",
                 name="draw_augmentation",
             ),
-            node(materialize_views, drawing, "views.store", name="materialize_views"),
+            node(materialize_views, [*drawing, "params:ingest"], "views.store", name="materialize_views"),
         ]
     )
