@@ -35,7 +35,7 @@ GPU_ONLY = {"views_gpu"}
 READERS_OWN_PARAMETERS = {"variants", "models", "view_presets", "finetuning_presets"}
 """Mappings below which every name is the configuration's."""
 
-pytestmark = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 
 
 @cache
@@ -148,12 +148,14 @@ def fault_of_command(words: list[str]) -> str | None:
     return f"lmim-kedro {' '.join(verbs)} has no {', '.join(asked - known)}" if asked - known else None
 
 
+@each_page
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(page))
     relative = [target for target in targets if "://" not in target]
     assert [fault for target in relative if (fault := fault_of_link(page, target))] == []
 
 
+@each_page
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"(?<![\w./>-])((?:src|conf|tests|benchmarks|notebooks|docs)/[\w./*-]*\w)", text_of(page))
     named += [f"src/lmim_kedro/{path}" for path in re.findall(r"(?<![\w./-])(\w+(?:/\w+)*/\w+\.py)\b", text_of(page))]
@@ -162,6 +164,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert sorted(set(missing) - found_elsewhere) == []
 
 
+@each_page
 def test_what_is_installed_exists(page: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert set(re.findall(r"'\.\[(\w+)\]'", text_of(page))) <= extras.keys()
@@ -169,6 +172,7 @@ def test_what_is_installed_exists(page: Path) -> None:
     assert not re.search(r"pip install (-c \S+ )?'?\.[\['\s]", text_of(page)), "install in place, with -e"
 
 
+@each_page
 def test_dotted_paths_can_be_imported(page: Path) -> None:
     names = re.findall(r"(?<![\w./-])(lmim_kedro(?:\.\w+)+(?::\w+)?)", text_of(page))
     for module, imported in re.findall(r"from (lmim_kedro[\w.]*) import ([\w, ]+)", text_of(page)):
@@ -179,11 +183,13 @@ def test_dotted_paths_can_be_imported(page: Path) -> None:
     assert [fault for name in theirs if (fault := fault_of_name(name))] == []
 
 
+@each_page
 def test_commands_have_their_verbs_and_options(page: Path) -> None:
     ours = [words[1:] for words in programs(page) if words[0] == "lmim-kedro" and words[1:] not in ([], ["VERB"])]
     assert [fault for words in ours if (fault := fault_of_command(words))] == []
 
 
+@each_page
 def test_pipelines_nodes_environments_and_parameters_exist(page: Path) -> None:
     pipelines = register_pipelines()
     nodes = {node.name for pipeline in pipelines.values() for node in pipeline.nodes}
@@ -198,6 +204,7 @@ def test_pipelines_nodes_environments_and_parameters_exist(page: Path) -> None:
         assert [fault for name in parameters if (fault := fault_of_parameter(name))] == []
 
 
+@each_page
 def test_stages_make_targets_and_measurements_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
@@ -212,6 +219,7 @@ def test_stages_make_targets_and_measurements_exist(page: Path) -> None:
                 assert set(options(words, "only")) <= all_measurements(None).keys() | GPU_ONLY
 
 
+@each_page
 def test_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The blocks of ```python run in their order, each page in a module of its own; what they register is forgotten."""
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
@@ -223,3 +231,18 @@ def test_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setitem(sys.modules, "my_package", module)
     for block in blocks:
         exec(compile(ast.parse(block), page.name, "exec"), vars(module))
+
+
+def test_architecture_names_every_module_and_package_of_the_project() -> None:
+    drawn = set(re.findall(r"^ {6,8}([\w/., ]+?)(?: {2,}|$)", text_of(ROOT / "docs/architecture.md"), re.M))
+    names = {name.rstrip("/") for line in drawn for name in line.split(", ")}
+    package = ROOT / "src/lmim_kedro"
+    there = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    there |= {path.parent.name for path in package.glob("crops/*/__init__.py")}
+    assert there - names - {"__main__.py"} == set()
+
+
+def test_extending_shows_every_table_of_the_registries() -> None:
+    text = text_of(ROOT / "docs/extending.md")
+    assert [table for table in TABLES if f"`lmim_kedro.{table}`" not in text] == []
+    assert len(TABLES) == len(re.findall(r"^\w+\.register\(", text, re.M))
