@@ -154,8 +154,8 @@ finally:
         (["verify", "absent"], "there is no folder absent"),
         (["export-onnx", ".", "exported"], ". holds no config.json"),
         (["export-lmdb", "absent", "target"], "source absent: there is nothing at absent"),
-        (["score", "absent.csv"], "absent.csv"),
-        (["compare", "absent.csv", "absent.csv"], "absent.csv"),
+        (["score", "absent.csv"], "there is no file absent.csv"),
+        (["compare", "absent.csv", "absent.csv"], "there is no file absent.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -18,14 +18,14 @@ def serve(model: Path | None, host: str, port: int) -> None:
     """Serve a web page to drop crops on; needs `pip install -e '.[web]'`."""
     from lmim_kedro.reading.folder import require_recognizer
 
+    folder = chosen_model(model)
+    require_recognizer(folder)
     try:
         import uvicorn
 
         from lmim_kedro.reading.web import create_app
     except ImportError as error:
         raise InputError(f"the page needs {error.name}: install it with `pip install -e '.[web]'`") from error
-    folder = chosen_model(model)
-    require_recognizer(folder)
     from lmim_kedro.reading.reader import Reader
 
     app = create_app(Reader.load(folder))

@@ -1,9 +1,4 @@
-"""Read crops with an exported recognizer, with numpy and onnxruntime and without torch.
-
-    python -m lmim_kedro.reading.onnx_reader FOLDER IMAGE ...
-
-FOLDER is what `python -m lmim_kedro.reading.export_onnx` wrote; docs/export.md describes its files.
-"""
+"""Read crops with an exported recognizer: numpy and onnxruntime, no torch. docs/export.md describes its files."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from lmim_kedro.text.spelling import Reading, collapse, search, spell
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
-INSTALL = "install the extra with `pip install '.[onnx]'`"
+INSTALL = "install the extra with `pip install -e '.[onnx]'`"
 
 
 class OnnxReader(ImageReader):
@@ -47,13 +42,11 @@ class OnnxReader(ImageReader):
         folder = Path(folder)
         self.config = read_json(folder / "config.json")
         if not self.config:
-            raise InputError(
-                f"{folder} holds no config.json: give a folder that `python -m lmim_kedro.reading.export_onnx` wrote"
-            )
+            raise InputError(f"{folder} holds no config.json: give a folder that `lmim-kedro export-onnx` wrote")
         if (kind := self.config.get("kind")) != KIND:
             raise InputError(
                 f"{folder} holds a model of kind {kind!r}, not {KIND!r}: export it first with "
-                f"`python -m lmim_kedro.reading.export_onnx {folder} TARGET`"
+                f"`lmim-kedro export-onnx {folder} TARGET`"
             )
         self.charset = Charset(**self.config["charset"])
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
