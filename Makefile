@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: run test lint bench install install-test viz clean help
+.PHONY: run test lint bench mutants install install-test viz clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ lint: install-test  ## Linters, import contracts, types
 bench: install  ## How fast the parts are here, each beside the plain way, as a table and in bench.json
 	$(BIN)/python -m benchmarks --json bench.json
 
+mutants: install-test  ## Change the code at random, 200 times, and count what the tests notice
+	$(BIN)/python tests/mutants.py
+
 viz: install  ## Draw the pipelines in the browser
 	$(BIN)/kedro viz run
 
@@ -34,12 +37,12 @@ install-test: $(VENV)/.installed-test  ## The same, with what the tests need
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --disable-pip-version-check --quiet -e .
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[test]'
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test]'
 	touch $@ $(VENV)/.installed
 
 clean:  ## Remove the environment, the caches and what tools built; data and results stay

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # long on a free machine (docs/performance.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["OnnxReader", "PackedStore", "Reader", "__version__", "open_source", "prepare"]
 
 _PLACES = {

@@ -1,13 +1,12 @@
 """What is exported can be read back by anything that reads the field's LMDBs, and is there whole or not at all."""
 
-import sys
-
 import cv2
 import lmdb
 import numpy as np
 import pytest
 
-from lmim_kedro.crops.ingest.export_lmdb import export, main
+from lmim_kedro.cli import cli
+from lmim_kedro.crops.ingest.export_lmdb import export
 from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.store.shard_writer import ShardWriter
@@ -125,14 +124,12 @@ def test_export_that_is_interrupted_leaves_no_target_and_the_next_one_clears_up(
 
 
 def test_command_says_what_it_wrote_or_what_is_wrong(tmp_path, words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["export", str(words), str(tmp_path / "lmdb"), "--use-labels"])
-    assert main() == 0
+    assert not cli.main(["export-lmdb", str(words), str(tmp_path / "lmdb"), "--use-labels"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines() == [
         f"19 crops with labels written to {tmp_path / 'lmdb'}",
         "left out: 1 truncated (the first: 5.png)",
         "left out: 1 missing file (the first: gone.png)",
         "left out: 1 empty label (the first: 0.png)",
     ]
-    monkeypatch.setattr(sys, "argv", ["export", str(tmp_path / "nowhere"), str(tmp_path / "other")])
-    assert main() == 2
+    assert cli.main(["export-lmdb", str(tmp_path / "nowhere"), str(tmp_path / "other")], standalone_mode=False) == 2
     assert "there is nothing at" in capsys.readouterr().err

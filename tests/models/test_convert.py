@@ -13,7 +13,7 @@ from lmim_kedro.text.charset import Charset
 
 
 def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lmim_kedro.models.convert", *map(str, arguments)]
+    command = [sys.executable, "-m", "lmim_kedro", "convert", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

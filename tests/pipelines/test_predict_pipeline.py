@@ -19,8 +19,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
-from lmim_kedro.cli_reading import newest_recognizer, read
 
+from lmim_kedro.cli import cli
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
@@ -31,6 +31,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer, save_model
 from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
+from lmim_kedro.reading.folder import newest_recognizer
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
@@ -86,7 +87,7 @@ def predict(model: Path, source: Path, target: Path, format: Any, ingest: Ingest
 
 
 def shell(arguments: list[str]) -> Any:
-    return CliRunner().invoke(read, arguments)
+    return CliRunner().invoke(cli, ["read", *arguments])
 
 
 def test_three_ways_read_the_same(folder: Path, model: Path, tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_an_empty_folder_is_a_sentence(model: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no crop"):
         predict(model, tmp_path / "empty", tmp_path / "r.csv", "csv")
     done = shell(["--model", str(model), str(tmp_path / "empty")])
-    assert done.exit_code == 1 and "holds no crop" in done.stderr
+    assert done.exit_code == 2 and "holds no crop" in done.stderr
 
 
 def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) -> None:
@@ -186,7 +187,7 @@ def test_without_a_model_the_newest_is_taken_and_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="name one with --model, or make one with `kedro run`"):
         newest_recognizer()
-    assert shell([str(folder)]).exit_code == 1
+    assert shell([str(folder)]).exit_code == 2
     for number, variant in enumerate(("old", "new", "older")):
         place = tmp_path / f"data/06_models/{variant}/sample/seed0/recognizer"
         save_model(place, load_recognizer(model))

@@ -7,15 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from lmim_kedro.cli import cli
 from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.crops.sources.source import RawCrop
@@ -24,11 +23,9 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading import export_onnx
-from lmim_kedro.reading.export_onnx import export_recognizer, main
+from lmim_kedro.reading.export_onnx import export_recognizer
 from lmim_kedro.reading.onnx_cost import measure_cost
 from lmim_kedro.reading.onnx_reader import OnnxReader
-from lmim_kedro.reading.onnx_reader import main as read_from_the_command_line
-from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
 pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
@@ -106,26 +103,6 @@ def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
         assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
 
 
-def test_files_images_and_arrays_are_read_as_in_torch(
-    exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path
-) -> None:
-    recognizer, folder = exported
-    reader, onnx = Reader(recognizer), OnnxReader(folder, threads=1)
-    (tmp_path / "0.png").write_bytes(words[0])
-    picture = Image.open(BytesIO(words[1]))
-    images = [tmp_path / "0.png", picture, np.asarray(picture.convert("L")), "absent.png"]
-    beams = [1, 4] if recognizer.decoder_name == "ctc" else [1]
-    for beam in beams:
-        for ours, theirs in zip(onnx.read(images, 3, beam), reader.read(images, 3, beam), strict=True):
-            assert (ours.text, ours.key, ours.error) == (theirs.text, theirs.key, theirs.error)
-            assert ours.confidence == pytest.approx(theirs.confidence, rel=1e-4)
-            assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
-    assert onnx.read([]) == [] and type(ours) is type(theirs) and ours.error == "missing file"
-    if recognizer.decoder_name != "ctc":
-        with pytest.raises(InputError, match="reads greedily, and beam is 4: set it to 1"):
-            onnx.read(images, beam=4)
-
-
 def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:
     recognizer, folder = exported
     config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -138,8 +115,9 @@ def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]
 def test_runner_imports_no_torch(exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "word.png").write_bytes(words[0])
     code = (
-        "import sys; from lmim_kedro.reading.onnx_reader import main;"
-        f"failed = main([{str(exported[1])!r}, {str(tmp_path / 'word.png')!r}]);"
+        "import sys; from lmim_kedro.cli import cli;"
+        f"given = ['read', '--model', {str(exported[1])!r}, {str(tmp_path / 'word.png')!r}];"
+        "failed = cli.main(given, standalone_mode=False);"
         "print(failed, sorted({'torch', 'torchvision', 'timm', 'kedro', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -153,7 +131,10 @@ def test_command_exports_integers_and_says_what_they_cost(
     save_model(tmp_path / "recognizer", recognizer)
     write_crops(tmp_path / "crops", words, recognizer)
     target = str(tmp_path / "onnx")
-    assert main([str(tmp_path / "recognizer"), target, "--int8", "--measure", str(tmp_path / "crops")]) == 0
+    assert not cli.main(
+        ["export-onnx", str(tmp_path / "recognizer"), target, "--int8", "--measure", str(tmp_path / "crops")],
+        standalone_mode=False,
+    )
     said = capsys.readouterr().out
     assert f"{target}/recognizer.onnx: 0." in said and "B: ONNX, int8 weights" in said
     found = re.search(
@@ -196,7 +177,7 @@ def test_command_reads_images(
     exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[bytes]
 ) -> None:
     (text,) = write_crops(tmp_path, words[:1], exported[0])
-    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "0.png")]) == 0
+    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "0.png")], standalone_mode=False) == 0
     path, read, confidence = capsys.readouterr().out.rstrip("\n").split("\t")
     assert path.endswith("0.png") and read == text and 0 <= float(confidence) <= 1
 
@@ -252,7 +233,7 @@ def test_file_that_is_no_image_is_named(
     exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
-    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "x.png")]) == 1
+    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "x.png")], standalone_mode=False) == 1
     assert "x.png: undecodable" in capsys.readouterr().err
-    assert read_from_the_command_line([str(exported[1]), str(tmp_path / "none.png")]) == 1
-    assert "none.png: missing file" in capsys.readouterr().err
+    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 2
+    assert "there is nothing at" in capsys.readouterr().err

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmim_kedro.cli import cli
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring.compare import Comparison, compare, main, pair_up, read_predictions
+from lmim_kedro.scoring.compare import Comparison, compare, pair_up, read_predictions
 
 LABELS = ["Cat", "dog", "bird", "fish", "--", "cow"]
 
@@ -98,6 +99,11 @@ def test_graded_metric_is_refused() -> None:
         compare(["a"], ["a"], ["a"], "ned")
 
 
+def main(arguments: list[str]) -> int:
+    """`lmim-kedro compare`; its exit status."""
+    return cli.main(["compare", *arguments], standalone_mode=False) or 0
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
     for name, each in (("a", A), ("b", B)):
@@ -148,7 +154,7 @@ def test_command_fails_with_the_sentence_alone(
     files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     A.head(2).to_parquet(tmp_path / "short.parquet")
-    assert main([files[0], str(tmp_path / "short.parquet")]) == 1
+    assert main([files[0], str(tmp_path / "short.parquet")]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and "not the same: 4 are in" in printed.err
 

@@ -6,12 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lmim_kedro.cli import cli
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring.__main__ import main
 from lmim_kedro.scoring.files import read_pairs, split_brackets
 
 SHARED = Path(os.environ.get("LMIM_SHARED", Path(__file__).parents[2].parent / "shared"))
 PUBLISHED = {"scene": "67.81", "web": "62.74", "document": "97.86", "handwriting": "51.67"}
+
+
+def main(arguments: list[str]) -> int:
+    """`lmim-kedro score`; its exit status."""
+    return cli.main(["score", *arguments], standalone_mode=False) or 0
 
 
 def write(path: Path, text: str) -> Path:
@@ -121,10 +126,10 @@ def test_command_scores_each_benchmark_of_an_evaluate_run(tmp_path: Path, capsys
 
 
 def test_command_fails_with_the_sentence_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(write(tmp_path / "p.txt", "0 [a] [b]\n1 a\n"))]) == 1
+    assert main([str(write(tmp_path / "p.txt", "0 [a] [b]\n1 a\n"))]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and "p.txt:2 " in printed.err
-    assert main([str(write(tmp_path / "q.txt", "0 [a] [?]\n"))]) == 1
+    assert main([str(write(tmp_path / "q.txt", "0 [a] [?]\n"))]) == 2
     assert "none of its 1 labels can be scored by waics" in capsys.readouterr().err
 
 

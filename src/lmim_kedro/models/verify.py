@@ -1,4 +1,4 @@
-"""Is the model exactly the published one? `python -m lmim_kedro.models.verify FOLDER`.
+"""Is the model exactly the published one? `lmim-kedro verify FOLDER`.
 
 FOLDER holds checkpoints written by the released code and the quantities that it computed with them
 (`*_checkpoint.pth`, `*_values.safetensors`, `*_facts.json`, `pos_embed.safetensors`). Every quantity is computed anew

@@ -1,4 +1,4 @@
-"""A recognizer as ONNX: `python -m lmim_kedro.reading.export_onnx RECOGNIZER_FOLDER TARGET_FOLDER [--int8]`.
+"""A recognizer as ONNX: `lmim-kedro export-onnx RECOGNIZER TARGET [--int8]`.
 
 An autoregressive recognizer becomes two graphs: the encoder, up to the features that the decoder looks at, and one
 decoding step with a cache. A CTC recognizer is one graph. The number of crops is free in all of them.

@@ -1,6 +1,6 @@
-"""Two recognizers on the same crops: `python -m lmim_kedro.scoring.compare A.parquet B.parquet [--metric waics]`.
+"""Two recognizers on the same crops: `lmim-kedro compare A.parquet B.parquet [--metric waics]`.
 
-Files are the evaluate stage's predictions (Parquet), or any file that `python -m lmim_kedro.scoring` reads.
+Files are the evaluate stage's predictions (Parquet), or any file that `lmim-kedro score` reads.
 """
 
 from __future__ import annotations

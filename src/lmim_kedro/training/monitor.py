@@ -88,7 +88,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise InputError(
-                "training.tensorboard needs TensorBoard: pip install '.[tensorboard]', or set it to false"
+                "training.tensorboard needs TensorBoard: pip install -e '.[tensorboard]', or set it to false"
             ) from error
         self._writer = SummaryWriter(str(folder))
         self.close = self._writer.close

@@ -59,7 +59,7 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
                 raise
             raise InputError(
                 f"the Dask scheduler at {client.scheduler.address} or its workers do not have this version of "
-                "lmim-kedro: install the same one there, pip install '.[cluster]'"
+                "lmim-kedro: install the same one there, pip install -e '.[cluster]'"
             ) from error
         except (distributed.CancelledError, OSError) as error:
             if isinstance(error, OSError) and client.status == "running":
@@ -75,7 +75,7 @@ def _installed() -> ModuleType:
         import distributed
     except ImportError as error:
         raise InputError(
-            f"ingest.engine = dask needs Dask distributed ({error}): pip install '.[cluster]', or set it to processes"
+            f"ingest.engine = dask needs Dask distributed ({error}): pip install -e '.[cluster]', or set processes"
         ) from error
     return distributed
 

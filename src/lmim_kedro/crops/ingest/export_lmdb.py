@@ -1,4 +1,4 @@
-"""Crops as one LMDB for other tools: `python -m lmim_kedro.crops.ingest.export_lmdb SOURCE TARGET`.
+"""Crops as one LMDB for other tools: `lmim-kedro export-lmdb SOURCE TARGET`.
 
 SOURCE is a packed store, or raw crops in any layout that is detected: a folder with images and a list of labels, an
 ICDAR or Union14M annotation, another LMDB. TARGET becomes a folder with data.mdb: num-samples, image-%09d from 1 and,
