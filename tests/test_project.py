@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -95,6 +96,10 @@ def test_project_is_configured_for_this_kedro_and_sends_nothing(project: Path) -
     assert "Version 2.0, January 2004" in (project / "LICENSE").read_text("utf-8")
 
 
-def test_torch_and_torchvision_are_pinned_to_a_pair(project: Path) -> None:
+def test_torch_has_a_range_and_the_tested_pair_is_among_the_constraints(project: Path) -> None:
     needed = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    assert {"torch>=2.13,<2.14", "torchvision>=0.28,<0.29"} <= set(needed)
+    assert {"torch>=2.11,<3", "torchvision>=0.26,<1"} <= set(needed)
+    tested = (project / "constraints.txt").read_text("utf-8").splitlines()
+    assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(tested)
+    names = {re.split("[<>=~\\[]", need)[0].lower() for need in needed}
+    assert names <= {line.partition("==")[0].lower() for line in tested}

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path, PurePath
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from lmim_kedro.datasets.crop_sources import CropSources
+from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
@@ -107,7 +108,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
         from lmim_kedro.models.folder import require_charset
 
-        require_charset(Path(str(place_of(catalog, "recognizer"))), parameters.finetuning.charset)
+        require_charset(cast(ModelDataset, catalog["recognizer"]).path, parameters.finetuning.charset)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),
@@ -132,9 +133,9 @@ def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
         )
     if not Path(predict.source).exists():
         raise InputError(f"`predict.source`: there is nothing at {predict.source}: check the path")
-    recognizer = catalog["predict.recognizer"]
+    recognizer = cast(ModelDataset, catalog["predict.recognizer"])
     if not recognizer.exists():
-        folder = place_of(catalog, "predict.recognizer")
+        folder = recognizer.path
         raise InputError(
             f"there is no recognizer at {folder}: "
             + (
@@ -144,7 +145,7 @@ def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
             )
         )
     if predict.recognizer is None:
-        require_charset(Path(str(place_of(catalog, "predict.recognizer"))), parameters.finetuning.charset)
+        require_charset(recognizer.path, parameters.finetuning.charset)
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:

@@ -121,7 +121,7 @@ def raising(error):
     ("error", "kind", "sentence"),
     [
         (ModuleNotFoundError("No module named 'lmim_kedro'"), InputError, "do not have this version of lmim-kedro"),
-        (RuntimeError("Error during deserialization of the task graph"), InputError, r"pip install '\.\[cluster\]'"),
+        (RuntimeError("Error during deserialization of the task graph"), InputError, r"pip install -e '\.\[cluster\]'"),
         (RuntimeError("something else"), RuntimeError, "^something else$"),
         (OSError(5, "Input/output error"), OSError, "Input/output error"),
         (InputError("the disk of /a became full"), InputError, "^the disk of /a became full$"),
@@ -160,7 +160,7 @@ def test_scheduler_without_workers_is_a_sentence(tmp_path, sources, monkeypatch)
 
 def test_missing_dask_names_the_extra(tmp_path, sources, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"needs Dask distributed .*pip install '\.\[cluster\]'"):
+    with pytest.raises(InputError, match=r"needs Dask distributed .*pip install -e '\.\[cluster\]'"):
         run(sources, tmp_path / "dask", engine="dask")
 
 

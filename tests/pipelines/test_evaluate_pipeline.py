@@ -58,7 +58,7 @@ def predictions(recognizer: Recognizer) -> pd.DataFrame:
             "status": "ok",
         }
     )
-    return judge(readings, manifest, EvaluationParams())
+    return judge(readings, manifest, EVALUATION)
 
 
 def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> None:

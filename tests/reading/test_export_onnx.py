@@ -235,5 +235,5 @@ def test_file_that_is_no_image_is_named(
     (tmp_path / "x.png").write_bytes(b"no image")
     assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "x.png")], standalone_mode=False) == 1
     assert "x.png: undecodable" in capsys.readouterr().err
-    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 2
-    assert "there is nothing at" in capsys.readouterr().err
+    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 1
+    assert "none.png: missing file" in capsys.readouterr().err

@@ -106,15 +106,15 @@ def test_metric_added_from_outside_is_scored_judged_compared_and_a_parameter(mon
     assert score(["ab", "b"], ["ac", "c"], "first_letter").credit.tolist() == [1, 0]
     assert judge_readings(readings(), manifest())["first_letter"].tolist() == [False, False, True]
     assert compare(["ab"], ["x"], ["a"], "first_letter") == Comparison(0, 0, 1, 0)
-    assert EvaluationParams(metric="first_letter").metric == "first_letter"
+    assert evaluation("first_letter").metric == "first_letter"
 
 
 def test_metric_of_the_tables_says_right_or_wrong() -> None:
-    assert EvaluationParams(metric="case_sensitive").metric == "case_sensitive"
+    assert evaluation("case_sensitive").metric == "case_sensitive"
     with pytest.raises(ValueError, match="ned does not say right or wrong"):
-        EvaluationParams(metric="ned")
+        evaluation("ned")
     with pytest.raises(ValueError, match="'waics', 'case_sensitive'"):
-        EvaluationParams(metric="wer")
+        evaluation("wer")
 
 
 def readings() -> pd.DataFrame:
@@ -169,3 +169,7 @@ def test_scoring_imports_no_torch() -> None:
     modules = "lmim_kedro.scoring.metrics, lmim_kedro.scoring.protocols, lmim_kedro.scoring.__main__"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def evaluation(metric: str) -> EvaluationParams:
+    return EvaluationParams(metric=metric, labels="original", batch_size=1, attention_crops=1, attention_queries=1)

@@ -92,7 +92,7 @@ def test_the_table_says_how_long_training_waited(train, store, monkeypatch):
 
 def test_tensorboard_that_is_not_installed_is_a_sentence(train, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[tensorboard\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[tensorboard\]'"):
         train("board", tensorboard=True)
 
 

@@ -32,14 +32,14 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
     ) -> None:
         if kind not in ("encoder", "pretraining", "recognizer"):
             raise DatasetError(f"kind = {kind!r} is no kind of model: choose encoder, pretraining or recognizer")
-        self._folder, self._kind, self.metadata = Path(filepath), kind, metadata
+        self.path, self._kind, self.metadata = Path(filepath), kind, metadata
 
     def load(self) -> nn.Module:
         """The model, on the CPU."""
         from lmim_kedro.models import weights
 
         try:
-            return getattr(weights, f"load_{self._kind}")(self._folder)
+            return getattr(weights, f"load_{self._kind}")(self.path)
         except InputError as error:
             raise DatasetError(str(error)) from error
 
@@ -47,19 +47,19 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
         """Write weights and config; each file appears whole or not at all."""
         from lmim_kedro.models import weights
 
-        weights.save_model(self._folder, data)
+        weights.save_model(self.path, data)
 
     def _exists(self) -> bool:
-        return (self._folder / "config.json").is_file() and (self._folder / "model.safetensors").is_file()
+        return (self.path / "config.json").is_file() and (self.path / "model.safetensors").is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder), "kind": self._kind}
+        return {"filepath": str(self.path), "kind": self._kind}
 
     def preview(self) -> dict[str, Any]:
         """The config, for Kedro-Viz."""
         import json
 
-        config = json.loads((self._folder / "config.json").read_text("utf-8"))
+        config = json.loads((self.path / "config.json").read_text("utf-8"))
         characters = config.get("charset", {}).get("characters", "")
         if len(characters) > 100:
             config["charset"]["characters"] = characters[:100] + f"... {len(characters)} in all"
@@ -70,18 +70,18 @@ class FolderDataset(AbstractDataset[Path, Path]):
     """A folder that a node writes into by itself, such as the state of a training run; loading gives its path."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder, self.metadata = Path(filepath), metadata
+        self.path, self.metadata = Path(filepath), metadata
 
     def load(self) -> Path:
         """The folder's path; the folder need not exist yet."""
-        return self._folder
+        return self.path
 
     def save(self, data: Path) -> None:
         """Not to be saved to: nodes write into the folder."""
-        raise DatasetError(f"{self._folder} is written by nodes, not saved by the catalog")
+        raise DatasetError(f"{self.path} is written by nodes, not saved by the catalog")
 
     def _exists(self) -> bool:
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return {"filepath": str(self.path)}

@@ -81,7 +81,7 @@ def detect(path: Path, layout: str | None = None) -> tuple[Layout, Path]:
 
     Example:
         >>> from pathlib import Path
-        >>> detect(Path("src"), "folder")[0].name
+        >>> detect(Path("."), "folder")[0].name
         'folder'
     """
     if not path.exists():
