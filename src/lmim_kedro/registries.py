@@ -134,36 +134,9 @@ SECTIONS = Registry(
     {
         name: f"lmim_kedro.reporting.sections:{name}"
         for name in (
-            "accuracy",
-            "paper",
-            "readings",
-            "recipe",
-            "data",
-            "card",
-            "training",
-            "views",
-            "attention",
-            "reconstructions",
-            "machine",
+            *("accuracy", "paper", "readings", "recipe", "data", "card"),
+            *("training", "views", "attention", "reconstructions", "machine"),
         )
     },
 )
-METHODS = Registry(
-    "methods",
-    "pre-training method",
-    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
-)
-AUGMENTATIONS = Registry(
-    "augmentations",
-    "augmentation",
-    {
-        "abinet": "lmim_kedro.views.abinet:AbinetAugmentation",
-        "parseq": "lmim_kedro.views.parseq:ParseqAugmentation",
-        "none": "lmim_kedro.views.augmentations:no_augmentation",
-    },
-)
-DECODERS = Registry(
-    "decoders",
-    "decoder",
-    {"autoregressive": "lmim_kedro.models.heads:AutoregressiveHead", "ctc": "lmim_kedro.models.heads:CTCHead"},
-)
+"""In the order of the page."""
