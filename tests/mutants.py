@@ -168,8 +168,10 @@ def covered_by(project: Path, store: Path, tests: str) -> dict[tuple[str, int], 
     for file in data.measured_files():
         name = "src/" + file.rpartition("/src/")[2]
         package = Path(name).parts[2] if len(Path(name).parts) > 3 else ""
-        for line, contexts in data.contexts_by_lineno(file).items():
-            found[name, line] = sorted(filter(None, contexts), key=lambda test: (f"tests/{package}/" not in test, test))
+        by_line = {line: {*filter(None, contexts)} for line, contexts in data.contexts_by_lineno(file).items()}
+        every = set().union(*by_line.values())
+        for line, tests in by_line.items():  # a line that only an import executes may matter to any test of the file
+            found[name, line] = sorted(tests or every, key=lambda test: (f"tests/{package}/" not in test, test))
     return found
 
 
