@@ -126,11 +126,10 @@ def test_commands_are_listed_without_importing_torch(project: Path) -> None:
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-def run_cli(*words: object, cwd: Path | None = None, before: str = "") -> subprocess.CompletedProcess[str]:
+def run_cli(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`lmim-kedro` in a process of its own; the last line of its output names the heavy modules it imported."""
     code = f"""
 import sys
-{before}
 from lmim_kedro.__main__ import main
 sys.argv[0] = "lmim-kedro"
 try:
