@@ -1,7 +1,5 @@
 """`lmim-kedro` and `python -m lmim_kedro`."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -3,8 +3,6 @@
 Kedro finds the group `cli` here, so `kedro run` is the `run` of this table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module

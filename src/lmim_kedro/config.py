@@ -1,7 +1,5 @@
 """The configuration loader: base, environment, variant and command line become one checked set of parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path

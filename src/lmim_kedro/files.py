@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, the project's JSON, and digests of what JSON can hold."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

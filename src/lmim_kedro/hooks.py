@@ -1,7 +1,5 @@
 """What happens around every run: inputs are checked before it, its steps are named, its results are listed."""
 
-from __future__ import annotations
-
 import logging
 import shlex
 from collections.abc import Iterator, Mapping, Set

@@ -1,7 +1,5 @@
 """The spellings `python -m lmim_kedro...` of earlier versions, which still work in this one."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """One sentence for what is wrong with a parameter: its full name, what was found, what is allowed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin

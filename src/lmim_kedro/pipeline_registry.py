@@ -1,7 +1,5 @@
 """The pipelines by name, in the order in which crops flow through them."""
 
-from __future__ import annotations
-
 import warnings
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """What was done to make a model, and in what two of them differ."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

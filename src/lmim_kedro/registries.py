@@ -5,8 +5,6 @@ this module imports nothing heavy. docs/extending.md shows how to add one of eac
 a change here, with an entry point of the group `lmim_kedro.<table>` (`lmim_kedro.metrics`), or with `register`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points

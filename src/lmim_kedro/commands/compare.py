@@ -1,7 +1,5 @@
 """`lmim-kedro compare`: two recognizers on the same crops."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

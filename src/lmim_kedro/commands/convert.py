@@ -1,7 +1,5 @@
 """`lmim-kedro convert`: checkpoints from and to the released code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`lmim-kedro export-lmdb`: crops as one LMDB for other tools."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`lmim-kedro export-onnx`: a recognizer as ONNX."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """The option --metric, which knows the registry of metrics."""
 
-from __future__ import annotations
-
 import click
 
 from lmim_kedro.errors import InputError

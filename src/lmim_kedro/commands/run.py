@@ -1,7 +1,5 @@
 """`lmim-kedro run` and `kedro run`: Kedro's command, with a user's mistake told in one sentence."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Callable, Iterable

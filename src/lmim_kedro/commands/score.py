@@ -1,7 +1,5 @@
 """`lmim-kedro score`: how much of what was predicted is right."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`lmim-kedro serve`: a web page that reads crops."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

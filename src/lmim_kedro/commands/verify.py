@@ -1,7 +1,5 @@
 """`lmim-kedro verify`: is the model exactly the published one?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Work that threads do before it is asked for, and how many cores there are to do it."""
 
-from __future__ import annotations
-
 import os
 import queue
 import threading

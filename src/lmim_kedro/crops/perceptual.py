@@ -4,8 +4,6 @@ It keeps the signs of the 64 lowest frequencies of a gray 16 x 32 crop, without 
 a step of frequency across counts half of one down. The choice was measured (docs/performance.md).
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

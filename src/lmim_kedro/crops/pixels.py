@@ -1,7 +1,5 @@
 """Encoded crops -> pixels -> what a model takes."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Sequence

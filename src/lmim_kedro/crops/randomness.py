@@ -1,7 +1,5 @@
 """Counter-based randomness: a function of (seed, stream, epoch, crop index), never of a worker or of the clock."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The contact sheet: pictures side by side, a caption beside them, for an eye to judge."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

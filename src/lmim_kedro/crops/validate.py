@@ -4,8 +4,6 @@ OpenCV decodes, as in training. Pillow reads the header before anything is decod
 name the fault.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import warnings

@@ -1,7 +1,5 @@
 """One dataset of every run on disk: all variants and seeds of an environment."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the encoder attends to (paper, Figures 1c and 3)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

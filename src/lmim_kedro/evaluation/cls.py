@@ -4,8 +4,6 @@ Alignment pulls the [cls] of a crop and of its guidance view together (paper, se
 reach by giving every crop the same [cls]. These numbers tell the two apart.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a pre-trained decoder predicts where patches were removed."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

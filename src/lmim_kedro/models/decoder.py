@@ -1,7 +1,5 @@
 """The autoregressive decoder: it writes one symbol after the other (released code; paper, section 4.2)."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import numpy as np

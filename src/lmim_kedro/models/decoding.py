@@ -4,8 +4,6 @@ Keys and values of what is written are kept between steps, a crop is done at its
 crops get done. Symbols are those of the plain loop that decodes everything anew at every step (tests compare them).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """The ViT encoder that both branches share, the teacher is, and the recognizer reads with."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import cast
 

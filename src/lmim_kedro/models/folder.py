@@ -1,7 +1,5 @@
 """The config.json of a folder that holds a model, without torch: mistakes in a path are found before it is imported."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A head is a plain object. Its attributes that are modules become parts of the re
 order in which they are set, so saved weights are called `decoder.*` and not `head.decoder.*`.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

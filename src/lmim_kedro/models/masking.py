@@ -6,8 +6,6 @@ column nearly the same; density masking orders the patches within each character
 single sort serves all strategies, every crop keeps the same number of patches, and a new strategy is a new priority.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 import numpy as np

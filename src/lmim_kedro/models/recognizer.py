@@ -1,7 +1,5 @@
 """The recognizer: the pre-trained encoder and a head that writes, autoregressive (the paper's) or CTC (light)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Every loader is strict: a tensor that is missing, left over or of another shape 
 layout is known to carry beside the model (duplicates, fixed tables, optimizer state) is ignored by name and reported.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """SeqCLR, the contrastive baseline of Tables 6-8: instances along the word, pulled together across two views."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

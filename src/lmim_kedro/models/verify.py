@@ -5,8 +5,6 @@ FOLDER holds checkpoints written by the released code and the quantities that it
 with our models from the same weights and inputs; one line each says how far apart they are.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

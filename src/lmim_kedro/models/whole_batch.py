@@ -1,7 +1,5 @@
 """Losses that compare the crops of a batch with one another see the whole batch, however many processes share it."""
 
-from __future__ import annotations
-
 import torch
 import torch.distributed as dist
 from torch import Tensor

@@ -5,8 +5,6 @@ decoding step with a cache. A CTC recognizer is one graph. The number of crops i
 `lmim_kedro.reading.onnx_reader` reads with what is written here; docs/export.md describes inputs and outputs.
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Readings as CSV, JSON lines or Parquet, written row by row."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Folders that hold recognizers, looked at without torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

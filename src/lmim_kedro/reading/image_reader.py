@@ -1,7 +1,5 @@
 """Reading images from wherever the user has them, whatever computes: the base of Reader and OnnxReader."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 

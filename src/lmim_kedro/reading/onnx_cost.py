@@ -1,7 +1,5 @@
 """What an exported recognizer loses against the one it was made from, on labeled crops."""
 
-from __future__ import annotations
-
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.errors import InputError

@@ -1,7 +1,5 @@
 """Read crops with an exported recognizer: numpy and onnxruntime, no torch. docs/export.md describes its files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

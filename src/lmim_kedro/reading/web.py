@@ -1,7 +1,5 @@
 """The page's server: the page itself, and one address that reads one image."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from threading import Lock
 from typing import Any

@@ -1,7 +1,5 @@
 """The data card as a drawing, and as rows for the page."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import matplotlib

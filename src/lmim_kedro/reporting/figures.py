@@ -1,7 +1,5 @@
 """Figures of the report, as vector graphics: losses over steps, accuracy over length and shape, calibration."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Describe in words how a model was made, group by group."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

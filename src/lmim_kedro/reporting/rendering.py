@@ -1,7 +1,5 @@
 """Templates of pages, their filters, and rows of tables as templates take them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The scores of a run, as in scores.json."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

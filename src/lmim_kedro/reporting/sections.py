@@ -1,7 +1,5 @@
 """The sections of the report: each is one function here, one template, and one entry of registries.SECTIONS."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Right and wrong readings, with what differs marked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables of a report: accuracies, the paper's rows beside ours, what the stages cost, the data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

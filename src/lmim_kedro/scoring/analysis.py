@@ -1,7 +1,5 @@
 """Where a recognizer goes wrong: accuracy by length, shape and character, confusions, calibration."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

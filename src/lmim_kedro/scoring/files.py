@@ -1,7 +1,5 @@
 """Files with predictions and labels, in the forms in which people have them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Text in the form in which each metric compares it."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from typing import Any

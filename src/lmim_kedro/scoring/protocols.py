@@ -1,7 +1,5 @@
 """Evaluation protocols by name: which test sets, of which size, are averaged together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Prefix beam search for CTC: the text whose paths are together most probable (Graves, 2012; Hannun et al., 2014)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

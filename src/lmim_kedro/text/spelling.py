@@ -1,7 +1,5 @@
 """Symbols and their probabilities -> a Reading: the one result of all recognizers, in torch and in ONNX."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import groupby

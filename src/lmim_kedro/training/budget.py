@@ -1,7 +1,5 @@
 """Sets how long a baseline trains, so that it is compared with teacher and LMIM together, not with LMIM alone."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,7 +1,5 @@
 """Chooses the device, the precision, the attention kernel and the threads of training."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 
 import torch

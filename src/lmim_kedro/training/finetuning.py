@@ -1,7 +1,5 @@
 """Makes a recognizer of a pre-trained encoder and labeled crops."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import cast

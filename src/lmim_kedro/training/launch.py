@@ -6,8 +6,6 @@ On further machines, which must see the same folders, start the worker with torc
         --shutdown-timeout=110 --module lmim_kedro.training.launch data/06_models/.../state/launch/pre-training/job.json
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 import sys

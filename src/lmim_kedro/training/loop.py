@@ -1,7 +1,5 @@
 """The loop that trains everything: teacher, LMIM, baselines, recognizer."""
 
-from __future__ import annotations
-
 import logging
 import math
 import signal

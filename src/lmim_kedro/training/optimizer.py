@@ -1,7 +1,5 @@
 """AdamW with the paper's parameter groups."""
 
-from __future__ import annotations
-
 import re
 
 import torch

@@ -1,7 +1,5 @@
 """Pre-trains an encoder: the teacher, LMIM, and the baselines that share their loop."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

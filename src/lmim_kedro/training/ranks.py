@@ -1,7 +1,5 @@
 """The processes that train together, and average their gradients if there are several."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Callable, Iterator

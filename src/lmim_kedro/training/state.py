@@ -1,7 +1,5 @@
 """Training state on disk, from which a stopped run continues as if it had not been stopped."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Turns a batch of crops into losses: the tasks of the loop, for pre-training and fine-tuning."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

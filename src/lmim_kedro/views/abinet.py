@@ -1,7 +1,5 @@
 """ABINet's augmentation, for a whole batch at once."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

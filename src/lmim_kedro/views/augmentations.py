@@ -1,7 +1,5 @@
 """Looks up the augmentation that `finetuning.augmentation` names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor

@@ -7,8 +7,6 @@ Each takes images (n, 3, H, W), floats in [0, 1], which it may overwrite, and va
     tensor([0.7500])
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, maximum, minimum, where
 

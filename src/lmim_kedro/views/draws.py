@@ -1,7 +1,5 @@
 """Random numbers per crop, drawn on the host from (seed, epoch, crop index), and operations in each crop's order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

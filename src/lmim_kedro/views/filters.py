@@ -5,8 +5,6 @@
 torch.Size([2, 3, 32, 128])
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

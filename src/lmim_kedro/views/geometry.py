@@ -5,8 +5,6 @@ points of an operation's output to points of its input. It is a homography (B, 3
 matrix products. Only rotations and shears need the crop's native aspect ratio, width / height, (B,).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

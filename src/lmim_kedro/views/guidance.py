@@ -1,7 +1,5 @@
 """Guidance views: the same text in another appearance (paper, section 3.2), for a whole batch at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Writes guidance views into a packed store, for machines whose GPU is the bottleneck."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

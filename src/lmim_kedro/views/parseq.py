@@ -1,7 +1,5 @@
 """PARSeq's RandAugment, the augmentation of fine-tuning's preset `strong`, for a whole batch at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Draws the operations of each guidance view from a preset (paper, Table 2; ranges: ViewPreset)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

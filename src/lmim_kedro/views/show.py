@@ -1,7 +1,5 @@
 """Contact sheets of guidance views and augmented crops, and statistics of the views, on a sample of a store."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import torch

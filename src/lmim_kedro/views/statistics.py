@@ -1,7 +1,5 @@
 """Measures a preset: how different its views look, and how much of the text stays in the frame."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import torch

@@ -1,7 +1,5 @@
 """The data card: what a set of crops holds, source by source, and what is wrong with it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field

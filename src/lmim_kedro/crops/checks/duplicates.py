@@ -1,7 +1,5 @@
 """Crops that occur several times in one set: pairs of them, and clusters of many such as a watermark."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

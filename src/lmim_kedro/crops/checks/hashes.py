@@ -1,7 +1,5 @@
 """The hashes of a packed store's crops, as numbers to search in, and the names of its crops."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

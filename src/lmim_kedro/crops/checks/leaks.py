@@ -1,7 +1,5 @@
 """Leaks: crops to train on that are crops of a benchmark, byte for byte or nearly."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

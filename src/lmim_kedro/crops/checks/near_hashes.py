@@ -1,7 +1,5 @@
 """Which 64-bit hashes are nearly the same: between two sets, and within one. Millions at a time, in NumPy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import combinations
 

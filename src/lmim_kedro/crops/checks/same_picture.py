@@ -1,7 +1,5 @@
 """Are two crops the same picture? What hashes suggest is decided on the pixels of small color pictures."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ What travels is a ShardTask, that is a range of keys (or the lines of a list): c
 workers, on a file system that all of them share.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import socket
@@ -29,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 _ELSEWHERE = "raw crops and packed store must lie under the same path on a file system that all machines share"
 
 
-def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: int, bar: tqdm[Any]) -> None:
+def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: int, bar: "tqdm[Any]") -> None:
     """Make the shards on a cluster.
 
     Args:
@@ -134,7 +132,7 @@ def _knock(distributed: ModuleType, scheduler: str) -> None:
         socket.create_connection(distributed.comm.parse_host_port(place), CONNECT_SECONDS / 2).close()
 
 
-def _run(tasks: Sequence[ShardTask], client: Any, bar: tqdm[Any]) -> None:
+def _run(tasks: Sequence[ShardTask], client: Any, bar: "tqdm[Any]") -> None:
     topic = f"lmim-ingest-{uuid.uuid4().hex[:8]}"
     progress: dict[str, int] = {}
     client.subscribe_topic(topic, lambda event: progress.update([event[1]]))

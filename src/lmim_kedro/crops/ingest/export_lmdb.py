@@ -6,8 +6,6 @@ with labels, label-%09d in UTF-8. It appears when it is whole. Raw crops that in
 counted by their reasons; all others keep their bytes.
 """
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ The work is cut into shards by the sources and the parameters alone, so the stor
 many workers made it and however often it was interrupted.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One shard of an ingest: what it is to hold, and the function that reads, validates and writes it anywhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

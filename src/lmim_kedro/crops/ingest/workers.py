@@ -1,7 +1,5 @@
 """Runs the shards of an ingest, here, in a pool of processes or on a cluster, under one progress bar."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import threading
@@ -50,7 +48,7 @@ def run_shards(tasks: Sequence[ShardTask], params: IngestParams, total: int) -> 
             _run_pool(tasks, workers, bar)
 
 
-def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: tqdm[Any]) -> None:
+def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: "tqdm[Any]") -> None:
     # Spawned, not forked: a fork would inherit the threads and LMDB environments of whoever calls.
     context = multiprocessing.get_context("spawn")
     counter, shown = context.Value("q", 0), 0

@@ -1,7 +1,5 @@
 """LMDB in the layout that the whole field writes: num-samples, image-%09d from 1, label-%09d in UTF-8."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator

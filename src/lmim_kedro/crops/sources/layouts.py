@@ -3,8 +3,6 @@
 Each is a Layout, and an entry of registries.LAYOUTS. So are field_lmdb.LAYOUT and rendered.LAYOUT.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Sources of crops: every layout that users have, opened from one line of the catalog (docs/data.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

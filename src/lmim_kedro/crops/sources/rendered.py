@@ -3,8 +3,6 @@
 Fonts are those that come with matplotlib. Crop i of a split is a function of (seed, split, i) alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

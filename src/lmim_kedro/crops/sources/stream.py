@@ -1,7 +1,5 @@
 """Crops from wherever the user has them -> decoded batches, made ahead of their use; a bad one keeps its place."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

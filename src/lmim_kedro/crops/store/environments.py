@@ -4,8 +4,6 @@ LMDB's rules leave no other way: an environment cannot be pickled, must not be o
 be used by a forked child.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from pathlib import Path

@@ -9,8 +9,6 @@ Crops are numbered from 0 through all shards, sources in the order in which they
 number in the store that training sees, and the ones after them move up.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

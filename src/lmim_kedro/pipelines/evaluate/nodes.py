@@ -1,7 +1,5 @@
 """Nodes of the evaluate stage."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lmim_kedro.params import EvaluationParams, TrainingParams

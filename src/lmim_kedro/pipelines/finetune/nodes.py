@@ -1,7 +1,5 @@
 """Nodes of the finetune stage."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Nodes of the paper pipeline. `runs`: by variant and seed, a function that loads what that run left."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

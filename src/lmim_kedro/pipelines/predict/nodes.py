@@ -1,7 +1,5 @@
 """Nodes of the predict pipeline."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lmim_kedro.params import IngestParams, PredictParams, TrainingParams

@@ -1,7 +1,5 @@
 """Nodes of the pretrain stage."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lmim_kedro.params import TrainingParams, ViewsParams

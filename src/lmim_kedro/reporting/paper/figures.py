@@ -1,7 +1,5 @@
 """Figures that put variants side by side: losses, accuracy over word length, attention, reconstructions, neighbors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The paper's tables beside ours, as one long table, as Markdown and as LaTeX."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

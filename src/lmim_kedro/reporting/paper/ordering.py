@@ -1,7 +1,5 @@
 """Test whether the rows of a table are in the paper's order."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

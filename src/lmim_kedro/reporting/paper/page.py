@@ -1,7 +1,5 @@
 """One HTML page with the paper's tables beside ours, the order of their rows, and the figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The paper's result tables (Tables 1-8), and which of their rows a variant of this project repeats."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The accuracies of all runs of an environment, by variant, seed and benchmark."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Which variant of this project repeats which row of the paper's tables. Nothing else says so."""
 
-from __future__ import annotations
-
 PaperRow = tuple[int, str, str]
 """Table, name and detail of a row, as in reporting.paper.published."""
 

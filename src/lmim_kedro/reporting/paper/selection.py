@@ -1,7 +1,5 @@
 """Choose which of many runs a figure shows. `runs`: for each variant and seed, a function that loads the result."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

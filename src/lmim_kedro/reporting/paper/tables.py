@@ -1,7 +1,5 @@
 """The paper's Tables 1-8, each value beside an environment's runs, and a ninth table for variants not in the paper."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
