@@ -80,6 +80,18 @@ def test_every_environment_has_every_dataset_of_every_stage(
         assert all(name in catalog for name in pipelines[stage].inputs()), stage
 
 
+def test_a_node_writes_where_the_catalog_loads_its_result(context: KedroContext) -> None:
+    patterns = context.catalog.config_resolver
+
+    def place(name: str) -> str:
+        return str(patterns.resolve_pattern(name)["filepath"])
+
+    for use in ("pretraining", "finetuning", "benchmarks"):
+        assert place(f"{use}.crops_folder") == place(f"{use}.packed") == place(f"{use}.crops")
+    assert place("views.store_folder") == place("views.store")
+    assert place("predict.readings_file") == place("predict.readings")
+
+
 def test_every_dataset_has_a_layer_and_an_owner(context: KedroContext, pipelines: dict[str, Pipeline]) -> None:
     used = {name for pipeline in pipelines.values() for name in stored(pipeline)}
     used |= {pattern for name in used if (pattern := context.catalog.config_resolver.match_dataset_pattern(name))}

@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from lmim_kedro import hooks
 from lmim_kedro.datasets.crop_sources import CropSources
-from lmim_kedro.datasets.models import FolderDataset
+from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
 
 
@@ -112,7 +112,7 @@ def test_results_kept_for_the_case_of_a_stop_go_when_the_run_has_ended(tmp_path:
         (tmp_path / "state" / stage).mkdir(parents=True)
         (tmp_path / "state" / stage / name).touch()
     trained = pipeline([node(both, ["crops", "training_state"], "encoder", name="train")])
-    catalog = DataCatalog({"training_state": FolderDataset(filepath=str(tmp_path / "state"))})
+    catalog = DataCatalog({"training_state": PathDataset(filepath=str(tmp_path / "state"))})
     hooks.RunHooks().after_pipeline_run(run_params(tmp_path), trained, catalog)
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.crops.checks.data_card import LabelRule, describe_data, describe_sources
-from lmim_kedro.crops.store.exclusions import ExclusionPlan
+from lmim_kedro.crops.store.exclusions import exclude
 from lmim_kedro.crops.store.manifest import manifest_tables
 from lmim_kedro.params import IngestParams
 
@@ -44,9 +44,7 @@ def test_copies_leaks_and_crops_left_out_are_counted_by_source(make_store, words
     store = make_store("x", s=[blank(words, 20 + n, 10) for n in range(6)], t=[blank(words, 40, 40)])
     copies = pd.DataFrame({"store_index": [0, 1, 2], "source": ["s"] * 3, "copy": ["first", "near", "exact"]})
     leaks = pd.DataFrame({"source": ["s"] * 3, "store_index": [4, 4, 5], "match": ["near", "exact", "near"]})
-    kept = ExclusionPlan(store, pd.DataFrame({"store_index": [4, 5], "reason": ["leak: a", "leak: b"]})).write(
-        store.path
-    )
+    kept = exclude(store, pd.DataFrame({"store_index": [4, 5], "reason": ["leak: a", "leak: b"]}))
     card = describe_sources(kept, copies, leaks, RULE).set_index("source")
     counts = ["ok", "excluded", "reasons", "duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"]
     assert card.loc["s", counts].tolist() == [4, 2, "2 leak", 1, 1, 1, 1]

@@ -9,7 +9,7 @@ import pytest
 
 from lmim_kedro.crops.checks.leaks import LEAK_COLUMNS, choose_exclusions, draw_leaks, find_leaks, in_words
 from lmim_kedro.crops.checks.same_picture import correlations
-from lmim_kedro.crops.store.exclusions import ExclusionPlan
+from lmim_kedro.crops.store.exclusions import exclude
 from lmim_kedro.crops.store.manifest import manifest_tables, summarize
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
@@ -88,7 +88,7 @@ def test_copy_that_was_cut_a_little_tighter_is_the_same_crop(make_store, words):
 def test_leaks_are_left_out_of_the_store_that_training_sees_and_stay_on_disk(sets):
     store, benchmarks = sets
     leaks = find_leaks(store, benchmarks, RULE)
-    kept = ExclusionPlan(store, choose_exclusions(leaks, leaks, leaks, RULE)).write(store.path)
+    kept = exclude(store, choose_exclusions(leaks, leaks, leaks, RULE))
     assert (len(store), len(kept)) == (30, 25)
     places = [n for n in range(30) if n not in (3, 17, 18, 25, 29)]
     assert kept.whole_indices(range(25)).tolist() == places
@@ -107,7 +107,7 @@ def test_leaks_are_left_out_of_the_store_that_training_sees_and_stay_on_disk(set
 def test_each_crop_that_is_left_out_keeps_its_row_with_the_reason(sets):
     store, benchmarks = sets
     leaks = find_leaks(store, benchmarks, RULE)
-    kept = ExclusionPlan(store, choose_exclusions(leaks, leaks, leaks, RULE)).write(store.path)
+    kept = exclude(store, choose_exclusions(leaks, leaks, leaks, RULE))
     rows = pd.concat([table.to_pandas() for table in manifest_tables(kept)], ignore_index=True)
     out = rows[rows["status"] == "excluded"]
     assert out["store_index"].tolist() == [3, 17, 18, 25, 29]
@@ -130,7 +130,7 @@ def test_leaks_are_only_reported_where_the_parameter_says_so(sets):
     store, benchmarks = sets
     rule = IngestParams(leaks="report")
     leaks = find_leaks(store, benchmarks, rule)
-    kept = ExclusionPlan(store, choose_exclusions(leaks, leaks, leaks, rule)).write(store.path)
+    kept = exclude(store, choose_exclusions(leaks, leaks, leaks, rule))
     assert (len(leaks), len(kept)) == (5, 30)
     assert kept.fingerprint == store.fingerprint
     assert in_words(leaks, rule).endswith("2 exact copies and 3 near ones, kept, as `ingest.leaks` says")
@@ -139,7 +139,7 @@ def test_leaks_are_only_reported_where_the_parameter_says_so(sets):
 def test_list_of_crops_left_out_of_another_version_of_the_store_is_refused(make_store, words):
     pictures = [words.png(words.draw(seed)) for seed in range(4)]
     store = make_store("x", a=pictures)
-    ExclusionPlan(store, pd.DataFrame({"store_index": [1], "reason": ["leak: x"]})).write(store.path)
+    exclude(store, pd.DataFrame({"store_index": [1], "reason": ["leak: x"]}))
     made_anew = make_store("x", a=pictures[:3])
     assert len(made_anew) == 3
     with pytest.raises(InputError, match=r"excluded.parquet lists crops to leave out of another version"):

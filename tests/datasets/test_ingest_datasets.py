@@ -10,7 +10,7 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
-from lmim_kedro.crops.ingest.plan import IngestPlan
+from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.store.manifest import manifest_tables
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.manifest import ManifestDataset
@@ -31,8 +31,9 @@ def words(tmp_path):
 
 @pytest.fixture
 def store(words, tmp_path):
-    dataset = PackedStoreDataset(filepath=str(tmp_path / "primary" / "crops"))
-    dataset.save(IngestPlan(words.load(), IngestParams(workers=1), need_labels=True))
+    place = tmp_path / "primary" / "crops"
+    dataset = PackedStoreDataset(filepath=str(place))
+    dataset.save(prepare(words.load(), IngestParams(workers=1), place, need_labels=True))
     return dataset
 
 
@@ -64,7 +65,7 @@ def test_environment_without_sources_says_where_to_name_them():
         CropSources().load()
 
 
-def test_saving_a_plan_makes_the_store_that_loading_opens(store):
+def test_store_that_was_saved_is_the_one_that_loading_opens(store):
     loaded = store.load()
     assert store.exists()
     assert loaded.labels([0, 1]) == ["one", "two"]
@@ -80,11 +81,10 @@ def test_what_ingest_has_not_made_yet_says_which_command_makes_it(tmp_path):
             dataset.load()
 
 
-def test_plan_that_cannot_be_carried_out_keeps_its_sentence(tmp_path):
-    dataset = PackedStoreDataset(filepath=str(tmp_path))
-    with pytest.raises(DatasetError, match="^there is no source of crops") as raised:
-        dataset.save(IngestPlan([], IngestParams(), need_labels=False))
-    assert isinstance(raised.value.__cause__, InputError)
+def test_store_that_was_made_elsewhere_is_not_taken(store, tmp_path):
+    elsewhere = PackedStoreDataset(filepath=str(tmp_path / "elsewhere"))
+    with pytest.raises(DatasetError, match="has written .*primary/crops, but the catalog says .*elsewhere"):
+        elsewhere.save(store.load())
 
 
 def test_manifest_comes_back_as_a_frame_with_a_row_per_listed_crop(store, tmp_path):

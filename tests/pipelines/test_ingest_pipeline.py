@@ -16,6 +16,8 @@ from kedro_datasets.pandas import CSVDataset
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.manifest import ManifestDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
+from lmim_kedro.datasets.path import PathDataset
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, IngestParams
 from lmim_kedro.pipelines.ingest import create_pipeline
 
@@ -49,6 +51,7 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
         entries[f"{stage}.sources"] = CropSources(sources={"words": spec})
         trained = stage != "benchmarks"
         entries[f"{stage}.leaks"] = CSVDataset(filepath=str(tmp_path / stage / "leaks.csv"), save_args={"index": False})
+        entries[f"{stage}.crops_folder"] = PathDataset(filepath=str(tmp_path / stage / "crops"))
         entries[f"{stage}.packed"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"), whole=True)
         entries[f"{stage}.crops"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"), checked=trained)
         entries[f"{stage}.manifest"] = ManifestDataset(filepath=str(tmp_path / stage / "manifest.parquet"))
@@ -58,7 +61,8 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
 
 def test_stage_takes_sources_and_gives_crops_manifest_and_summary_three_times():
     pipeline = create_pipeline()
-    assert pipeline.inputs() == {"params:ingest", "params:finetuning", *(f"{stage}.sources" for stage in STAGES)}
+    given = {f"{stage}.{name}" for stage in STAGES for name in ("sources", "crops_folder")}
+    assert pipeline.inputs() == {"params:ingest", "params:finetuning"} | given
     made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary", "duplicates")}
     checked = {f"{stage}.{name}" for stage in STAGES[:2] for name in ("packed", "leaks", "leak_sheet", "clusters")}
     assert pipeline.all_outputs() == made | checked | {"data_card", "data_card_figure"}
@@ -86,6 +90,14 @@ def test_run_makes_stores_manifests_and_a_summary_in_the_log(tmp_path, crops, ca
         assert sorted(data[f"{stage}.summary"].load()["reasons"].item().split(", ")) == reasons.split(", ")
     assert "words: tab-separated list of 4 crops with labels" in caplog.text
     assert "1 missing file" in caplog.text
+
+
+def test_a_node_makes_its_store_before_the_catalog_saves_it(tmp_path, crops):
+    (pack,) = create_pipeline().only_nodes("finetuning.pack_crops").nodes
+    data = catalog(tmp_path, every_use(crops))
+    (made,) = pack.run({name: data.load(name) for name in pack.inputs}).values()
+    assert made.labels(range(3)) == ["zero", "one", "two"]
+    assert made.path == tmp_path / "finetuning" / "crops"
 
 
 def every_use(crops):
@@ -157,7 +169,7 @@ def test_store_that_was_not_checked_is_refused_by_the_stages_that_train(tmp_path
 
 def test_benchmark_without_labels_is_refused(tmp_path, crops):
     data = catalog(tmp_path, {"benchmarks": {"path": crops + "/gt.txt", "use_labels": False}})
-    with pytest.raises(DatasetError, match="labels are needed here, but words has none"):
+    with pytest.raises(InputError, match="labels are needed here, but words has none"):
         SequentialRunner().run(create_pipeline().only_nodes_with_namespaces(["benchmarks"]), data)
 
 

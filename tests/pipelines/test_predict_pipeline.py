@@ -24,6 +24,7 @@ from lmim_kedro.cli import cli
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
+from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.datasets.readings import ReadingsDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import require_named_files
@@ -74,9 +75,10 @@ def predict(model: Path, source: Path, target: Path, format: Any, ingest: Ingest
         {
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
             "predict.sources": CropSources(sources={"crops": {"path": str(source)}}),
+            "predict.readings_file": PathDataset(filepath=str(target)),
             "predict.readings": ReadingsDataset(filepath=str(target), format=format),
             "params:predict": MemoryDataset(
-                PredictParams(source=None, recognizer=None, format="csv", batch_size=3, beam=1)
+                PredictParams(source=None, recognizer=None, format=format, batch_size=3, beam=1)
             ),
             "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
             "params:ingest": MemoryDataset(ingest or IngestParams()),

@@ -23,6 +23,7 @@ from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.datasets.images import PngDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
+from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams, ModelParams, Parameters, ViewPreset, ViewsParams
 from lmim_kedro.pipelines.views import create_pipeline
@@ -70,6 +71,7 @@ def run(store, parameters, tmp_path):
                 "views.sheet": PngDataset(filepath=str(tmp_path / "feature" / "sheet.png")),
                 "views.statistics": CSVDataset(filepath=str(tmp_path / "feature" / "statistics.csv")),
                 "views.augmentation_sheet": PngDataset(filepath=str(tmp_path / "feature" / "augmentation_sheet.png")),
+                "views.store_folder": PathDataset(filepath=str(tmp_path / "feature" / "store")),
                 "views.store": PackedStoreDataset(filepath=str(tmp_path / "feature" / "store")),
             }
         )
@@ -82,7 +84,7 @@ def run(store, parameters, tmp_path):
 def test_stage_takes_crops_and_gives_policy_sheet_statistics_and_store():
     pipeline = create_pipeline()
     crops = {"pretraining.crops", "finetuning.crops"}
-    assert pipeline.inputs() == crops | {"params:views", "params:recipe", "params:ingest"}
+    assert pipeline.inputs() == crops | {"params:views", "params:recipe", "params:ingest", "views.store_folder"}
     assert pipeline.all_outputs() == OUTPUTS
     assert typing.get_type_hints(resolve_views)["recipe"] is Recipe
 

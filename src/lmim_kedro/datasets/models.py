@@ -1,4 +1,4 @@
-"""Models and training state in the catalog."""
+"""Models in the catalog."""
 
 from __future__ import annotations
 
@@ -64,24 +64,3 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
         if len(characters) > 100:
             config["charset"]["characters"] = characters[:100] + f"... {len(characters)} in all"
         return config
-
-
-class FolderDataset(AbstractDataset[Path, Path]):
-    """A folder that a node writes into by itself, such as the state of a training run; loading gives its path."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self.path, self.metadata = Path(filepath), metadata
-
-    def load(self) -> Path:
-        """The folder's path; the folder need not exist yet."""
-        return self.path
-
-    def save(self, data: Path) -> None:
-        """Not to be saved to: nodes write into the folder."""
-        raise DatasetError(f"{self.path} is written by nodes, not saved by the catalog")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.path)}

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import ImagePreview
+from lmim_kedro.datasets.path import require_place
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
-    from lmim_kedro.crops.ingest.plan import IngestPlan
-    from lmim_kedro.crops.store.exclusions import ExclusionPlan
     from lmim_kedro.crops.store.packed import PackedStore
 
 
-class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedStore"]):
+class PackedStoreDataset(AbstractDataset["PackedStore", "PackedStore"]):
     """A folder of shards with crops already validated.
 
-    What is saved is a plan; saving carries it out, into this dataset's folder. So crops stream from the sources to the
-    shards, and the catalog alone knows where.
+    A node makes the store where a PathDataset of the same filepath says; saving only checks that it did.
 
     Args:
         filepath: the folder.
@@ -49,12 +47,9 @@ class PackedStoreDataset(AbstractDataset["IngestPlan | ExclusionPlan", "PackedSt
         except InputError as error:
             raise DatasetError(str(error)) from error
 
-    def save(self, data: IngestPlan | ExclusionPlan) -> None:
-        """Carry out the plan: make the shards that are not there yet."""
-        try:
-            data.write(self._folder)
-        except InputError as error:
-            raise DatasetError(str(error)) from error
+    def save(self, data: PackedStore) -> None:
+        """Check that a store which a node has made is the one that will be loaded. Errors: DatasetError."""
+        require_place(data.path, self._folder)
 
     def _exists(self) -> bool:
         from lmim_kedro.crops.store.packed import EXCLUDED_FILE, STORE_FILE

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import TablePreview
+from lmim_kedro.datasets.path import require_place
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lmim_kedro.text.spelling import Reading
 
-log = logging.getLogger(__name__)
-
-
-class ReadingsDataset(AbstractDataset["Iterator[Reading]", "pd.DataFrame"]):
+class ReadingsDataset(AbstractDataset["Path", "pd.DataFrame"]):
     """A table with a row per crop: key, text, confidence, confidences (of each character), error.
+
+    A node writes the file where a PathDataset of the same filepath says, reading by reading.
 
     Args:
         filepath: the file.
@@ -48,12 +45,9 @@ class ReadingsDataset(AbstractDataset["Iterator[Reading]", "pd.DataFrame"]):
         table = pd.read_csv(self._path, dtype={"key": str, "text": str, "error": str}, keep_default_na=False)
         return table.assign(confidences=table["confidences"].map(json.loads))
 
-    def save(self, data: Iterator[Reading]) -> None:
-        """Read on, and write each reading as it comes."""
-        from lmim_kedro.reading.files import write_readings
-
-        crops, failed = write_readings(data, self._path, self._format)
-        log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
+    def save(self, data: Path) -> None:
+        """Check that a node has written the file that will be loaded. Errors: DatasetError."""
+        require_place(data, self._path)
 
     def _exists(self) -> bool:
         return self._path.is_file()

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,25 +19,18 @@ if TYPE_CHECKING:
 _SCHEMA = pa.schema([pa.field("store_index", pa.int64()), pa.field("reason", pa.string())])
 
 
-@dataclass(frozen=True)
-class ExclusionPlan:
-    """Leaves crops out of a store; nothing is written until `write`.
+def exclude(store: PackedStore, excluded: pd.DataFrame) -> PackedStore:
+    """Leave crops out of a store: write the list into its folder, and return the store without them.
 
-    Attributes:
-        crops: the store, whole.
+    Args:
+        store: the store, whole.
         excluded: columns store_index and reason; the first reason of a crop counts.
     """
-
-    crops: PackedStore
-    excluded: pd.DataFrame
-
-    def write(self, store: Path) -> PackedStore:
-        """Write the list into the store's folder and return the store without those crops."""
-        rows = self.excluded.drop_duplicates("store_index").sort_values("store_index")
-        table = pa.Table.from_pandas(rows[_SCHEMA.names], _SCHEMA, preserve_index=False)
-        with whole(store / EXCLUDED_FILE) as part:
-            pq.write_table(table.replace_schema_metadata({"store": self.crops.whole_fingerprint}), part)
-        return PackedStore(store)
+    rows = excluded.drop_duplicates("store_index").sort_values("store_index")
+    table = pa.Table.from_pandas(rows[_SCHEMA.names], _SCHEMA, preserve_index=False)
+    with whole(store.path / EXCLUDED_FILE) as part:
+        pq.write_table(table.replace_schema_metadata({"store": store.whole_fingerprint}), part)
+    return PackedStore(store.path)
 
 
 def exclusion_reasons(store: PackedStore) -> tuple[list[int], list[str]]:

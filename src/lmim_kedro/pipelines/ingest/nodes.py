@@ -1,21 +1,23 @@
 """Nodes of the ingest stage."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
+from lmim_kedro.crops.sources.source import Source
 from lmim_kedro.params import FinetuningParams, IngestParams
 
 log = logging.getLogger(__name__)
 
 
-def pack_crops(sources: list[Any], ingest: IngestParams) -> Any:
-    """The plan of a packed store, with or without labels; it is carried out where the catalog saves it."""
-    return _plan(sources, ingest, need_labels=False)
+def pack_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> Any:
+    """A packed store in `folder`, with or without labels; shards that are there already are kept."""
+    return _pack(sources, folder, ingest, need_labels=False)
 
 
-def pack_labeled_crops(sources: list[Any], ingest: IngestParams) -> Any:
-    """The plan of a packed store in which every crop has a label."""
-    return _plan(sources, ingest, need_labels=True)
+def pack_labeled_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> Any:
+    """A packed store in `folder`, in which every crop has a label."""
+    return _pack(sources, folder, ingest, need_labels=True)
 
 
 def find_duplicates(crops: Any, ingest: IngestParams) -> Any:
@@ -52,11 +54,11 @@ def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
 
 
 def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
-    """The plan of a store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
+    """The store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
     from lmim_kedro.crops.checks.leaks import choose_exclusions
-    from lmim_kedro.crops.store.exclusions import ExclusionPlan
+    from lmim_kedro.crops.store.exclusions import exclude
 
-    return ExclusionPlan(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
+    return exclude(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
 
 
 def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]:
@@ -92,9 +94,9 @@ def list_crops(crops: Any) -> tuple[Any, Any]:
     return manifest_tables(crops), summary
 
 
-def _plan(sources: list[Any], ingest: IngestParams, need_labels: bool) -> Any:
-    from lmim_kedro.crops.ingest.plan import IngestPlan
+def _pack(sources: list[Source], folder: Path, ingest: IngestParams, need_labels: bool) -> Any:
+    from lmim_kedro.crops.ingest.plan import prepare
 
     for source in sources:
         log.info("%s: %s", source.name, source.description)
-    return IngestPlan(sources, ingest, need_labels)
+    return prepare(sources, ingest, folder, need_labels)

@@ -5,7 +5,6 @@ from typing import Any
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lmim_kedro.params import IngestParams
 from lmim_kedro.pipelines.ingest.nodes import (
     describe_data,
     draw_leaks,
@@ -27,10 +26,10 @@ def create_pipeline() -> Pipeline:
     return sum(training, start=_ingest("benchmarks", pack_labeled_crops, "crops")) + _describe()
 
 
-def _ingest(namespace: str, pack: Callable[[list[Any], IngestParams], Any], packed: str) -> Pipeline:
+def _ingest(namespace: str, pack: Callable[..., Any], packed: str) -> Pipeline:
     return pipeline(
         [
-            node(pack, ["sources", "params:ingest"], packed, name="pack_crops"),
+            node(pack, ["sources", "crops_folder", "params:ingest"], packed, name="pack_crops"),
             node(find_duplicates, [packed, "params:ingest"], "duplicates", name="find_duplicates"),
             node(list_crops, "crops", ["manifest", "summary"], name="list_crops"),
         ],

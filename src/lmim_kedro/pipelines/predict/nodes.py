@@ -1,18 +1,31 @@
 """Nodes of the predict pipeline."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
+from lmim_kedro.crops.sources.source import Source
 from lmim_kedro.params import IngestParams, PredictParams, TrainingParams
+
+log = logging.getLogger(__name__)
 
 
 def read_crops(
-    recognizer: Any, sources: list[Any], predict: PredictParams, training: TrainingParams, ingest: IngestParams
-) -> Any:
-    """What the recognizer reads in every crop, as a stream: crops are read where the catalog saves it."""
+    recognizer: Any,
+    sources: list[Source],
+    file: Path,
+    predict: PredictParams,
+    training: TrainingParams,
+    ingest: IngestParams,
+) -> Path:
+    """Read every crop, and write each reading into `file` as it comes."""
+    from lmim_kedro.reading.files import write_readings
     from lmim_kedro.reading.reader import read_sources
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
     recognizer = recognizer.to(pick_device(training.device))
     how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels
-    return iter(read_sources(recognizer, sources, *how))
+    crops, failed = write_readings(read_sources(recognizer, sources, *how), file, predict.format)
+    log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
+    return file

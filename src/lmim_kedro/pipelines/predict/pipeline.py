@@ -11,7 +11,10 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 read_crops,
-                ["predict.recognizer", "predict.sources", "params:predict", "params:training", "params:ingest"],
+                [
+                    *("predict.recognizer", "predict.sources", "predict.readings_file"),
+                    *("params:predict", "params:training", "params:ingest"),
+                ],
                 "predict.readings",
                 name="read_crops",
             )

@@ -1,6 +1,7 @@
 """Nodes of the views stage."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from lmim_kedro.params import IngestParams, ViewPreset, ViewsParams
@@ -35,12 +36,12 @@ def draw_augmentation(crops: Any, recipe: Recipe, views: ViewsParams) -> Any:
 
 
 def materialize_views(
-    crops: Any, policy: dict[str, Any], recipe: Recipe, views: ViewsParams, ingest: IngestParams
+    crops: Any, policy: dict[str, Any], recipe: Recipe, views: ViewsParams, ingest: IngestParams, folder: Path
 ) -> Any:
-    """The plan of a store with `views.materialize` views per crop; it is carried out where the catalog saves it."""
+    """A store in `folder` with `views.materialize` views per crop; shards that are there already are kept."""
     from lmim_kedro.views.materialize import ViewStorePlan
 
-    return ViewStorePlan(
+    plan = ViewStorePlan(
         crops=crops,
         preset=ViewPreset.model_validate(policy),
         views=views.materialize,
@@ -49,3 +50,4 @@ def materialize_views(
         seed=recipe.seed,
         shard_crops=ingest.shard_crops,
     )
+    return plan.write(folder)

@@ -18,6 +18,11 @@ def create_pipeline() -> Pipeline:
                 "views.augmentation_sheet",
                 name="draw_augmentation",
             ),
-            node(materialize_views, [*drawing, "params:ingest"], "views.store", name="materialize_views"),
+            node(
+                materialize_views,
+                [*drawing, "params:ingest", "views.store_folder"],
+                "views.store",
+                name="materialize_views",
+            ),
         ]
     )
