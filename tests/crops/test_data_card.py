@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.crops.checks.data_card import LabelRule, describe_data, describe_sources
-from lmim_kedro.crops.store.exclusions import exclude
 from lmim_kedro.crops.store.manifest import manifest_tables
+from lmim_kedro.crops.store.packed import exclude
 from lmim_kedro.params import IngestParams
 
 RULE = LabelRule(frozenset("abcdefgh"), 4)

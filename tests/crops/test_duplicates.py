@@ -7,7 +7,7 @@ import pytest
 
 from lmim_kedro.crops.checks.duplicates import find_duplicates, list_clusters
 from lmim_kedro.crops.checks.leaks import choose_exclusions
-from lmim_kedro.crops.store.exclusions import exclude
+from lmim_kedro.crops.store.packed import exclude
 from lmim_kedro.params import IngestParams
 
 

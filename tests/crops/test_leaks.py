@@ -9,9 +9,8 @@ import pytest
 
 from lmim_kedro.crops.checks.leaks import LEAK_COLUMNS, choose_exclusions, draw_leaks, find_leaks, in_words
 from lmim_kedro.crops.checks.same_picture import correlations
-from lmim_kedro.crops.store.exclusions import exclude
 from lmim_kedro.crops.store.manifest import manifest_tables, summarize
-from lmim_kedro.crops.store.packed import PackedStore
+from lmim_kedro.crops.store.packed import PackedStore, exclude
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 

@@ -13,6 +13,7 @@ import lmdb
 from lmim_kedro.errors import InputError
 
 _UNWRITTEN_PAGES = 64
+"""Pages that were freed before they were ever written may lack at the end of a file that is whole."""
 
 _lock = threading.Lock()
 _open: dict[tuple[int, int], lmdb.Environment] = {}
@@ -48,7 +49,6 @@ def environment(folder: Path) -> lmdb.Environment:
 def _refuse_cut(opened: lmdb.Environment, folder: Path, size: int) -> None:
     """Stop at a file that ends too soon: reading behind its end would kill the process, without a word (SIGBUS)."""
     expected = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-    # Pages that were freed before they were ever written may lack at the end of a file that is whole.
     if size < expected - _UNWRITTEN_PAGES * opened.stat()["psize"]:
         opened.close()
         raise InputError(

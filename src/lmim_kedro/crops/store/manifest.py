@@ -1,22 +1,16 @@
 """The manifest: a row for every crop that a source lists, stored or set aside, and their summary."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lmim_kedro.crops.store.exclusions import exclusion_reasons
-from lmim_kedro.crops.store.packed import ROWS_FILE, PackedStore, Shard
+from lmim_kedro.crops.store.packed import ROWS_FILE, PackedStore, Shard, exclusion_reasons
 from lmim_kedro.files import whole
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -48,6 +42,15 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
     Args:
         store: crops that are left out of it have the status excluded, and a reason.
         columns: names of SCHEMA; None: all.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from lmim_kedro.crops.ingest.plan import IngestParams, prepare
+        >>> from lmim_kedro.crops.sources.open import open_source
+        >>> words = open_source("words", {"format": "rendered", "words": 2, "split": "heldout"})
+        >>> store = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
+        >>> [table.to_pylist() for table in manifest_tables(store, ["label", "status"])]
+        [[{'label': 'clea', 'status': 'ok'}, {'label': 'treang', 'status': 'ok'}]]
     """
     excluded, reasons = exclusion_reasons(store)
     for shard in store.shards:
@@ -64,14 +67,14 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
 def _mark(table: pa.Table, shard: Shard, excluded: list[int], reasons: list[str]) -> pa.Table:
     """Give the crops at `excluded` of a shard, in order, the status excluded and their reasons."""
     stored = pq.read_table(shard.folder / ROWS_FILE, columns=["store_index"])["store_index"]
-    out = pc.is_in(stored, value_set=pa.array(excluded, pa.int64()))
-    changed = {"status": ["excluded"] * len(excluded), "reason": reasons}
-    for name in set(changed) & set(table.column_names):
-        plain = table[name].cast(pa.string()).combine_chunks()
-        column = pc.replace_with_mask(plain, out.combine_chunks(), pa.array(changed[name], pa.string()))
-        field = SCHEMA.field(name)
-        coded = column.dictionary_encode() if field.type == NAMES else column
-        table = table.set_column(table.column_names.index(name), field, coded)
+    out = pc.is_in(stored, value_set=pa.array(excluded, pa.int64())).combine_chunks()
+    for name, values in (("status", ["excluded"] * len(excluded)), ("reason", reasons)):
+        if name in table.column_names:
+            plain = table[name].cast(pa.string()).combine_chunks()
+            column = pc.replace_with_mask(plain, out, pa.array(values, pa.string()))
+            field = SCHEMA.field(name)
+            coded = column.dictionary_encode() if field.type == NAMES else column
+            table = table.set_column(table.column_names.index(name), field, coded)
     return table
 
 
@@ -92,13 +95,11 @@ def summarize(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
         `source` and SUMMARY_COLUMNS: crops listed; those ok, set aside and excluded, with `reasons` such as
         "2 truncated, 1 leak"; those ok with a label; medians, in pixels, and the sum of bytes of those ok.
     """
-    import pandas as pd
-
     tables = [pa.Table.from_pandas(manifest, preserve_index=False)] if isinstance(manifest, pd.DataFrame) else manifest
-    kinds: pa.Table | None = None
+    kinds = _narrow(SCHEMA.empty_table())
     for table in tables:
-        kinds = _count([_narrow(table)] if kinds is None else [kinds, _narrow(table)])
-    crops = _narrow(SCHEMA.empty_table()).to_pandas() if kinds is None else kinds.to_pandas()
+        kinds = _count(pa.concat_tables([kinds, _narrow(table)]))
+    crops = kinds.to_pandas()
     rows = [_card(str(name), rows) for name, rows in crops.groupby("source", sort=False, observed=True)]
     if len(rows) > 1:
         rows.append(_card("all", crops))
@@ -107,10 +108,11 @@ def summarize(manifest: pd.DataFrame | Iterable[pa.Table]) -> pd.DataFrame:
 
 def _narrow(table: pa.Table) -> pa.Table:
     """Keep what a summary tells crops apart by."""
+    status = table["status"].cast(pa.string())
     columns = {
         "source": table["source"].cast(pa.string()),
-        "ok": pc.equal(table["status"].cast(pa.string()), "ok"),
-        "excluded": pc.equal(table["status"].cast(pa.string()), "excluded"),
+        "ok": pc.equal(status, "ok"),
+        "excluded": pc.equal(status, "excluded"),
         "reason": pc.replace_substring_regex(table["reason"].cast(pa.string()), ":.*", ""),
         "labeled": pc.is_valid(table["label_length"]),
         **{name: table[name].cast(pa.int32()) for name in ("width", "height")},
@@ -120,9 +122,8 @@ def _narrow(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _count(tables: list[pa.Table]) -> pa.Table:
+def _count(rows: pa.Table) -> pa.Table:
     """Count crops that are alike, so that a summary takes the memory of the sizes that occur, not of the crops."""
-    rows = pa.concat_tables(tables)
     alike = [name for name in rows.column_names if name not in ("bytes", "crops")]
     counted = rows.group_by(alike, use_threads=False).aggregate([("bytes", "sum"), ("crops", "sum")])
     return counted.rename_columns([name.removesuffix("_sum") for name in counted.column_names])
@@ -139,8 +140,7 @@ def _card(name: str, crops: pd.DataFrame) -> dict[str, object]:
         "excluded": int(excluded["crops"].sum()),
         "reasons": ", ".join(f"{count} {reason}" for reason, count in reasons.items()),
         "labeled": int(ok.loc[ok["labeled"], "crops"].sum()),
-        "median_width": _median(ok["width"], ok["crops"]),
-        "median_height": _median(ok["height"], ok["crops"]),
+        **{f"median_{side}": _median(ok[side], ok["crops"]) for side in ("width", "height")},
         "bytes": int(ok["bytes"].sum()),
     }
 

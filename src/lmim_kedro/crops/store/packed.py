@@ -3,10 +3,10 @@
     <store>/store.json                   what the shards hold; written last, so a store with it is whole
     <store>/shards/00000.lmdb/data.mdb   num-samples, image-%09d, label-%09d: any tool of the field reads it
     <store>/shards/00000.lmdb/rows.parquet, shard.json     the manifest's rows of the shard; what was asked
-    <store>/excluded.parquet             crops that are left out of training (lmim_kedro.crops.store.exclusions)
+    <store>/excluded.parquet             store_index and reason of crops that are left out of training
 
-Crops are numbered from 0 through all shards, sources in the order in which they were given; those left out have no
-number in the store that training sees, and the ones after them move up.
+Crops are numbered from 0 through all shards, sources in the order in which they were given. A crop that is left out
+stays where it is, and has no number in the store that training sees: the ones after it move up.
 """
 
 import hashlib
@@ -16,20 +16,24 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lmim_kedro.crops.store.environments import environment
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import write_json
+from lmim_kedro.files import whole, write_json
 
 STORE_FILE = "store.json"
 ROWS_FILE = "rows.parquet"
 EXCLUDED_FILE = "excluded.parquet"
 LAYOUT = 2
 """Version of the layout; a store of another version is made anew."""
+_EXCLUDED = pa.schema([("store_index", pa.int64()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,15 @@ class PackedStore:
         excluded: (E,) int64, sorted: crops left out, as indices of the whole store.
         fingerprint: changes with the crops, and with what is left out of them.
         whole_fingerprint: changes with the crops alone.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from lmim_kedro.crops.ingest.plan import IngestParams, prepare
+        >>> from lmim_kedro.crops.sources.open import open_source
+        >>> words = open_source("words", {"format": "rendered", "words": 3, "split": "heldout"})
+        >>> made = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
+        >>> PackedStore(made.path).labels([2, 0])
+        ['THAI', 'clea']
     """
 
     def __init__(self, path: str | Path, whole: bool = False) -> None:
@@ -99,7 +112,7 @@ class PackedStore:
                 self.whole_fingerprint.encode() + self.excluded.tobytes(), digest_size=16
             ).hexdigest()
         self.sources: list[SourceRange] = []
-        for name, group in groupby(self.shards, key=lambda shard: shard.source):
+        for name, group in groupby(self.shards, key=attrgetter("source")):
             shards = list(group)
             ends = np.array([shards[0].start, shards[-1].start + shards[-1].crops])
             start, stop = (ends - np.searchsorted(self.excluded, ends)).tolist()
@@ -114,11 +127,7 @@ class PackedStore:
         return f"PackedStore({len(self):,} crops {labels} labels in {len(self.shards)} shards{out}, {self.path})"
 
     def whole_indices(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the indices in the whole store, `store_index` of the manifest, of crops at `indices` of this one.
-
-        Raises:
-            IndexError: if an index is not in 0 ... len - 1.
-        """
+        """Turn `indices` into those of the whole store, `store_index` of the manifest. Errors: IndexError."""
         asked = np.asarray(indices, np.int64)
         outside = asked[(asked < 0) | (asked >= len(self))]
         if len(outside):
@@ -171,15 +180,35 @@ class PackedStore:
 def _read_excluded(folder: Path, fingerprint: str) -> np.ndarray:
     if not (folder / EXCLUDED_FILE).is_file():
         return np.empty(0, np.int64)
-    import pyarrow.parquet as pq
-
-    table: Any = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
+    table = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
     if (table.schema.metadata or {}).get(b"store", b"").decode() != fingerprint:
         raise InputError(
             f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check "
             "the crops anew with `kedro run --pipelines=ingest`, with the --env of this run"
         )
     return table["store_index"].to_numpy().astype(np.int64)
+
+
+def exclude(store: PackedStore, excluded: pd.DataFrame) -> PackedStore:
+    """Leave crops out of a store: write the list into its folder, and return the store without them.
+
+    Args:
+        store: the store, whole.
+        excluded: columns store_index and reason; the first reason of a crop counts.
+    """
+    rows = excluded.drop_duplicates("store_index").sort_values("store_index")
+    table = pa.Table.from_pandas(rows[_EXCLUDED.names], _EXCLUDED, preserve_index=False)
+    with whole(store.path / EXCLUDED_FILE) as part:
+        pq.write_table(table.replace_schema_metadata({"store": store.whole_fingerprint}), part)
+    return PackedStore(store.path)
+
+
+def exclusion_reasons(store: PackedStore) -> tuple[list[int], list[str]]:
+    """Return the store indices of all crops that are left out of `store`, sorted, and the reason of each."""
+    if not len(store.excluded):
+        return [], []
+    table = pq.read_table(store.path / EXCLUDED_FILE)
+    return table["store_index"].to_pylist(), table["reason"].to_pylist()
 
 
 def shard_folder(store: Path, number: int) -> Path:

@@ -1,7 +1,5 @@
 """Writes one shard: into a folder beside its place, in batches, with a map that grows; moved into place when whole."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -25,19 +23,26 @@ class ShardWriter:
 
     On success `folder` is replaced by the complete shard; on an error nothing is left behind. `part` is the folder that
     is being filled: files put there become part of the shard.
+
+    Args:
+        folder: the shard.
+        first_map: bytes of the LMDB's map, which is doubled whenever it is full.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> with ShardWriter(Path(mkdtemp()) / "shard") as writer:
+        ...     writer.add(b"an image", "word")
+        0
     """
 
     def __init__(self, folder: Path, first_map: int = _FIRST_MAP) -> None:
-        """Begin the shard `folder`; `first_map` is the bytes of the map that it starts with."""
         self.folder = folder
         # A name of its own: a worker that was taken for lost may still be writing the same shard.
         self.part = _part_of(folder)
-        self.crops = 0
+        self.crops, self._bytes, self._first_map = 0, 0, first_map
         self._batch: list[tuple[bytes, bytes]] = []
-        self._bytes = 0
-        self._first_map = first_map
 
-    def __enter__(self) -> ShardWriter:
+    def __enter__(self) -> "ShardWriter":
         try:
             self.part.mkdir(parents=True)
             self._environment = lmdb.open(str(self.part), map_size=self._first_map, lock=False, sync=False)
@@ -73,7 +78,9 @@ class ShardWriter:
 
     def _clean_up(self, error: BaseException) -> None:
         """Remove the half shard; raise a sentence instead of `error` if the disk was full."""
-        full = self._disk_is_full(error)
+        full = disk_is_full(error)
+        if isinstance(error, lmdb.Error) and self.part.is_dir():  # LMDB calls a commit cut short an input/output error
+            full |= shutil.disk_usage(self.part).free < 2 * sum(len(value) for _, value in self._batch)
         shutil.rmtree(self.part, ignore_errors=True)
         if full:
             raise InputError(
@@ -120,15 +127,6 @@ class ShardWriter:
                 self._bytes = 0
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-
-    def _disk_is_full(self, error: BaseException) -> bool:
-        """Tell whether the disk is why writing failed: LMDB calls a commit cut short an input/output error."""
-        if disk_is_full(error):
-            return True
-        if not self.part.is_dir():
-            return False
-        batch = sum(len(value) for _, value in self._batch)
-        return isinstance(error, lmdb.Error) and shutil.disk_usage(self.part).free < 2 * batch
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -56,7 +56,7 @@ def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
 def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
     """The store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
     from lmim_kedro.crops.checks.leaks import choose_exclusions
-    from lmim_kedro.crops.store.exclusions import exclude
+    from lmim_kedro.crops.store.packed import exclude
 
     return exclude(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
 
