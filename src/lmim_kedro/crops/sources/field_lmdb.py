@@ -36,22 +36,18 @@ class LmdbReader:
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
         try:
-            yield from self._read(start, stop)
+            with environment(self.folder).begin() as txn:
+                for position in range(start, stop):
+                    number = f"{position + self.base:0{self.digits}d}"
+                    key, data = f"image-{number}", txn.get(f"image-{number}".encode())
+                    if data is None:
+                        yield RawCrop(key, None, None, "missing image: the LMDB has no such key")
+                    elif not self.labeled:
+                        yield RawCrop(key, data)
+                    else:
+                        yield _labeled(key, data, txn.get(f"label-{number}".encode()))
         except lmdb.Error as error:
             raise InputError(f"the LMDB {self.folder} is damaged ({error}): copy or download it again") from error
-
-    def _read(self, start: int, stop: int) -> Iterator[RawCrop]:
-        with environment(self.folder).begin() as txn:
-            for position in range(start, stop):
-                number = f"{position + self.base:0{self.digits}d}"
-                key = f"image-{number}"
-                data = txn.get(key.encode())
-                if data is None:
-                    yield RawCrop(key, None, None, "missing image: the LMDB has no such key")
-                elif not self.labeled:
-                    yield RawCrop(key, data)
-                else:
-                    yield _labeled(key, data, txn.get(f"label-{number}".encode()))
 
 
 def _labeled(key: str, data: bytes, label: bytes | None) -> RawCrop:
@@ -70,13 +66,13 @@ def open_lmdb(folder: Path) -> LmdbReader:
         InputError: if it cannot be opened, or its keys are not the field's.
     """
     with environment(folder).begin() as txn:
-        count = txn.get(b"num-samples")
-        first = _first_key(txn, b"image-")
+        count, first = txn.get(b"num-samples"), _first_key(txn, b"image-")
         if count is None or first is None:
-            lacks = "num-samples" if count is None else "image-000000001"
+            keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
             raise InputError(
-                f"the LMDB {folder} has no key {lacks}; its {txn.stat()['entries']:,} keys are like {_some_keys(txn)}. "
-                "Expected num-samples, image-%09d and, with labels, label-%09d: write it again with those keys"
+                f"the LMDB {folder} has no key {'num-samples' if count is None else 'image-000000001'}; its "
+                f"{txn.stat()['entries']:,} keys are like {', '.join(map(repr, keys)) or 'none'}. Expected "
+                "num-samples, image-%09d and, with labels, label-%09d: write it again with those keys"
             )
         number = re.fullmatch(rb"image-(\d+)", first)
         if not number or not count.isdigit():
@@ -99,11 +95,6 @@ def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
     cursor = txn.cursor()
     key = bytes(cursor.key()) if cursor.set_range(prefix) else b""
     return key if key.startswith(prefix) else None
-
-
-def _some_keys(txn: lmdb.Transaction) -> str:
-    keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
-    return ", ".join(repr(key) for key in keys) or "none"
 
 
 def _looks_like(path: Path) -> bool:

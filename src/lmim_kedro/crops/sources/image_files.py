@@ -1,7 +1,5 @@
 """Crops that are image files: listed with their labels in a file, or all those below a folder."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -50,23 +48,20 @@ class ListedReader:
     def __len__(self) -> int:
         return self.total
 
-    def only(self, start: int, stop: int) -> ListedReader:
+    def only(self, start: int, stop: int) -> "ListedReader":
         """Return a reader that carries the entries `start` to `stop` alone."""
         rows = self.entries.slice(start - self.first, stop - start).to_pylist()
         return replace(self, entries=pa.Table.from_pylist(rows, _SCHEMA), first=start)
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; a file that cannot be read keeps its place, with the reason."""
-        entries = self.entries.slice(start - self.first, stop - start)
-        for batch in entries.to_batches(max_chunksize=1000):
-            for entry in batch.to_pylist():
-                yield self._crop(Entry(**entry))
-
-    def _crop(self, entry: Entry) -> RawCrop:
-        if entry.fault and entry.fault.startswith("bad line"):
-            return RawCrop(entry.file, None, None, entry.fault)
-        data, reason = read_file(self.root / entry.file)
-        return RawCrop(entry.file, data, entry.label, reason or entry.fault)
+        for batch in self.entries.slice(start - self.first, stop - start).to_batches(max_chunksize=1000):
+            for file, label, fault in (Entry(**row) for row in batch.to_pylist()):
+                if fault and fault.startswith("bad line"):
+                    yield RawCrop(file, None, None, fault)
+                else:
+                    data, reason = read_file(self.root / file)
+                    yield RawCrop(file, data, label, reason or fault)
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these files, which could not be read, can be by now."""
@@ -88,27 +83,25 @@ def open_listed(
     Raises:
         InputError: if the list has no entry of this layout, or none of its files can be found.
     """
-    table = _table(read(path))
+    entries = read(path)
+    chunks = [_SCHEMA.empty_table()]
+    while chunk := list(islice(entries, _CHUNK)):
+        columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
+        chunks.append(pa.Table.from_arrays(columns, schema=_SCHEMA))
+    table = pa.concat_tables(chunks)
     if table.num_rows == 0:
         raise InputError(f"{path} holds no crop: image files or a list of them were expected; check the path")
     labeled = path.is_file()
     if labeled:
         root = _images_of(path, table, images)
-        identity = f"{_identity_of_file(path)} {os.path.relpath(root, path.parent)}"
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        identity = f"{content} {os.path.relpath(root, path.parent)}"
         description = f"{kind} of {table.num_rows:,} crops with labels: {path}, files below {root}"
     else:
-        root, identity = path, _identity_of_names(table)
+        root, identity = path, f"{table.num_rows} {_digest_of_names(table)}"
         description = f"{kind} of {table.num_rows:,} image files without labels: {path}"
     return ListedReader(name, description, labeled, root, table, table.num_rows, f"{name} {identity}")
-
-
-def _table(entries: Iterator[Entry]) -> pa.Table:
-    chunks = []
-    while chunk := list(islice(entries, _CHUNK)):
-        files, labels, faults = zip(*chunk, strict=True)
-        columns = [pa.array(column, pa.string()) for column in (files, labels, faults)]
-        chunks.append(pa.Table.from_arrays(columns, schema=_SCHEMA))
-    return pa.concat_tables(chunks) if chunks else _SCHEMA.empty_table()
 
 
 def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
@@ -117,8 +110,7 @@ def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
     if images is not None:
         candidates = [path.parent / images]
     else:
-        above = [path.parent, *list(path.parent.parents)[:3]]
-        candidates = [folder / name for folder in above for name in _IMAGE_FOLDERS]
+        candidates = [folder / name for folder in path.parents[:4] for name in _IMAGE_FOLDERS]
     hits = [sum(os.path.isfile(candidate / file) for file in files) for candidate in candidates]
     if not any(hits):
         raise InputError(
@@ -129,16 +121,21 @@ def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
     return candidates[hits.index(max(hits))]
 
 
+def _digest_of_names(table: pa.Table) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for batch in table.select(["file"]).to_batches(max_chunksize=_CHUNK):
+        digest.update("\n".join(batch.column(0).to_pylist()).encode())
+    return digest.hexdigest()
+
+
 def read_file(path: Path) -> tuple[bytes | None, str | None]:
     """The bytes of a file, or None and why there are none."""
     try:
         return path.read_bytes(), None
     except FileNotFoundError:
         return None, MISSING
-    except OSError as error:
-        return None, f"{UNREADABLE}: {error.strerror}"
-    except ValueError as error:  # a name that no file can have
-        return None, f"{UNREADABLE}: {error}"
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return None, f"{UNREADABLE}: {getattr(error, 'strerror', error)}"
 
 
 def _is_readable(file: Path) -> bool:
@@ -146,15 +143,3 @@ def _is_readable(file: Path) -> bool:
         return os.path.isfile(file) and os.access(file, os.R_OK)
     except ValueError:
         return False
-
-
-def _identity_of_names(table: pa.Table) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for batch in table.select(["file"]).to_batches(max_chunksize=_CHUNK):
-        digest.update("\n".join(batch.column(0).to_pylist()).encode())
-    return f"{table.num_rows} {digest.hexdigest()}"
-
-
-def _identity_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -100,7 +100,12 @@ def detect(path: Path, layout: str | None = None) -> tuple[Layout, Path]:
         return named or _layout_of(found), found
     if named is not None:
         raise InputError(f"{path} holds no list of crops in the layout {layout}: name the list itself as the path")
-    _refuse_folder_of_sets(path)
+    # A folder one level too high: a walk for images would pass its LMDBs by.
+    if sets := sorted(data.parent.name for data in path.glob("*/data.mdb")):
+        raise InputError(
+            f"{path} holds {len(sets)} LMDBs ({', '.join(sets[:6])}): name each as a source of its own, "
+            f"with the path {path / sets[0]} and so on"
+        )
     return LAYOUTS["folder"], path
 
 
@@ -112,7 +117,7 @@ def list_suffixes() -> tuple[str, ...]:
 def _list_in(folder: Path, suffixes: tuple[str, ...]) -> Path | None:
     """Return the one list of `folder`: by its usual name, else the only file that looks like one."""
     for name in _USUAL_NAMES:
-        if (folder / name).is_file() and name.endswith(suffixes):
+        if name.endswith(suffixes) and (folder / name).is_file():
             return folder / name
     lists = sorted(file for file in folder.iterdir() if file.suffix in suffixes and _is_list(file))
     if len(lists) > 1:
@@ -140,16 +145,6 @@ def _layout_of(file: Path) -> Layout:
         f'{file} starts with {first_line(file)[:60]!r}, which is no list of crops: path<TAB>label, word_1.png, "JOINT" '
         'or {"filename": ..., "text": ...} was expected'
     )
-
-
-def _refuse_folder_of_sets(folder: Path) -> None:
-    """Stop at a folder one level too high, whose data.mdb files or lists a walk for images would pass by."""
-    sets = sorted(data.parent.name for data in folder.glob("*/data.mdb"))
-    if sets:
-        raise InputError(
-            f"{folder} holds {len(sets)} LMDBs ({', '.join(sets[:6])}): name each as a source of its own, "
-            f"with the path {folder / sets[0]} and so on"
-        )
 
 
 def _nearest(path: Path) -> str:

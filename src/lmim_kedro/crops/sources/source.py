@@ -1,7 +1,5 @@
 """What every source of crops gives: raw crops, read by ranges of their position."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,11 +45,9 @@ class CropReader(Protocol):
 
     def __len__(self) -> int:
         """How many crops are listed, readable or not."""
-        ...
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop` (exclusive) in order, one for each position, whatever is wrong with it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ class Source:
         unused = self.reader.labeled and not self.use_labels
         return self.reader.description + (" (labels not used)" if unused else "")
 
-    def only(self, start: int, stop: int) -> Source:
+    def only(self, start: int, stop: int) -> "Source":
         """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
         narrow = getattr(self.reader, "only", None)
         return replace(self, reader=narrow(start, stop)) if narrow else self
@@ -126,7 +122,4 @@ class Source:
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop` (exclusive), one for each position."""
         for crop in self.reader.read(start, stop):
-            if self.use_labels or crop.data is None:
-                yield crop
-            else:
-                yield RawCrop(crop.key, crop.data)
+            yield crop if self.use_labels or crop.data is None else RawCrop(crop.key, crop.data)

@@ -114,10 +114,14 @@ def pixels_of(image: Image | RawCrop, max_pixels: int = MAX_PIXELS) -> np.ndarra
         >>> pixels_of(np.zeros((32, 128), np.uint8)).shape
         (32, 128, 3)
     """
-    if isinstance(image, RawCrop):
-        pixels = _decode(image.data, image.reason, max_pixels)
-    elif isinstance(image, str | PathLike):
-        pixels = _decode(*read_file(Path(image)), max_pixels)
+    if isinstance(image, RawCrop | str | PathLike):
+        data, reason = (image.data, image.reason) if isinstance(image, RawCrop) else read_file(Path(image))
+        if data is None:
+            raise BadCrop(reason or "missing file")
+        decoded = decode_checked(data, max_pixels)
+        if decoded.pixels is None:
+            raise BadCrop(decoded.facts.reason or "undecodable")
+        pixels = cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB)
     elif isinstance(image, np.ndarray):
         pixels = _of_array(image)
     elif isinstance(image, PIL.Image):
@@ -134,25 +138,15 @@ def is_set(path: Path) -> bool:
     return path.is_dir() or path.name == "data.mdb" or path.suffix in list_suffixes()
 
 
-def _decode(data: bytes | None, reason: str | None, max_pixels: int) -> np.ndarray:
-    if data is None:
-        raise BadCrop(reason or "missing file")
-    decoded = decode_checked(data, max_pixels)
-    if decoded.pixels is None:
-        raise BadCrop(decoded.facts.reason or "undecodable")
-    return cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB)
-
-
 def _of_array(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8 and 0 not in array.shape:
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[:, :, 0]
-        if array.ndim == 2:
-            return np.repeat(array[:, :, None], 3, axis=2)
-        if array.ndim == 3 and array.shape[2] == 3:
-            return np.ascontiguousarray(array)
-        if array.ndim == 3 and array.shape[2] == 4:
-            return _of_pil(PIL.fromarray(np.ascontiguousarray(array)))
+    shown = array[:, :, None] if array.ndim == 2 else array
+    if array.dtype == np.uint8 and 0 not in array.shape and shown.ndim == 3:
+        if shown.shape[2] == 1:
+            return np.repeat(shown, 3, axis=2)
+        if shown.shape[2] == 3:
+            return np.ascontiguousarray(shown)
+        if shown.shape[2] == 4:
+            return _of_pil(PIL.fromarray(np.ascontiguousarray(shown)))
     raise BadCrop(
         f"an array of {array.dtype} and shape {array.shape}: uint8 of (height, width, 3), RGB, or (height, width) "
         "was expected"
@@ -160,11 +154,9 @@ def _of_array(array: np.ndarray) -> np.ndarray:
 
 
 def _of_pil(image: PIL.Image) -> np.ndarray:
+    if image.mode in ("I", "F"):
+        raise BadCrop(f"unsupported mode: {image.mode}")
     try:
-        if image.mode in ("I", "F"):
-            raise BadCrop(f"unsupported mode: {image.mode}")
         return rgb_of(image)
-    except BadCrop:
-        raise
     except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to
         raise BadCrop(f"undecodable: {error}") from error
