@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 _BANDS = 4
 _WIDTH = 16
@@ -106,17 +108,9 @@ def join(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         >>> join(5, np.array([3, 1]), np.array([4, 3])).tolist()
         [0, 1, 2, 1, 1]
     """
-    root = np.arange(count)
-    while len(left):
-        # Hang the larger root of each pair below the smaller one, then shorten all paths to their roots at once. One
-        # round may miss a pair whose root was moved by another pair, so those still apart go round again.
-        ours, theirs = root[left], root[right]
-        np.minimum.at(root, np.maximum(ours, theirs), np.minimum(ours, theirs))
-        while not np.array_equal(shorter := root[root], root):
-            root = shorter
-        apart = root[left] != root[right]
-        left, right = left[apart], right[apart]
-    return root
+    pairs = csr_array((np.ones(len(left), bool), (left, right)), shape=(count, count))
+    _, part = connected_components(pairs, directed=False)
+    return np.unique(part, return_index=True)[1][part]
 
 
 class _Distinct:

@@ -32,12 +32,6 @@ class Exported:
     crops: int = 0
     left_out: dict[str, tuple[int, str]] = field(default_factory=dict)
 
-    def leave_out(self, crop: RawCrop, reason: str) -> None:
-        """Count a crop that cannot be used."""
-        phrase = reason.partition(":")[0]
-        count, first = self.left_out.get(phrase, (0, crop.key))
-        self.left_out[phrase] = (count + 1, first)
-
     def __str__(self) -> str:
         lines = [f"{self.crops:,} crops {'with' if self.labeled else 'without'} labels written to {self.target}"]
         lines += [f"left out: {n:,} {reason} (the first: {key})" for reason, (n, key) in self.left_out.items()]
@@ -60,7 +54,10 @@ def export(
         InputError: if there are no crops or, where asked for, no labels; if the target holds something; if the disk
             is full. Then the target is as it was.
     """
-    _refuse_used(target)
+    if target.is_dir() and any(target.iterdir()):
+        raise InputError(f"{target} is not empty: name a folder that is not there yet")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file: name a folder that is not there yet")
     if (source / STORE_FILE).is_file():
         store = PackedStore(source)
         labeled, total, crops = store.labeled, len(store), _packed(store, use_labels is not False)
@@ -74,19 +71,18 @@ def export(
     clear_parts(target.parent, glob.escape(target.name))
     with quiet_decoders(), ShardWriter(target) as writer, progress_bar(total, desc="export", unit="crop") as bar:
         for crop in crops:
-            _add(crop, writer, exported)
+            reason = _fault(crop, exported.labeled)
+            if reason is None and crop.data is not None:
+                writer.add(crop.data, crop.label)
+            else:
+                phrase = (reason or "missing image").partition(":")[0]
+                count, first = exported.left_out.get(phrase, (0, crop.key))
+                exported.left_out[phrase] = (count + 1, first)
             bar.update()
         exported.crops = writer.crops
         if not exported.crops:
             raise InputError(f"none of the {total:,} crops of {source} can be used:\n{exported}")
     return exported
-
-
-def _refuse_used(target: Path) -> None:
-    if target.is_dir() and any(target.iterdir()):
-        raise InputError(f"{target} is not empty: name a folder that is not there yet")
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file: name a folder that is not there yet")
 
 
 def _packed(store: PackedStore, use_labels: bool) -> Iterator[RawCrop]:
@@ -97,14 +93,8 @@ def _packed(store: PackedStore, use_labels: bool) -> Iterator[RawCrop]:
             yield RawCrop(f"crop {index}", data, label)
 
 
-def _add(crop: RawCrop, writer: ShardWriter, exported: Exported) -> None:
-    """Write a crop as it came, or count why it is left out."""
-    reason = crop.reason
-    if crop.data is not None:
-        reason = inspect_crop(crop.data, MAX_PIXELS).reason or reason
-        if reason is None and exported.labeled and not crop.label:
-            reason = "no label" if crop.label is None else "empty label"
-    if reason is None and crop.data is not None:
-        writer.add(crop.data, crop.label)
-    else:
-        exported.leave_out(crop, reason or "missing image")
+def _fault(crop: RawCrop, labeled: bool) -> str | None:
+    """Why a crop is left out; None if it is written as it came."""
+    if crop.data is None:
+        return crop.reason or "missing image"
+    return inspect_crop(crop.data, MAX_PIXELS).reason or crop.reason or crop.label_fault(labeled)

@@ -12,12 +12,13 @@ from lmim_kedro.crops.sources.source import RawCrop, Source
 from lmim_kedro.crops.store.manifest import SCHEMA
 from lmim_kedro.crops.store.packed import LAYOUT, ROWS_FILE
 from lmim_kedro.crops.store.shard_writer import ShardWriter
-from lmim_kedro.crops.validate import CropFacts, decode_checked, is_tall, quiet_decoders, stored_bytes
+from lmim_kedro.crops.validate import decode_checked, is_tall, quiet_decoders, stored_bytes
 from lmim_kedro.files import digest, read_json, write_json
 from lmim_kedro.params import IngestParams
 
 SHARD_FILE = "shard.json"
 _REPORT_EVERY = 250
+_FACTS = ("width", "height", "bytes", "format", "mode", "hash", "perceptual_hash")
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,20 @@ class ShardTask:
 
 def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
     """Read, validate and write the crops of one shard; `advance` is called with how many more are done."""
+    # Columns, not rows: a list of 100,000 dictionaries would take several times the memory.
     rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    unread = []
     with quiet_decoders(), ShardWriter(task.folder) as writer:
         for count, crop in enumerate(task.source.read(task.start, task.stop), 1):
             row = _pack(crop, task, writer)
             for name, values in rows.items():
                 values.append(row[name])
+            if str(row["reason"]).startswith((MISSING, UNREADABLE)):
+                unread.append(crop.key)
             if count % _REPORT_EVERY == 0:
                 advance(_REPORT_EVERY)
         table = pa.table([pa.array(rows[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
         pq.write_table(table, writer.part / ROWS_FILE, compression="zstd")
-        unread = [str(key) for key, why in zip(rows["key"], rows["reason"], strict=True) if _may_be_mended(why)]
         made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops, "unread": unread}
         write_json(writer.part / SHARD_FILE, made)
     advance(len(task) % _REPORT_EVERY)
@@ -82,16 +86,15 @@ def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
 
 def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, object]:
     """Validate one crop, store it if it is good, and return its row of the manifest."""
-    facts, reason, index, turned = None, crop.reason, None, False
+    facts, reason, index, turned, params = None, crop.reason, None, False, task.params
     if crop.data is None:
         reason = reason or "missing image"
     else:
-        decoded = decode_checked(crop.data, task.params.max_pixels)
+        decoded = decode_checked(crop.data, params.max_pixels)
         facts = decoded.facts
-        reason = facts.reason or reason or _label_fault(crop, task.source.labeled)
+        reason = facts.reason or reason or crop.label_fault(task.source.labeled)
         if reason is None:
-            turned = is_tall(facts, task.params.rotate_tall)
-            params = task.params
+            turned = is_tall(facts, params.rotate_tall)
             kept = stored_bytes(crop.data, decoded, params.store_height, turned, params.store_size)
             index = writer.add(kept, crop.label)
     return {
@@ -103,20 +106,5 @@ def _pack(crop: RawCrop, task: ShardTask, writer: ShardWriter) -> dict[str, obje
         "reason": reason,
         "store_index": index,
         "turned": turned,
-        **_facts_row(facts),
+        **{name: getattr(facts, name, None) for name in _FACTS},
     }
-
-
-def _may_be_mended(reason: object) -> bool:
-    return isinstance(reason, str) and reason.startswith((MISSING, UNREADABLE))
-
-
-def _facts_row(facts: CropFacts | None) -> dict[str, object]:
-    names = ("width", "height", "bytes", "format", "mode", "hash", "perceptual_hash")
-    return {name: getattr(facts, name, None) for name in names}
-
-
-def _label_fault(crop: RawCrop, labeled: bool) -> str | None:
-    if not labeled or crop.label:
-        return None
-    return "no label" if crop.label is None else "empty label"

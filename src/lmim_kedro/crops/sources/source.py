@@ -22,6 +22,12 @@ class RawCrop:
     label: str | None = None
     reason: str | None = None
 
+    def label_fault(self, labeled: bool) -> str | None:
+        """Why a crop of a source whose crops are `labeled` cannot be used without this label; None if it can."""
+        if not labeled or self.label:
+            return None
+        return "no label" if self.label is None else "empty label"
+
 
 class CropReader(Protocol):
     """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes.
