@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import cv2
@@ -18,9 +18,6 @@ from PIL import Image
 
 from lmim_kedro.crops.perceptual import perceptual_hash
 from lmim_kedro.crops.pixels import resize, rgb_of, write_uncompressed
-
-Pixels = np.ndarray
-"""uint8, height x width x 3, BGR as OpenCV has it."""
 
 DECODING = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 """Three channels of 8 bits from whatever it was; camera orientation tags ignored, as the whole field does."""
@@ -36,27 +33,31 @@ _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
 class CropFacts:
     """What is known about one crop.
 
-    `status` is "ok" or "set aside". `reason` starts with one of a few fixed phrases, a detail may follow after a colon.
-    Width and height are pixels, `format` and `mode` Pillow's names; all are None where the header cannot be read.
-    `perceptual_hash` is None where the crop is not ok.
+    `reason` says why it is set aside; None: it is ok. It starts with one of a few fixed phrases; a detail may follow
+    after a colon. Width and height are pixels, `format` and `mode` Pillow's names; all are None where the header cannot
+    be read. `perceptual_hash` is None where the crop is not ok.
     """
 
-    status: Literal["ok", "set aside"]
     reason: str | None
-    width: int | None
-    height: int | None
     bytes: int
-    format: str | None
-    mode: str | None
     hash: str
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    mode: str | None = None
     perceptual_hash: str | None = None
+
+    @property
+    def status(self) -> Literal["ok", "set aside"]:
+        """As the manifest has it."""
+        return "ok" if self.reason is None else "set aside"
 
 
 class Decoded(NamedTuple):
-    """A crop's facts; its pixels if it is ok; and whether OpenCV gets those pixels from its bytes as they are."""
+    """A crop's facts; its (h, w, 3) uint8 BGR pixels if it is ok; whether OpenCV alone gets those from its bytes."""
 
     facts: CropFacts
-    pixels: Pixels | None = None
+    pixels: np.ndarray | None = None
     plain: bool = False
 
 
@@ -76,14 +77,13 @@ def inspect_crop(data: bytes, max_pixels: int) -> CropFacts:
 
 def decode_checked(data: bytes, max_pixels: int) -> Decoded:
     """Decode a crop, as `inspect_crop` does, and keep the pixels; transparent parts show white."""
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    facts = CropFacts(None, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
     if not data:
-        return Decoded(CropFacts("set aside", "empty: 0 bytes", None, None, 0, None, None, digest))
+        return Decoded(replace(facts, reason="empty: 0 bytes"))
     try:
         header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Exception as error:  # Pillow's readers raise whatever a broken header leads them to
-        return Decoded(CropFacts("set aside", _fault(error, data), None, None, len(data), None, None, digest))
-    pixels, plain, reason = None, False, None
+        return Decoded(replace(facts, reason=_fault(error, data)))
     try:
         reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
         if reason is None:
@@ -91,10 +91,10 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
             reason = _refused_by_size(pixels, header)
     except Exception as error:  # as above
         reason = _fault(error, data)
-    size_and_kind = header.width, header.height, len(data), header.format, header.mode
-    if reason is not None or pixels is None:
-        return Decoded(CropFacts("set aside", reason, *size_and_kind, digest))
-    return Decoded(CropFacts("ok", None, *size_and_kind, digest, perceptual_hash(pixels)), pixels, plain)
+    facts = replace(facts, width=header.width, height=header.height, format=header.format, mode=header.mode)
+    if reason is not None:
+        return Decoded(replace(facts, reason=reason))
+    return Decoded(replace(facts, perceptual_hash=perceptual_hash(pixels)), pixels, plain)
 
 
 def is_tall(facts: CropFacts, rotate_tall: float | None) -> bool:
@@ -115,6 +115,11 @@ def stored_bytes(
     (as JPEG of quality 95 without chroma subsampling, or as PNG if it came without loss), and if OpenCV alone would
     show it differently: a partly transparent crop, or one that only Pillow can decode (as PNG). With a `store_size`,
     (height, width), every crop is kept uncompressed, resized as the loader would.
+
+    Example:
+        >>> plain = cv2.imencode(".png", np.zeros((32, 100, 3), np.uint8))[1].tobytes()
+        >>> stored_bytes(plain, decode_checked(plain, max_pixels=10_000), store_height=None) == plain
+        True
     """
     facts, pixels, plain = decoded
     if pixels is None:
@@ -127,7 +132,8 @@ def stored_bytes(
         width = max(1, round(kept.shape[1] * store_height / kept.shape[0]))
         kept = cv2.resize(kept, (width, store_height), interpolation=cv2.INTER_AREA)
     if kept is not pixels:
-        return _encode(kept, ".png" if _is_lossless(data, facts) else ".jpg")
+        lossless = facts.format in _LOSSLESS or (facts.format == "WEBP" and data[12:16] == b"VP8L")
+        return _encode(kept, ".png" if lossless else ".jpg")
     return data if plain else _encode(pixels, ".png")
 
 
@@ -157,27 +163,23 @@ def _refused_by_header(header: Image.Image, max_pixels: int) -> str | None:
     return None
 
 
-def _refused_by_size(pixels: Pixels, header: Image.Image) -> str | None:
+def _refused_by_size(pixels: np.ndarray, header: Image.Image) -> str | None:
     height, width, _ = pixels.shape
     if (width, height) != header.size:
         return f"undecodable: header says {header.width} x {header.height} pixels, the image has {width} x {height}"
     return None
 
 
-def _decode(data: bytes, header: Image.Image) -> tuple[Pixels, bool]:
-    """Return the pixels, and whether they are what OpenCV makes of the bytes."""
-    pixels = _opencv(data)
+def _decode(data: bytes, header: Image.Image) -> tuple[np.ndarray, bool]:
+    """Return the pixels, (h, w, 3) BGR, and whether they are what OpenCV makes of the bytes."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), DECODING)
+    except cv2.error:
+        pixels = None
     transparent = header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info
     if pixels is None or (transparent and np.asarray(header.convert("RGBA").getchannel("A")).min() < 255):
         return np.ascontiguousarray(rgb_of(header)[:, :, ::-1]), False
     return pixels, True
-
-
-def _opencv(data: bytes) -> Pixels | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), DECODING)
-    except cv2.error:
-        return None
 
 
 def _fault(error: Exception, data: bytes) -> str:
@@ -190,10 +192,6 @@ def _fault(error: Exception, data: bytes) -> str:
     return "undecodable" if "cannot identify" in text else f"undecodable: {text or type(error).__name__}"
 
 
-def _is_lossless(data: bytes, facts: CropFacts) -> bool:
-    return facts.format in _LOSSLESS or (facts.format == "WEBP" and data[12:16] == b"VP8L")
-
-
-def _encode(pixels: Pixels, suffix: str) -> bytes:
+def _encode(pixels: np.ndarray, suffix: str) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return cv2.imencode(suffix, pixels, options if suffix == ".jpg" else [])[1].tobytes()

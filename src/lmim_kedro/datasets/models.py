@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro.io import AbstractDataset, DatasetError
 
+from lmim_kedro.datasets.path import AtPath
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
+class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
     """A folder with model.safetensors and config.json.
 
     Args:
@@ -32,7 +33,8 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
     ) -> None:
         if kind not in ("encoder", "pretraining", "recognizer"):
             raise DatasetError(f"kind = {kind!r} is no kind of model: choose encoder, pretraining or recognizer")
-        self.path, self._kind, self.metadata = Path(filepath), kind, metadata
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._kind = kind
 
     def load(self) -> nn.Module:
         """The model, on the CPU."""
@@ -49,18 +51,16 @@ class ModelDataset(AbstractDataset["nn.Module", "nn.Module"]):
 
         weights.save_model(self.path, data)
 
-    def _exists(self) -> bool:
-        return (self.path / "config.json").is_file() and (self.path / "model.safetensors").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.path), "kind": self._kind}
-
     def preview(self) -> dict[str, Any]:
         """The config, for Kedro-Viz."""
-        import json
-
         config = json.loads((self.path / "config.json").read_text("utf-8"))
         characters = config.get("charset", {}).get("characters", "")
         if len(characters) > 100:
             config["charset"]["characters"] = characters[:100] + f"... {len(characters)} in all"
         return config
+
+    def _exists(self) -> bool:
+        return (self.path / "config.json").is_file() and (self.path / "model.safetensors").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() | {"kind": self._kind}

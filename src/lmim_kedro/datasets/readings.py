@@ -1,20 +1,17 @@
 """What a recognizer read in crops without labels."""
 
-from __future__ import annotations
-
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import TablePreview
-from lmim_kedro.datasets.path import require_place
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lmim_kedro.datasets.path import AtPath
 
 
-class ReadingsDataset(AbstractDataset["Path", "pd.DataFrame"]):
+class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
     """A table with a row per crop: key, text, confidence, confidences (of each character), error.
 
     A node writes the file where a PathDataset of the same filepath says, reading by reading.
@@ -28,35 +25,29 @@ class ReadingsDataset(AbstractDataset["Path", "pd.DataFrame"]):
     def __init__(
         self, *, filepath: str, format: Literal["csv", "jsonl", "parquet"], metadata: dict[str, Any] | None = None
     ) -> None:
-        self._path, self._format, self.metadata = Path(filepath), format, metadata
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._format = format
 
     def load(self) -> pd.DataFrame:
         """The table."""
-        import json
-
-        import pandas as pd
-
-        if not self._path.is_file():
-            raise DatasetError(f"no readings at {self._path}: make them with `kedro run --pipelines=predict`")
+        if not self._exists():
+            raise DatasetError(f"no readings at {self.path}: make them with `kedro run --pipelines=predict`")
         if self._format == "parquet":
-            return pd.read_parquet(self._path)
+            return pd.read_parquet(self.path)
         if self._format == "jsonl":
-            return pd.read_json(self._path, lines=True, dtype={"text": str, "key": str}, precise_float=True)
-        table = pd.read_csv(self._path, dtype={"key": str, "text": str, "error": str}, keep_default_na=False)
+            return pd.read_json(self.path, lines=True, dtype={"text": str, "key": str}, precise_float=True)
+        table = pd.read_csv(self.path, dtype={"key": str, "text": str, "error": str}, keep_default_na=False)
         return table.assign(confidences=table["confidences"].map(json.loads))
 
     def save(self, data: Path) -> None:
-        """Check that a node has written the file that will be loaded. Errors: DatasetError."""
-        require_place(data, self._path)
-
-    def _exists(self) -> bool:
-        return self._path.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path), "format": self._format}
+        """Check that a node has written the file. Errors: DatasetError if it is another one."""
+        self.require(data)
 
     def preview(self, nrows: int = 20) -> TablePreview:
         """The first rows."""
         table = self.load().head(nrows)
         rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
         return TablePreview({"index": list(range(len(rows))), "columns": list(table.columns), "data": rows})
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() | {"format": self._format}

@@ -35,7 +35,6 @@ class LabelRule:
 class _Source:
     """Counts of one source so far."""
 
-    crops: int = 0
     turned: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -47,7 +46,6 @@ class _Source:
 
     def add(self, rows: pa.Table, rule: LabelRule) -> None:
         """Count some of its rows of the manifest."""
-        self.crops += rows.num_rows
         self.turned += pc.sum(rows["turned"]).as_py() or 0
         self.statuses.update(rows["status"].to_pylist())
         self.reasons.update(reason.partition(":")[0] for reason in rows["reason"].to_pylist() if reason)
@@ -84,17 +82,16 @@ def describe_sources(
         names = table["source"].cast(pa.string())
         for name in names.unique().to_pylist():
             sources.setdefault(name, _Source()).add(table.filter(pc.equal(names, name)), rule)
-    copies = duplicates.groupby(["source", "copy"]).size()
     leaked = leaks.sort_values("match").drop_duplicates("store_index").groupby(["source", "match"]).size()
-    rows = [
-        {
-            "source": name,
-            **_row(source, rule),
-            **{f"duplicates_{kind}": int(copies.get((name, kind), 0)) for kind in ("exact", "near")},
-            **{f"leaks_{kind}": int(leaked.get((name, kind), 0)) for kind in ("exact", "near")},
+    found = {"duplicates": duplicates.groupby(["source", "copy"]).size(), "leaks": leaked}
+    rows = []
+    for name, source in sources.items():
+        counts = {
+            f"{what}_{kind}": int(sizes.get((name, kind), 0))
+            for what, sizes in found.items()
+            for kind in ("exact", "near")
         }
-        for name, source in sources.items()
-    ]
+        rows.append({"source": name, **_row(source, rule), **counts})
     return pd.DataFrame(rows)
 
 
@@ -109,12 +106,11 @@ def describe_data(found: Mapping[str, Any], rule: LabelRule) -> pd.DataFrame:
     trained = {use: found[f"{use}_leaks"] for use in ("pretraining", "finetuning")}
     scored = pd.concat(trained.values())[["benchmark", "benchmark_index", "match"]]
     leaks = trained | {"benchmarks": scored.rename(columns={"benchmark": "source", "benchmark_index": "store_index"})}
-    cards = []
-    for use, its_leaks in leaks.items():
-        card = describe_sources(found[f"{use}_crops"], found[f"{use}_duplicates"], its_leaks, rule)
-        card.insert(0, "use", use)
-        cards.append(card)
-    return pd.concat(cards, ignore_index=True)
+    cards = {
+        use: describe_sources(found[f"{use}_crops"], found[f"{use}_duplicates"], its_leaks, rule)
+        for use, its_leaks in leaks.items()
+    }
+    return pd.concat(cards, names=["use"]).reset_index("use").reset_index(drop=True)
 
 
 def _row(source: _Source, rule: LabelRule) -> dict[str, object]:
@@ -122,7 +118,7 @@ def _row(source: _Source, rule: LabelRule) -> dict[str, object]:
     lengths = np.concatenate(source.lengths)
     outside = Counter({name: count for name, count in source.characters.items() if name not in rule.characters})
     return {
-        "crops": source.crops,
+        "crops": source.statuses.total(),
         "ok": source.statuses["ok"],
         "set_aside": source.statuses["set aside"],
         "excluded": source.statuses["excluded"],

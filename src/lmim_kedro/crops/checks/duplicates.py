@@ -22,6 +22,17 @@ def find_duplicates(store: PackedStore, rule: IngestParams) -> pd.DataFrame:
     Returns:
         a row for every crop that has a copy: `store_index`; `cluster`, the smallest store index in it; `source`; and
         `copy`: "first" for that one, "exact" for those with the bytes of an earlier one, else "near".
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> from lmim_kedro import open_source, prepare
+        >>> words = open_source("words", {"format": "rendered", "words": 1, "split": "heldout"})
+        >>> twice = [words, replace(words, name="again")]
+        >>> store = prepare(twice, IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
+        >>> find_duplicates(store, IngestParams())[["source", "copy"]].to_numpy().tolist()
+        [['words', 'first'], ['again', 'exact']]
     """
     hashes = crop_hashes(store)
     order = np.lexsort((hashes.content[:, 1], hashes.content[:, 0]))
@@ -62,8 +73,7 @@ def list_clusters(duplicates: pd.DataFrame, store: PackedStore, rule: IngestPara
     names = crop_names(store, index)
     clusters = {
         "cluster": np.arange(1, len(sizes) + 1),
-        "source": names["source"],
-        "key": names["key"],
+        **names,
         "store_index": index,
         "crops": sizes["crops"].to_numpy(),
         "exact": sizes["exact"].to_numpy(),

@@ -32,6 +32,15 @@ def find_leaks(store: PackedStore, benchmarks: PackedStore, rule: IngestParams) 
     Returns:
         a row per pair, LEAK_COLUMNS: `match` is exact or near, `distance` in bits, `correlation` of pixels. The
         indices are those of the whole stores.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> from lmim_kedro import open_source, prepare
+        >>> words = open_source("words", {"format": "rendered", "words": 2, "split": "heldout"})
+        >>> store = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
+        >>> find_leaks(store, store, IngestParams())[["store_index", "match"]].to_numpy().tolist()
+        [[0, 'exact'], [1, 'exact']]
     """
     ours, theirs = crop_hashes(store), crop_hashes(benchmarks)
     left, right, distance = near_pairs(ours.perceptual, theirs.perceptual, rule.near_distance)

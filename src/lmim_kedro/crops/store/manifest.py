@@ -45,8 +45,8 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
 
     Example:
         >>> from tempfile import mkdtemp
-        >>> from lmim_kedro.crops.ingest.plan import IngestParams, prepare
-        >>> from lmim_kedro.crops.sources.open import open_source
+        >>> from lmim_kedro import open_source, prepare
+        >>> from lmim_kedro.params import IngestParams
         >>> words = open_source("words", {"format": "rendered", "words": 2, "split": "heldout"})
         >>> store = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
         >>> [table.to_pylist() for table in manifest_tables(store, ["label", "status"])]

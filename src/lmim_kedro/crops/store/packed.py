@@ -67,8 +67,8 @@ class PackedStore:
 
     Example:
         >>> from tempfile import mkdtemp
-        >>> from lmim_kedro.crops.ingest.plan import IngestParams, prepare
-        >>> from lmim_kedro.crops.sources.open import open_source
+        >>> from lmim_kedro import open_source, prepare
+        >>> from lmim_kedro.params import IngestParams
         >>> words = open_source("words", {"format": "rendered", "words": 3, "split": "heldout"})
         >>> made = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
         >>> PackedStore(made.path).labels([2, 0])
