@@ -1,13 +1,11 @@
 """Which characters a recognizer can write, and labels as symbol indices."""
 
-from __future__ import annotations
-
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +32,13 @@ class Charset:
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        index = {character: i for i, character in enumerate(self.characters)}
-        if len(index) != len(self.characters):
-            twice = [c for c, n in Counter(self.characters).items() if n > 1]
+        if twice := [character for character, times in Counter(self.characters).items() if times > 1]:
             raise InputError(f"the charset holds {twice[:5]} more than once: each character may occur once")
-        object.__setattr__(self, "_index", index)
+        index = {character: place for place, character in enumerate(self.characters)}
+        object.__setattr__(self, "_index", index)  # the class is frozen
 
     @classmethod
-    def named(cls, name: str) -> Charset:
+    def named(cls, name: str) -> "Charset":
         """A built-in charset, or the characters of a UTF-8 file (line breaks do not count).
 
         english_94 is the charset of the released code: printable ASCII without space, in Python's order. english_36
@@ -73,7 +70,7 @@ class Charset:
         return cls(text)
 
     @classmethod
-    def from_labels(cls, labels: Iterable[str], longest: int) -> Charset:
+    def from_labels(cls, labels: Iterable[str], longest: int) -> "Charset":
         """The sorted characters of the labels that can be learned.
 
         Args:
@@ -130,27 +127,18 @@ class Charset:
             >>> charset.text([2, 0, 1, charset.end, 0])
             'cab'
         """
-        written = []
-        for index in indices:
-            if index == self.end:
-                break
-            if index < len(self.characters):
-                written.append(self.characters[index])
-        return "".join(written)
+        written = takewhile(lambda index: index != self.end, indices)
+        return "".join(self.characters[index] for index in written if index < len(self.characters))
 
-    def difference(self, other: Charset) -> str:
+    def difference(self, other: "Charset") -> str:
         """A sentence on how another charset differs from this one; empty where it does not."""
         if self == other:
             return ""
-        missing, extra = set(other.characters) - set(self.characters), set(self.characters) - set(other.characters)
-        parts = [f"{len(self)} characters here, {len(other)} there"]
-        if missing:
-            parts.append(f"only there: {_some(missing)}")
-        if extra:
-            parts.append(f"only here: {_some(extra)}")
-        if not missing and not extra:
-            parts.append("the same characters in another order, or with case folded")
-        return "; ".join(parts)
+        here, there = set(self.characters), set(other.characters)
+        only = {"there": there - here, "here": here - there}
+        parts = [f"only {where}: {_some(characters)}" for where, characters in only.items() if characters]
+        parts = parts or ["the same characters in another order, or with case folded"]
+        return "; ".join([f"{len(self)} characters here, {len(other)} there", *parts])
 
 
 @dataclass(frozen=True)
@@ -164,21 +152,17 @@ class LabelCheck:
 
     def sentence(self) -> str:
         """The check in words."""
-        total = len(self.usable) + self.empty + self.too_long
-        text = f"{len(self.usable):,} of {total:,} labels are usable; {self.empty:,} empty, {self.too_long:,} too long"
+        usable, total = len(self.usable), len(self.usable) + self.empty + self.too_long
+        text = f"{usable:,} of {total:,} labels are usable; {self.empty:,} empty, {self.too_long:,} too long"
         if self.unknown:
-            count = sum(self.unknown.values())
-            text += f"; {count:,} characters outside the charset: {_some(dict(self.unknown.most_common(10)))}"
+            frequent = _some(dict(self.unknown.most_common(10)))
+            text += f"; {self.unknown.total():,} characters outside the charset: {frequent}"
         return text
 
     def facts(self) -> dict[str, Any]:
         """The same as plain values, with the counts of the 100 most frequent unknown characters."""
-        return {
-            "usable": len(self.usable),
-            "empty": self.empty,
-            "too_long": self.too_long,
-            "unknown": dict(self.unknown.most_common(100)),
-        }
+        counts: dict[str, Any] = {"usable": len(self.usable), "empty": self.empty, "too_long": self.too_long}
+        return counts | {"unknown": dict(self.unknown.most_common(100))}
 
 
 def check_labels(labels: Sequence[str], charset: Charset, max_length: int, columns: int | None) -> LabelCheck:
@@ -199,9 +183,8 @@ def check_labels(labels: Sequence[str], charset: Charset, max_length: int, colum
     usable, empty, too_long, unknown = [], 0, 0, Counter[str]()
     for position, label in enumerate(labels):
         indices = charset.indices(label)
-        for character, index in zip(charset.fold(label), indices, strict=True):
-            if index == charset.unknown:
-                unknown[character] += 1
+        written = zip(charset.fold(label), indices, strict=True)
+        unknown.update(character for character, index in written if index == charset.unknown)
         fits = True
         if columns is not None:
             indices = [index for index in indices if index != charset.unknown]

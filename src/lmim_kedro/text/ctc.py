@@ -10,10 +10,7 @@ NEVER = float("-inf")
 
 @dataclass
 class _Prefix:
-    """Log-probabilities of the paths that wrote a prefix: those ending in blank, and those ending in its last symbol.
-
-    `confidences` has the probability of each symbol.
-    """
+    """Log-probabilities of the paths that wrote a prefix and end in blank, or its last symbol; the confidences."""
 
     blank: float = NEVER
     symbol: float = NEVER
@@ -63,8 +60,7 @@ def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[li
                 if before > NEVER:
                     longer = grown.setdefault((*prefix, symbol), _Prefix())
                     longer.join(NEVER, before + _log(column[symbol]), (*paths.confidences, float(column[symbol])))
-        best = sorted(grown.items(), key=lambda item: -item[1].total)[:width]
-        beam = dict(best)
+        beam = dict(sorted(grown.items(), key=lambda item: -item[1].total)[:width])
     symbols, paths = max(beam.items(), key=lambda item: item[1].total)
     return list(symbols), math.exp(paths.total), paths.confidences
 
