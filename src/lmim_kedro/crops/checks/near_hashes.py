@@ -49,7 +49,10 @@ def near_pairs(left: np.ndarray, right: np.ndarray, max_distance: int) -> Pairs:
     codes = np.unique(np.concatenate([mine * len(theirs.hashes) + other for mine, other in found]))
     mine, other = np.divmod(codes, max(len(theirs.hashes), 1))
     # From distinct hashes back to crops: each pair of hashes is one of every left crop with every right crop.
-    pair, a, b = _repeat(ours.counts[mine], theirs.counts[other])
+    counts = ours.counts[mine] * theirs.counts[other]
+    pair = np.repeat(np.arange(len(counts)), counts)
+    member = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+    a, b = np.divmod(member, theirs.counts[other][pair])
     lefts = ours.order[ours.starts[mine[pair]] + a]
     rights = theirs.order[theirs.starts[other[pair]] + b]
     distance = _distance(left[lefts], right[rights])
@@ -157,11 +160,3 @@ def _band(hashes: np.ndarray, band: int) -> np.ndarray:
 
 def _distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.bitwise_count(left ^ right).astype(np.int64)
-
-
-def _repeat(left: np.ndarray, right: np.ndarray) -> Pairs:
-    """For each pair of counts, all pairs of members: the pair's number, and the members' numbers."""
-    counts = left * right
-    pair = np.repeat(np.arange(len(counts)), counts)
-    member = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return pair, member // right[pair], member % right[pair]

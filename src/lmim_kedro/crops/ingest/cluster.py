@@ -40,9 +40,13 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
         InputError: if Dask is not installed, if there is no scheduler at the address or it has no workers, if workers
             die again and again, if they do not see the same files; and as `write_shard`.
     """
-    distributed = _installed()
-    folder = tasks[0].folder.absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import distributed
+    except ImportError as error:
+        raise InputError(
+            f"ingest.engine = dask needs Dask distributed ({error}): pip install -e '.[cluster]', or set processes"
+        ) from error
+    tasks[0].folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with _quiet(), _client(distributed, scheduler, workers) as client:
         try:
             _run(tasks, client, bar)
@@ -66,16 +70,6 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str | None, workers: i
                 f"the connection to the Dask scheduler {client.scheduler.address} was lost: start it again if need be, "
                 "then run the same command again; shards that are whole are kept"
             ) from error
-
-
-def _installed() -> ModuleType:
-    try:
-        import distributed
-    except ImportError as error:
-        raise InputError(
-            f"ingest.engine = dask needs Dask distributed ({error}): pip install -e '.[cluster]', or set processes"
-        ) from error
-    return distributed
 
 
 @contextmanager
@@ -107,7 +101,10 @@ def _client(distributed: ModuleType, scheduler: str | None, workers: int) -> Ite
             yield client
         return
     try:
-        _knock(distributed, scheduler)
+        # A client that finds nothing is slow to give up.
+        protocol, place = distributed.comm.parse_address(scheduler, strict=True)
+        if protocol in ("tcp", "tls"):
+            socket.create_connection(distributed.comm.parse_host_port(place), CONNECT_SECONDS / 2).close()
         client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -123,13 +120,6 @@ def _client(distributed: ModuleType, scheduler: str | None, workers: int) -> Ite
                 "--nthreads 1 --memory-limit 0`, then run the same command again"
             ) from error
         yield client
-
-
-def _knock(distributed: ModuleType, scheduler: str) -> None:
-    """Raise OSError or ValueError if nothing listens at the address: a client that finds nothing is slow to give up."""
-    protocol, place = distributed.comm.parse_address(scheduler, strict=True)
-    if protocol in ("tcp", "tls"):
-        socket.create_connection(distributed.comm.parse_host_port(place), CONNECT_SECONDS / 2).close()
 
 
 def _run(tasks: Sequence[ShardTask], client: Any, bar: "tqdm[Any]") -> None:

@@ -36,7 +36,15 @@ def environment(folder: Path) -> lmdb.Environment:
         if key not in _open:
             try:
                 opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
-                _refuse_cut(opened, folder, found.st_size)
+                # Reading behind the end of a file that was cut off would kill the process, without a word (SIGBUS).
+                page, size = opened.stat()["psize"], found.st_size
+                expected = (opened.info()["last_pgno"] + 1) * page
+                if size < expected - _UNWRITTEN_PAGES * page:
+                    opened.close()
+                    raise InputError(
+                        f"the LMDB {folder} is cut off: its data.mdb has {size:,} bytes and {expected:,} were "
+                        "expected; copy or download it again"
+                    )
                 _open[key] = opened
             except lmdb.Error as error:
                 raise InputError(
@@ -44,17 +52,6 @@ def environment(folder: Path) -> lmdb.Environment:
                     "or not an LMDB; copy or download it again"
                 ) from error
         return _open[key]
-
-
-def _refuse_cut(opened: lmdb.Environment, folder: Path, size: int) -> None:
-    """Stop at a file that ends too soon: reading behind its end would kill the process, without a word (SIGBUS)."""
-    expected = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-    if size < expected - _UNWRITTEN_PAGES * opened.stat()["psize"]:
-        opened.close()
-        raise InputError(
-            f"the LMDB {folder} is cut off: its data.mdb has {size:,} bytes and {expected:,} were expected; copy or "
-            "download it again"
-        )
 
 
 def _start_anew_after_fork() -> None:

@@ -105,18 +105,29 @@ class PackedStore:
         for shard in card["shards"]:
             self.shards.append(Shard(self.path / "shards" / shard["name"], shard["source"], crops, shard["crops"]))
             crops += shard["crops"]
-        self.excluded = np.empty(0, np.int64) if whole else _read_excluded(self.path, self.whole_fingerprint)
+        self.excluded = np.empty(0, np.int64) if whole else self._read_excluded()
         self.fingerprint = self.whole_fingerprint
         if len(self.excluded):
-            self.fingerprint = hashlib.blake2b(
-                self.whole_fingerprint.encode() + self.excluded.tobytes(), digest_size=16
-            ).hexdigest()
+            content = self.whole_fingerprint.encode() + self.excluded.tobytes()
+            self.fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
         self.sources: list[SourceRange] = []
         for name, group in groupby(self.shards, key=attrgetter("source")):
             shards = list(group)
             ends = np.array([shards[0].start, shards[-1].start + shards[-1].crops])
             start, stop = (ends - np.searchsorted(self.excluded, ends)).tolist()
             self.sources.append(SourceRange(name, start, stop))
+
+    def _read_excluded(self) -> np.ndarray:
+        file = self.path / EXCLUDED_FILE
+        if not file.is_file():
+            return np.empty(0, np.int64)
+        table = pq.read_table(file, columns=["store_index"])
+        if (table.schema.metadata or {}).get(b"store", b"").decode() != self.whole_fingerprint:
+            raise InputError(
+                f"{file} lists crops to leave out of another version of the packed store: check the crops anew with "
+                "`kedro run --pipelines=ingest`, with the --env of this run"
+            )
+        return table["store_index"].to_numpy().astype(np.int64)
 
     def __len__(self) -> int:
         return self.shards[-1].start + self.shards[-1].crops - len(self.excluded) if self.shards else 0
@@ -136,20 +147,14 @@ class PackedStore:
         return asked + np.searchsorted(before, asked, side="right")
 
     def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
-        """Return the encoded images at `indices` (any order, repeats allowed), in that order.
+        """Return the encoded images at `indices`, in that order; an index may occur several times.
 
-        Raises:
-            IndexError: if an index is not in 0 ... len - 1.
-            InputError: if a shard was removed or damaged.
+        Errors: IndexError if one is not in 0 ... len - 1; InputError if a shard was removed or damaged.
         """
         return self._values("image", indices)
 
     def labels(self, indices: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the labels at `indices`, in that order.
-
-        Raises:
-            InputError: if the store has no labels; and as `fetch`.
-        """
+        """Return the labels at `indices`, in that order. Errors: InputError if there are none; and as `fetch`."""
         if not self.labeled:
             names = ", ".join(source.name for source in self.sources)
             raise InputError(f"the packed store {self.path} ({names}) has no labels: use a store of labeled sources")
@@ -175,18 +180,6 @@ class PackedStore:
                         )
                     values[place] = value
         return values
-
-
-def _read_excluded(folder: Path, fingerprint: str) -> np.ndarray:
-    if not (folder / EXCLUDED_FILE).is_file():
-        return np.empty(0, np.int64)
-    table = pq.read_table(folder / EXCLUDED_FILE, columns=["store_index"])
-    if (table.schema.metadata or {}).get(b"store", b"").decode() != fingerprint:
-        raise InputError(
-            f"{folder / EXCLUDED_FILE} lists crops to leave out of another version of the packed store: check "
-            "the crops anew with `kedro run --pipelines=ingest`, with the --env of this run"
-        )
-    return table["store_index"].to_numpy().astype(np.int64)
 
 
 def exclude(store: PackedStore, excluded: pd.DataFrame) -> PackedStore:
