@@ -126,6 +126,12 @@ def test_every_format_holds_the_same(folder: Path, model: Path, tmp_path: Path) 
         assert table["error"].fillna("").tolist() == csv_table["error"].tolist()
 
 
+def test_readings_that_were_written_elsewhere_are_not_taken(tmp_path: Path) -> None:
+    dataset = ReadingsDataset(filepath=str(tmp_path / "r.csv"), format="csv")
+    with pytest.raises(DatasetError, match="has written .*other.csv, but the catalog says .*r.csv"):
+        dataset.save(tmp_path / "other.csv")
+
+
 def test_an_lmdb_is_read_by_its_keys(model: Path, folder: Path, tmp_path: Path) -> None:
     import lmdb
 

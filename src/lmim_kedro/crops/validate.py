@@ -88,7 +88,10 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
         if reason is None:
             pixels, plain = _decode(data, header)
-            reason = _refused_by_size(pixels, header)
+            size = pixels.shape[1], pixels.shape[0]
+            if size != header.size:
+                found = f"header says {header.width} x {header.height} pixels, the image has {size[0]} x {size[1]}"
+                reason = f"undecodable: {found}"
     except Exception as error:  # as above
         reason = _fault(error, data)
     facts = replace(facts, width=header.width, height=header.height, format=header.format, mode=header.mode)
@@ -160,13 +163,6 @@ def _refused_by_header(header: Image.Image, max_pixels: int) -> str | None:
         return f"animated: {getattr(header, 'n_frames', 'several')} frames"
     if header.mode not in _MODES:
         return f"unsupported mode: {header.mode}"
-    return None
-
-
-def _refused_by_size(pixels: np.ndarray, header: Image.Image) -> str | None:
-    height, width, _ = pixels.shape
-    if (width, height) != header.size:
-        return f"undecodable: header says {header.width} x {header.height} pixels, the image has {width} x {height}"
     return None
 
 

@@ -62,7 +62,7 @@ class PackedStoreDataset(AtPath, AbstractDataset[PackedStore, PackedStore]):
         pictures = zip(store.fetch(indices), labels, strict=True)
         entries = [([decode(data)], label[:_LETTERS]) for data, label in pictures]
         sheet = draw_sheet(entries, columns=4, size=(160, 48), caption=130 if store.labeled else 0)
-        return ImagePreview(base64.b64encode(cv2.imencode(".png", sheet[..., ::-1])[1]).decode())
+        return ImagePreview(base64.b64encode(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()).decode())
 
     def _exists(self) -> bool:
         checked = not self._checked or (self.path / EXCLUDED_FILE).is_file()

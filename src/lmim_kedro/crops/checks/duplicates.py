@@ -9,8 +9,6 @@ from lmim_kedro.crops.checks.same_picture import correlations
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.params import IngestParams
 
-CLUSTER_COLUMNS = ("cluster", "source", "key", "store_index", "crops", "exact", "status")
-
 
 def find_duplicates(store: PackedStore, rule: IngestParams) -> pd.DataFrame:
     """Find crops that occur several times in a set, exactly or nearly, and join them into clusters.
@@ -63,20 +61,19 @@ def list_clusters(duplicates: pd.DataFrame, store: PackedStore, rule: IngestPara
         rule: cluster_crops, clusters.
 
     Returns:
-        CLUSTER_COLUMNS: source, key and store index of the crop that represents the cluster; its number of crops, and
-        of exact copies among them; `status`, "report" or "exclude".
+        `cluster`, from 1; `source`, `key` and `store_index` of the crop that represents it; `crops` and `exact`, its
+        number of crops and of exact copies among them; `status`, "report" or "exclude".
     """
     exact = (duplicates["copy"] == "exact").groupby(duplicates["cluster"])
     sizes = pd.DataFrame({"crops": exact.size(), "exact": exact.sum()})
     sizes = sizes[sizes["crops"] >= rule.cluster_crops].sort_values("crops", ascending=False, kind="stable")
     index = sizes.index.to_numpy(np.int64)
-    names = crop_names(store, index)
     clusters = {
         "cluster": np.arange(1, len(sizes) + 1),
-        **names,
+        **crop_names(store, index),
         "store_index": index,
         "crops": sizes["crops"].to_numpy(),
         "exact": sizes["exact"].to_numpy(),
         "status": rule.clusters,
     }
-    return pd.DataFrame(clusters, columns=list(CLUSTER_COLUMNS))
+    return pd.DataFrame(clusters)

@@ -96,14 +96,10 @@ def _pictures(crops: CropStore, indices: np.ndarray, pool: ThreadPoolExecutor) -
 def _trimmed(data: bytes) -> list[tuple[np.ndarray, float]]:
     """A crop's small picture and width / height, for each border that is cut off; the large ones are not kept."""
     image = decode(data)
-    cut = [_trim(image, border) for border in _BORDERS]
+    height, width, _ = image.shape
+    borders = [border if min(height, width) >= _SMALLEST + 2 * border else 0 for border in _BORDERS]
+    cut = [image[border : height - border, border : width - border] for border in borders]
     return [(cv2.resize(each, _SIZE, interpolation=cv2.INTER_AREA), each.shape[1] / each.shape[0]) for each in cut]
-
-
-def _trim(image: np.ndarray, border: int) -> np.ndarray:
-    if border == 0 or min(image.shape[:2]) < _SMALLEST + 2 * border:
-        return image
-    return image[border:-border, border:-border]
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

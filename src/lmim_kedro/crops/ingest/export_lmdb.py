@@ -47,7 +47,7 @@ def export(
         source: a packed store or raw crops.
         target: folder that is not there yet, or empty.
         use_labels: True: there must be labels; False: without them; None: with labels if there are any.
-        layout: one of FORMATS for raw crops; None: detected.
+        layout: of raw crops, a name of LAYOUTS; None: detected.
         images: for a list, the folder that its paths start from, relative to the list; None: looked for.
 
     Raises:

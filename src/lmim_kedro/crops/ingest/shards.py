@@ -55,11 +55,11 @@ class ShardTask:
         return self.is_made() and not self.source.readable(self.unread())
 
     def unread(self) -> list[str]:
-        """Return the keys of crops that were listed and could not be read when the shard, which is made, was."""
+        """Return the keys of crops that were listed and could not be read when the shard was made."""
         return list(read_json(self.folder / SHARD_FILE).get("unread", ()))
 
     def stored(self) -> int:
-        """Return how many crops the shard, which is done, holds."""
+        """Return how many crops the shard holds, once it is done."""
         return int(read_json(self.folder / SHARD_FILE)["crops"])
 
 

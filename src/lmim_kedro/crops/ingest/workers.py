@@ -53,7 +53,7 @@ def _run_pool(tasks: Sequence[ShardTask], workers: int, bar: "tqdm[Any]") -> Non
     context = multiprocessing.get_context("spawn")
     counter, shown = context.Value("q", 0), 0
     with ProcessPoolExecutor(workers, context, _start_worker, (counter,)) as pool:
-        waiting = {pool.submit(_work, task) for task in sorted(tasks, key=len, reverse=True)}
+        waiting = {pool.submit(write_shard, task, _advance) for task in sorted(tasks, key=len, reverse=True)}
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
@@ -83,10 +83,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _work(task: ShardTask) -> None:
-    write_shard(task, _advance)
 
 
 def _advance(crops: int) -> None:

@@ -9,7 +9,6 @@ from lmim_kedro.crops.sources.source import Layout, Source
 from lmim_kedro.errors import InputError, did_you_mean
 from lmim_kedro.registries import LAYOUTS
 
-FORMATS = tuple(LAYOUTS)
 _USUAL_NAMES = ("gt.txt", "annotation.jsonl", "annotation.json")
 
 
@@ -18,7 +17,7 @@ def open_source(name: str, spec: Mapping[str, Any]) -> Source:
 
     Args:
         name: its name in the catalog, the manifest and the tables.
-        spec: `path`; `format`, one of FORMATS (None: detected); `images`, the folder that the paths of a list start
+        spec: `path`; `format`, a name of LAYOUTS (None: detected); `images`, the folder that the paths of a list start
             from, relative to the list (None: looked for); `use_labels: false` to take labeled crops without their
             labels. With `format: rendered`, the options of `RenderedWords` instead of `path` and `images`.
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import uuid
 from pathlib import Path
-from types import TracebackType
 
 import lmdb
 
@@ -62,9 +61,7 @@ class ShardWriter:
             self._commit()
         return self.crops - 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
                 self._finish()
