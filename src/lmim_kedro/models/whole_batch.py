@@ -5,7 +5,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-@torch.compiler.disable
 def whole_batch(features: Tensor) -> Tensor:
     """(B, ...) of this process -> (processes * B, ...) of all, in the order of their ranks.
 
@@ -14,6 +13,11 @@ def whole_batch(features: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return features
+    return _gathered(features)
+
+
+@torch.compiler.disable
+def _gathered(features: Tensor) -> Tensor:
     world = dist.get_world_size()
     gathered = [torch.empty_like(features) for _ in range(world)]
     dist.all_gather(gathered, features.detach().contiguous())
