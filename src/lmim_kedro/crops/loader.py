@@ -17,6 +17,10 @@ from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
 
+PINNED_FOR = "cuda"
+"""Type of device to which the host copies from page-locked memory."""
+
+
 @dataclass(frozen=True)
 class CropBatch:
     """Crops of one step.
@@ -52,7 +56,7 @@ def send(tensor: Tensor, device: torch.device | str) -> Tensor:
         >>> send(torch.arange(3), "cpu")
         tensor([0, 1, 2])
     """
-    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+    if torch.device(device).type == PINNED_FOR and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
