@@ -16,7 +16,6 @@ from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
-
 PINNED_FOR = "cuda"
 """Type of device to which the host copies from page-locked memory."""
 
