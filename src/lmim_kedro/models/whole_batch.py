@@ -23,3 +23,13 @@ def _gathered(features: Tensor) -> Tensor:
     dist.all_gather(gathered, features.detach().contiguous())
     gathered[dist.get_rank()] = features + (world - 1) * (features - features.detach())
     return torch.cat(gathered)
+
+
+def cls_deviation(features: Tensor) -> Tensor:
+    """Deviation of the [cls] features (B, D) over the whole batch, mean over dimensions: a scalar without gradient.
+
+    Example:
+        >>> cls_deviation(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
+        tensor(0.5000)
+    """
+    return whole_batch(features.detach()).float().std(0, correction=0).mean()

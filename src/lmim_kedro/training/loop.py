@@ -238,15 +238,18 @@ class _Run:
             if self.training.restart:
                 self.state.clear()
             self.state.forget_other_result(self.start)
-        self.ranks.wait()
-        if (result := self.state.finished()) is not None:
+        # The first process decides where to go on: another may see the folder later, on a network file system.
+        finished, step = self.ranks.told((self.state.is_finished, self.state.newest_step))
+        if finished:
+            result = self.state.finished()
             self.module.load_state_dict(result["module"])
             self.done, self.rows = self.total, result["rows"]
             if self.ranks.first:
                 log.info("%s came to its end in the run that was stopped", self.task.name)
             return
-        if (saved := self.state.load(self.start)) is None:
+        if step is None:
             return
+        saved = self.state.load(self.start, step)
         self.module.load_state_dict(saved["module"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.done, self.rows = saved["step"], saved["rows"]
