@@ -10,18 +10,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
+from tests.fake_gpu import Watch, fake_gpu
+from torch import Tensor
 
 from lmim_kedro.config import merge_and_check
+from lmim_kedro.crops.loader import CropBatch
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.params import TrainingParams
+from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import ModelParams, TrainingParams
 from lmim_kedro.recipe import Recipe, resolve_recipe
+from lmim_kedro.registries import AUGMENTATIONS, METHODS
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
+from lmim_kedro.text.charset import Charset
 from lmim_kedro.training.budget import with_budget
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.pretraining import pretrain
+from lmim_kedro.training.ranks import Ranks
+from lmim_kedro.training.tasks import FinetuningTask
+from lmim_kedro.views.guidance import GuidanceViews
 
 BASE = Path(__file__).parents[1] / "conf" / "base"
 VARIANTS: dict[str, Any] = yaml.safe_load((BASE / "variants.yml").read_text("utf-8"))["variants"]
@@ -119,6 +129,61 @@ def test_variant_takes_two_steps_of_finetuning(
     recognizer, metrics = finetune(store, encoder, recipe, training, tmp_path)
     assert_trained(metrics)
     assert changed(recognizer.encoder, encoder) != recipe.finetuning.freeze_encoder
+
+
+def step_on_a_gpu(task: Any, labels: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Loss and gradients of a batch on a GPU that is not there, after one that is, if it is."""
+    if torch.cuda.is_available():
+        step_on_the_gpu(task, labels)
+    task.module.to(Watch.device).train()
+    crops = torch.randint(256, (8, 3, 32, 128), dtype=torch.uint8)
+    with fake_gpu(monkeypatch) as watch:
+        batch = CropBatch(watch.pin(crops), watch.pin(torch.ones(8)), torch.arange(8), labels)
+        losses = task.loss(batch, 0, task.module)
+        losses["loss"].backward()
+        Ranks(Watch.device).mean(losses)
+    assert watch.operations > 100
+    return watch
+
+
+def step_on_the_gpu(task: Any, labels: list[str] | None) -> None:
+    """Loss and gradients of two batches; a wait in the second is an error of torch's own."""
+    task.module.to("cuda").train()
+    crops = torch.randint(256, (8, 3, 32, 128), dtype=torch.uint8)
+    batch = CropBatch(crops.pin_memory(), torch.ones(8).pin_memory(), torch.arange(8), labels)
+    task.loss(batch, 0, task.module)["loss"].backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        task.loss(batch, 1, task.module)["loss"].backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_no_step_of_a_variant_waits_for_a_gpu(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretraining, model = recipe.pretraining, recipe.model
+    method = METHODS[pretraining.method]
+    if not method.trains:
+        pytest.skip("nothing is pre-trained")
+    module = method.build(model, pretraining, Encoder(model) if method.needs_teacher(pretraining) else None)
+    task = method.task("pre-training", module, GuidanceViews(recipe.views), 0)
+    assert step_on_a_gpu(task, None, monkeypatch).notes == set()
+
+
+@pytest.mark.parametrize("augmentation", ["abinet", "parseq"])
+@pytest.mark.parametrize("decoder", ["autoregressive", "ctc"])
+def test_no_step_of_finetuning_waits_for_a_gpu(
+    decoder: str, augmentation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(ModelParams.model_validate({**TINY, "input": "gray"}), Charset("ab"), decoder, 9)
+    task = FinetuningTask(recognizer, AUGMENTATIONS[augmentation](32, 128), 0)
+
+    def ctc_loss(logs: Tensor, symbols: Tensor, columns: Tensor, lengths: Tensor, **_: Any) -> Tensor:
+        assert (logs.device, symbols.device) == (Watch.device,) * 2
+        assert (columns.device.type, lengths.device.type) == ("cpu", "cpu")  # the host reads them
+        return logs.sum((0, 2))
+
+    monkeypatch.setattr(F, "ctc_loss", ctc_loss)  # no kernel for tensors without values
+    assert step_on_a_gpu(task, ["a", "abba"] * 4, monkeypatch).notes == set()
 
 
 def test_recipe_of_a_variant_can_be_said_in_words(recipe: Recipe) -> None:

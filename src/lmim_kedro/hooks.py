@@ -114,9 +114,10 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     for step, (parameter, path) in named.items():
         if step in steps and path is not None and not Path(path).exists():
             raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
-    from lmim_kedro.training.device import pick_device  # last, because it imports torch
+    from lmim_kedro.training.device import named_device, pick_device  # last, because it imports torch
 
-    pick_device(parameters.training.device)
+    alone = parameters.training.devices == parameters.training.nodes == 1
+    (pick_device if alone else named_device)(parameters.training.device)  # of several, each touches its own GPU only
 
 
 def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,9 +35,14 @@ class FirstCharacterHead(Head):
     def longest_label(cls, model: ModelParams, max_length: int) -> int:
         return max_length
 
-    def loss(self, features: Tensor, labels: Sequence[str]) -> Tensor:
-        wanted = torch.tensor([self.charset.indices(label)[0] for label in labels])
-        return F.cross_entropy(self.first(features[:, 1:].mean(1)), wanted)
+    def spelled(self, labels: Sequence[str]) -> tuple[list[list[int]], int, int]:
+        return [self.charset.indices(label)[:1] for label in labels], 1, 0
+
+    def logits(self, features: Tensor, symbols: Tensor) -> Tensor:
+        return self.first(features[:, 1:].mean(1))
+
+    def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+        return F.cross_entropy(logits, symbols[:, 0])
 
     def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
         best = self.first(features[:, 1:].mean(1)).softmax(-1).max(-1)

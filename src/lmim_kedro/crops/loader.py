@@ -16,6 +16,9 @@ from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
+PINNED_FOR = "cuda"
+"""Type of device to which the host copies from page-locked memory."""
+
 
 @dataclass(frozen=True)
 class CropBatch:
@@ -43,6 +46,18 @@ class CropBatch:
         cuts = [slice(int(part[0]), int(part[-1]) + 1) for part in places]
         each = self.images, self.aspect, self.index, self.labels, self.views
         return [CropBatch(*(_cut(values, cut) for values in each)) for cut in cuts]
+
+
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a tensor from the host to a device; the host does not wait, as the copy is made from page-locked memory.
+
+    Example:
+        >>> send(torch.arange(3), "cpu")
+        tensor([0, 1, 2])
+    """
+    if torch.device(device).type == PINNED_FOR and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _cut(values: Any, cut: slice) -> Any:

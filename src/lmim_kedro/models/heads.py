@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmim_kedro.crops.loader import send
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
@@ -61,8 +62,29 @@ class Head(ABC):
         """Number of characters of the longest label that can be learned."""
 
     @abstractmethod
-    def loss(self, features: Tensor, labels: Sequence[str]) -> Tensor:
-        """Mean loss of B labels, given the encoder's features (B, 1 + N, D)."""
+    def spelled(self, labels: Sequence[str]) -> tuple[list[list[int]], int, int]:
+        """The symbols of each label, the width that they are padded to, and the symbol that pads them."""
+
+    def targets(self, labels: Sequence[str], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """Spell B labels for `loss`.
+
+        Returns:
+            symbols (B, width) int64 on the device, where `width` is the same for all labels, so that a compiled step
+            stays one graph; and on the host their lengths (B,).
+        """
+        spelled, width, padding = self.spelled(labels)
+        symbols = np.full((len(spelled), width), padding, dtype=np.int64)
+        for row, indices in zip(symbols, spelled, strict=True):
+            row[: len(indices)] = indices
+        return send(torch.from_numpy(symbols), device), torch.tensor([len(indices) for indices in spelled])
+
+    @abstractmethod
+    def logits(self, features: Tensor, symbols: Tensor) -> Tensor:
+        """Logits (B, T, C) float32 of the encoder's features (B, 1 + N, D) and the symbols of the labels."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+        """Mean loss of B labels, given their `logits` and `targets`; never compiled."""
 
     @abstractmethod
     def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
@@ -88,19 +110,20 @@ class AutoregressiveHead(Head):
         """Number of characters of the longest label: one step is the end symbol's."""
         return max_length - 1
 
-    def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Symbols (B, max_length) int64, padded after the end symbol, and lengths (B,) with the end symbol."""
+    def spelled(self, labels: Sequence[str]) -> tuple[list[list[int]], int, int]:
+        """The symbols of each label with the end symbol, padded to the number of steps."""
         spelled = [[*self.charset.indices(label), self.charset.end] for label in labels]
-        return _padded(spelled, self.max_length, self.charset.padding)
+        return spelled, self.max_length, self.charset.padding
 
-    def loss(self, features: Tensor, labels: Sequence[str]) -> Tensor:
+    def logits(self, features: Tensor, symbols: Tensor) -> Tensor:
+        """Logits (B, max_length, characters + 2) of each symbol, given those before it."""
+        return self.decoder(self.linear_norm(features), symbols).float()
+
+    def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
         """Cross-entropy summed over a word's symbols, divided by the number of words (released code)."""
-        targets = self.targets(labels)[0].to(features.device, non_blocking=True)
-        logits = self.decoder(self.linear_norm(features), targets).float()
         padding = self.charset.padding
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=padding, reduction="sum") / len(
-            labels
-        )
+        summed = F.cross_entropy(logits.flatten(0, 1), symbols.flatten(), ignore_index=padding, reduction="sum")
+        return summed / len(symbols)
 
     def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
         """Readings of B crops, given the encoder's features (B, 1 + N, D); [cls] is looked at as well."""
@@ -158,32 +181,30 @@ class CTCHead(Head):
         """Number of characters of the longest label: at most one a column."""
         return min(max_length, model.columns)
 
-    def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Symbols (B, longest label) int64 and lengths (B,); characters outside the charset are left out."""
+    def spelled(self, labels: Sequence[str]) -> tuple[list[list[int]], int, int]:
+        """The symbols of each label; characters outside the charset are left out."""
         charset = self.charset
         spelled = [[index for index in charset.indices(label) if index != charset.unknown] for label in labels]
-        # Padded with 0: ctc_loss never looks past a length, but wants valid indices.
-        return _padded(spelled, max(map(len, spelled)), 0)
+        return spelled, self.model.columns, 0  # ctc_loss never looks past a length, but wants valid indices
 
-    def logits(self, features: Tensor) -> Tensor:
-        """(B, 1 + N, D) -> (B, columns, characters + 1): the mean over the rows of patches, classified."""
-        return self.classifier(features[:, 1:].unflatten(1, (self.model.rows, self.model.columns)).mean(1))
+    def logits(self, features: Tensor, symbols: Tensor | None = None) -> Tensor:
+        """Logits (B, columns, characters + 1): the mean over the rows of patches, classified."""
+        columns = features[:, 1:].unflatten(1, (self.model.rows, self.model.columns)).mean(1)
+        return self.classifier(columns).float()
 
-    def loss(self, features: Tensor, labels: Sequence[str]) -> Tensor:
+    def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
         """CTC loss, mean over the words."""
-        targets, lengths = self.targets(labels)
-        targets = targets.to(features.device, non_blocking=True)  # lengths stay: ctc_loss reads them on the host
-        log_probabilities = self.logits(features).float().log_softmax(-1).transpose(0, 1)
+        log_probabilities = logits.log_softmax(-1).transpose(0, 1)
         columns = torch.full_like(lengths, log_probabilities.shape[0])
         blank = len(self.charset)
-        return F.ctc_loss(log_probabilities, targets, columns, lengths, blank=blank, reduction="none").mean()
+        return F.ctc_loss(log_probabilities, symbols, columns, lengths, blank=blank, reduction="none").mean()
 
     def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
         """Readings of B crops, given the encoder's features (B, 1 + N, D).
 
         `length_power` is not used: all texts compete over the same columns.
         """
-        probabilities = self.logits(features).float().softmax(-1)
+        probabilities = self.logits(features).softmax(-1)
         if beam > 1:
             return [search(self.charset, columns, beam) for columns in probabilities.cpu().double().numpy()]
         best, symbols = probabilities.max(-1)
@@ -235,11 +256,3 @@ class _ColumnReader(nn.Module):
 
 def _blank(model: ModelParams) -> Tensor:
     return torch.zeros(2, 3, model.image_height, model.image_width)
-
-
-def _padded(spelled: Sequence[Sequence[int]], width: int, padding: int) -> tuple[Tensor, Tensor]:
-    """Symbols (B, width) int64 and lengths (B,)."""
-    padded = np.full((len(spelled), width), padding, dtype=np.int64)
-    for row, indices in zip(padded, spelled, strict=True):
-        row[: len(indices)] = indices
-    return torch.from_numpy(padded), torch.tensor([len(indices) for indices in spelled])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lmim_kedro.models.encoder import NORM_EPS, Encoder, gather_tokens, initialize, sincos_position
 from lmim_kedro.models.masking import Split, split
-from lmim_kedro.models.whole_batch import whole_batch
+from lmim_kedro.models.whole_batch import cls_deviation, whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 
@@ -133,7 +133,7 @@ class LMIM(nn.Module):
             if self.pretraining.alignment_variance:
                 losses["variance"] = spread_loss(whole_batch(latent[:, 0])) + spread_loss(whole_batch(guide[:, 0]))
                 losses["loss"] = losses["loss"] + self.pretraining.alignment_variance * losses["variance"]
-        losses["cls_std"] = latent[:, 0].detach().float().std(0, correction=0).mean()
+        losses["cls_std"] = cls_deviation(latent[:, 0])
         return losses
 
     def _alignment(self, masked: Tensor, guide: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lmim_kedro.crops.loader import send
 from lmim_kedro.crops.randomness import uniform
 
 BLOCKS = 24  # rectangles drawn per crop; more than any ratio in use needs
@@ -78,7 +79,7 @@ def draw_priority(
     priority = torch.from_numpy(noise)
     if strategy == "density":
         assert images is not None, "density masking looks at the crops"
-        return density_order(priority.to(images.device), characters(images, columns), rows)
+        return density_order(send(priority, images.device), characters(images, columns), rows)
     return priority
 
 
@@ -88,8 +89,8 @@ def stroke_energy(images: Tensor, columns: int) -> Tensor:
     The absolute horizontal gradient of luma, summed over the height: large where strokes are, small between
     characters and on plain background. It needs no label.
     """
-    weight = images.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32).view(1, 3, 1, 1)
-    luma = (images.float() * weight).sum(1)
+    red, green, blue = images.float().unbind(1)
+    luma = red * 0.299 + green * 0.587 + blue * 0.114
     change = torch.nn.functional.pad((luma[:, :, 1:] - luma[:, :, :-1]).abs(), (0, 1)).sum(1)
     energy = change.unflatten(1, (columns, -1)).sum(-1)
     return energy / energy.sum(1, keepdim=True).clamp(min=1e-6)

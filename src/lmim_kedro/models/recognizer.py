@@ -1,6 +1,5 @@
 """The recognizer: the pre-trained encoder and a head that writes, autoregressive (the paper's) or CTC (light)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,8 +38,9 @@ class Recognizer(nn.Module):
 
     Example:
         >>> recognizer = Recognizer(ModelParams(width=24, depth=1, heads=3), Charset("ab"), "ctc")
-        >>> sorted(recognizer(torch.zeros(2, 3, 32, 128), ["ab", "b"]))
-        ['loss']
+        >>> symbols, lengths = recognizer.head.targets(["ab", "b"])
+        >>> recognizer.head.loss(recognizer(torch.zeros(2, 3, 32, 128), symbols), symbols, lengths).shape
+        torch.Size([])
         >>> len(recognizer.read_batch(torch.zeros(2, 3, 32, 128)))
         2
     """
@@ -62,14 +62,14 @@ class Recognizer(nn.Module):
         """Number of characters of the longest label that can be learned."""
         return self.head.longest_label(self.model, self.max_length)
 
-    def forward(self, images: Tensor, labels: Sequence[str]) -> dict[str, Tensor]:
-        """The head's loss on a batch.
+    def forward(self, images: Tensor, symbols: Tensor) -> Tensor:
+        """Logits (B, T, C), for `head.loss`.
 
         Args:
             images: (B, 3, H, W) RGB in [-1, 1].
-            labels: B labels that check_labels found usable.
+            symbols: (B, S) of `head.targets`, for B labels that check_labels found usable.
         """
-        return {"loss": self.head.loss(self.encoder(images), labels)}
+        return self.head.logits(self.encoder(images), symbols)
 
     @torch.no_grad()
     def read_batch(self, images: Tensor, beam: int = 1, length_power: float = 0.0) -> list[Reading]:

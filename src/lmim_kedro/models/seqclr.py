@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmim_kedro.models.encoder import Encoder, initialize
-from lmim_kedro.models.whole_batch import whole_batch
+from lmim_kedro.models.whole_batch import cls_deviation, whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
 INSTANCES = 5
@@ -49,7 +49,8 @@ class SeqCLR(nn.Module):
         columns = features[:, 1:].unflatten(1, (self.model.rows, self.model.columns)).mean(1)
         views = F.normalize(self.instances(self.project(columns)).float(), dim=-1).chunk(2)
         instances = torch.cat([whole_batch(view).flatten(0, 1) for view in views])
-        likeness = instances @ instances.T / TEMPERATURE
+        with torch.autocast(instances.device.type, enabled=False):  # in bfloat16, near likenesses are one
+            likeness = instances @ instances.T / TEMPERATURE
         likeness.fill_diagonal_(float("-inf"))  # an instance is not its own like
         half = len(instances) // 2
         # Instances lie view after view: the like of one is half the list away.
@@ -57,7 +58,7 @@ class SeqCLR(nn.Module):
         return {
             "loss": F.cross_entropy(likeness, like),
             "matched": (likeness.detach().argmax(1) == like).float().mean(),
-            "cls_std": features[:, 0].detach().float().std(0, correction=0).mean(),
+            "cls_std": cls_deviation(features[:, 0]),
         }
 
     def project(self, columns: Tensor) -> Tensor:

@@ -142,8 +142,9 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
         logits = head.decoder(memory, targets)
         written = torch.arange(targets.shape[1]) < lengths[:, None]  # theirs are zero past each word
         yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
-        yield _compare("recognizer loss", recognizer(values["images"], facts["words"])["loss"], values["loss"])
-        yield _compare("recognizer loss, facts", recognizer(values["images"], facts["words"])["loss"], facts["loss"])
+        loss = head.loss(recognizer(values["images"], targets), targets, lengths)
+        yield _compare("recognizer loss", loss, values["loss"])
+        yield _compare("recognizer loss, facts", loss, facts["loss"])
         probabilities = step_probabilities(head.decoder, memory)
         yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
         yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])

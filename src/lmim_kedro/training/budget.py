@@ -1,8 +1,6 @@
 """Sets how long a baseline trains, so that it is compared with teacher and LMIM together, not with LMIM alone."""
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from lmim_kedro.crops.loader import CropBatch
 from lmim_kedro.errors import InputError
@@ -10,6 +8,7 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import OptimizationParams, PretrainingParams
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import METHODS
+from lmim_kedro.training.monitor import operations
 from lmim_kedro.views.guidance import to_unit
 
 
@@ -54,10 +53,7 @@ def step_operations(recipe: Recipe, pretraining: PretrainingParams) -> float:
     module = method.build(size, pretraining, teacher).train()
     images = torch.zeros(2, 3, size.image_height, size.image_width, dtype=torch.uint8)
     task = method.task("counted", module, lambda images, *_, **__: to_unit(images), 0)
-    # The counter does not know a CPU's fused attention, so attention runs as plain matrix products here.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        task.loss(CropBatch(images, torch.ones(2), torch.arange(2)), 0, module)["loss"].backward()
-    return counter.get_total_flops() / len(images)
+    return operations(task, module, CropBatch(images, torch.ones(2), torch.arange(2)))
 
 
 def _seen(optimization: OptimizationParams, crops: int) -> float:

@@ -10,22 +10,47 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.params import TrainingParams
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of a name; `auto` is the first GPU, or the CPU without one. Errors: InputError if it cannot be used.
+def named_device(name: str) -> torch.device:
+    """The device of a name, which is not touched; `auto` is a GPU, or the CPU without one.
+
+    Example:
+        >>> named_device("cuda:1")
+        device(type='cuda', index=1)
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise _unusable(name, error) from error
+
+
+def pick_device(name: str, local_rank: int | None = None) -> torch.device:
+    """The device of a name, ready for use. Errors: InputError if it cannot be used.
+
+    Args:
+        name: as in `training.device`.
+        local_rank: number of this process among those of this machine; each has the GPU of its number, and makes no
+            context on another.
 
     Example:
         >>> pick_device("cpu")
         device(type='cpu')
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = named_device(name)
     try:
-        device = torch.device(name)
+        if device.type == "cuda" and local_rank is not None:
+            device = torch.device("cuda", local_rank)
+            torch.cuda.set_device(device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"training.device = {name!r} cannot be used here ({reason}): choose auto or cpu") from error
+        raise _unusable(name, error) from error
     return device
+
+
+def _unusable(name: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"training.device = {name!r} cannot be used here ({reason}): choose auto or cpu")
 
 
 def pick_precision(training: TrainingParams, device: torch.device) -> torch.dtype:

@@ -7,6 +7,7 @@ On further machines, which must see the same folders, start the worker with torc
 """
 
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.models import weights
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.training.device import pick_device, use_threads
+from lmim_kedro.training.device import named_device, pick_device, use_threads
 from lmim_kedro.training.jobs import Job, run
 from lmim_kedro.training.loop import STOPPING, Interrupted, heeds
 from lmim_kedro.training.ranks import Ranks, accepted, joined
@@ -44,12 +45,11 @@ def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
         InputError: as in `fit`; if more devices are asked for than exist; if a process failed with one.
     """
     training = job.training
-    device = pick_device(training.device)
     if training.devices == training.nodes == 1:
         use_threads(training.threads)
-        metrics = run(job, module, Ranks(device))
+        metrics = run(job, module, Ranks(pick_device(training.device)))
         return module.cpu(), metrics
-    _check(job, device)
+    _check(job, named_device(training.device))
     folder = job.exchange
     folder.mkdir(parents=True, exist_ok=True)
     weights.save_model(folder / "start", module)
@@ -91,7 +91,7 @@ def work(job_file: str) -> None:
     job = Job.read(Path(job_file))
     folder, training = job.exchange, job.training
     use_threads(training.threads, of=training.devices)
-    with joined(pick_device(training.device)) as ranks:
+    with joined(pick_device(training.device, int(os.environ.get("LOCAL_RANK", 0)))) as ranks:
         logging.basicConfig(level=logging.INFO if ranks.first else logging.ERROR, format="%(message)s")
         load = weights.load_recognizer if job.stage == "fine-tuning" else weights.load_pretraining
         module = load(folder / "start")

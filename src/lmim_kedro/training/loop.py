@@ -1,5 +1,6 @@
 """The loop that trains everything: teacher, LMIM, baselines, recognizer."""
 
+import copy
 import logging
 import math
 import signal
@@ -13,14 +14,13 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lmim_kedro.crops.loader import CropBatch, CropLoader
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.training.device import attention_kernel, pick_device, pick_precision, use_threads
-from lmim_kedro.training.monitor import Clock, Display, Meter
+from lmim_kedro.training.monitor import Clock, Display, Meter, operations
 from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder, weights_digest
@@ -44,7 +44,7 @@ class Task(Protocol):
         """The module, which is trained in place."""
         ...
 
-    def loss(self, batch: CropBatch, epoch: int, forward: Callable[..., dict[str, Tensor]]) -> dict[str, Tensor]:
+    def loss(self, batch: CropBatch, epoch: int, forward: Callable[..., Any]) -> dict[str, Tensor]:
         """Scalars on the device of the module; `loss` is minimized, the others are recorded.
 
         Call `forward` instead of `module`: it is the module, compiled or wrapped for several processes.
@@ -124,7 +124,7 @@ class _Run:
         self.rows: list[dict[str, float]] = []
         self._restore()
         self.wrapped = ranks.wrap(self.module)
-        self.forward: Callable[..., dict[str, Tensor]] = self.wrapped
+        self.forward: Callable[..., Any] = self.wrapped
         if training.compile:
             self.forward = torch.compile(self.wrapped)
 
@@ -159,20 +159,22 @@ class _Run:
         return pd.DataFrame(self.rows)
 
     def _step(self, batch: CropBatch, epoch: int, display: Display) -> None:
+        if display.wants_operations:
+            # The plain module on one crop: what torch.compile meets first under a counter, it never compiles.
+            one = batch.split(len(batch.images))[0]
+            display.operations = len(batch.images) * operations(self.task, copy.deepcopy(self.module), one, epoch)
         torch.manual_seed(derive_seed(self.seed, self.task.name, self.done))  # dropout
         if self.ranks.rank:
             torch.manual_seed(derive_seed(self.seed, f"{self.task.name}, rank {self.ranks.rank}", self.done))
         set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
         self.optimizer.zero_grad(set_to_none=True)
-        counter = FlopCounterMode(display=False) if display.wants_flops else None
-        with counter or nullcontext():
-            losses = self._backward(batch, epoch)
+        losses = self._backward(batch, epoch)
         if self.optimization.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip_norm)
         self.optimizer.step()
         self.done += 1
         self.meter.add(self.ranks.mean(losses), len(batch.images) * self.ranks.world)
-        display.step(counter.get_total_flops() if counter else 0.0)
+        display.step()
 
     def _backward(self, batch: CropBatch, epoch: int) -> dict[str, Tensor]:
         """Compute the gradients of a batch in `training.accumulate` parts; returns the mean losses."""
@@ -236,15 +238,18 @@ class _Run:
             if self.training.restart:
                 self.state.clear()
             self.state.forget_other_result(self.start)
-        self.ranks.wait()
-        if (result := self.state.finished()) is not None:
+        # The first process decides where to go on: another may see the folder later, on a network file system.
+        finished, step = self.ranks.told((self.state.is_finished, self.state.newest_step))
+        if finished:
+            result = self.state.finished()
             self.module.load_state_dict(result["module"])
             self.done, self.rows = self.total, result["rows"]
             if self.ranks.first:
                 log.info("%s came to its end in the run that was stopped", self.task.name)
             return
-        if (saved := self.state.load(self.start)) is None:
+        if step is None:
             return
+        saved = self.state.load(self.start, step)
         self.module.load_state_dict(saved["module"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.done, self.rows = saved["step"], saved["rows"]

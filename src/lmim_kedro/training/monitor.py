@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from lmim_kedro.crops.loader import CropBatch
 from lmim_kedro.errors import InputError
 from lmim_kedro.progress import progress_bar
 from lmim_kedro.registries import LOGGERS
@@ -116,7 +119,7 @@ class Display:
     def __init__(
         self, name: str, total: int, done: int, device: torch.device, shown: bool, loggers: Iterable[str], folder: Path
     ) -> None:
-        self._device, self._flops = device, 0.0
+        self._device, self.operations = device, 0.0
         self._peak = peak_flops(device)
         self._bar = progress_bar(total, initial=done, desc=name, unit="step") if shown else None
         self._loggers: list[Logger] = [LOGGERS[kind](folder / kind / name) for kind in loggers] if shown else []
@@ -131,13 +134,12 @@ class Display:
             logger.close()
 
     @property
-    def wants_flops(self) -> bool:
-        """Whether to count the operations of the next step, for the model-FLOPs utilization (MFU)."""
-        return self._peak is not None and not self._flops
+    def wants_operations(self) -> bool:
+        """Whether to set `operations`, which the model-FLOPs utilization (MFU) needs."""
+        return self._peak is not None and not self.operations
 
-    def step(self, flops: float = 0.0) -> None:
-        """Count a step; `flops` is the number of its operations in this process, if they were counted."""
-        self._flops = flops or self._flops
+    def step(self) -> None:
+        """Count a step."""
         if self._bar is not None:
             self._bar.update()
 
@@ -147,8 +149,8 @@ class Display:
             text = f"loss {row['loss']:.4g}, {row['crops_per_second']:,.0f} crops/s"
             if self._device.type == "cuda":
                 text += f", {torch.cuda.max_memory_allocated(self._device) / 2**30:.1f} GiB"
-            if self._peak is not None and self._flops:
-                text += f", MFU {self._flops * steps_per_second / self._peak:.0%}"
+            if self._peak is not None and self.operations:
+                text += f", MFU {self.operations * steps_per_second / self._peak:.0%}"
             self._bar.set_postfix_str(text, refresh=False)
         for logger in self._loggers:
             logger.write(int(row["step"]), row)
@@ -176,6 +178,17 @@ class Clock:
         passed, waited = now - self._row, self._waited
         self._row, self._waited = now, 0.0
         return passed, waited / passed if passed else 0.0
+
+
+def operations(task: Any, module: nn.Module, batch: CropBatch, epoch: int = 0) -> float:
+    """Count the floating-point operations of matrix products, per crop, in a training step of `module`.
+
+    It leaves gradients in the module, and draws from torch's generator (dropout).
+    """
+    # The counter does not know a CPU's fused attention, so attention runs as plain matrix products here.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        task.loss(batch, epoch, module)["loss"].backward()
+    return counter.get_total_flops() / len(batch.images)
 
 
 def peak_flops(device: torch.device) -> float | None:

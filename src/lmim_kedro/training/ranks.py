@@ -1,7 +1,6 @@
 """The processes that train together, and average their gradients if there are several."""
 
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +69,14 @@ class Ranks:
         if self.world > 1:
             dist.barrier()
 
+    def told(self, value: Any) -> Any:
+        """What the first process gives here, in every process; all must call this in the same place."""
+        if self.world == 1:
+            return value
+        given = [value]
+        dist.broadcast_object_list(given, device=self.device)
+        return given[0]
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all must call this in the same step."""
         if self.world == 1:
@@ -81,10 +88,7 @@ class Ranks:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the processes that torch's launcher started (RANK, LOCAL_RANK, WORLD_SIZE): gloo on CPUs, NCCL on GPUs."""
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    """Join the processes that torch's launcher started (RANK, WORLD_SIZE): gloo on CPUs, NCCL on GPUs."""
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:

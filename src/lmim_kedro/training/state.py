@@ -55,17 +55,15 @@ class StateFolder:
     def __init__(self, path: Path, recipe: dict[str, Any], keep: int = 2) -> None:
         self.path, self.recipe, self.keep = path, recipe, keep
 
-    def load(self, start: str) -> dict[str, Any] | None:
-        """The newest checkpoint, or None.
+    def load(self, start: str, step: int) -> dict[str, Any]:
+        """The checkpoint of a step.
 
         Args:
             start: weights_digest of the module before its first step.
+            step: the step, such as `newest_step`.
 
         Errors: InputError for a checkpoint of another recipe, or of a run that started from other weights.
         """
-        found = self._checkpoints()
-        if not found:
-            return None
         before, now = self._recipe_before(), fingerprint(self.recipe)
         if before != now:
             changes = "; ".join(differences(json.loads(before), json.loads(now)))
@@ -73,14 +71,14 @@ class StateFolder:
                 f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
                 "start over with --params=training.restart=true"
             )
-        newest = torch.load(found[-1], map_location="cpu", weights_only=True)
-        if newest.get("start") != start:
+        saved = torch.load(self._checkpoint(step), map_location="cpu", weights_only=True)
+        if saved.get("start") != start:
             raise InputError(
                 f"{self.path} holds a run of the same recipe that began with other weights (the encoder or the teacher "
                 "has been made anew, or a file of weights replaced): put the old ones back to continue it, or start "
                 "over with --params=training.restart=true"
             )
-        return newest
+        return saved
 
     @property
     def is_finished(self) -> bool:
@@ -96,7 +94,7 @@ class StateFolder:
     def save(self, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
         """Write the checkpoint of a step, then remove the oldest ones."""
         state = {"step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict(), **extra}
-        self._write(f"step-{step:08d}.pt", state)
+        self._write(self._checkpoint(step).name, state)
         for old in self._checkpoints()[: -self.keep]:
             old.unlink()
 
@@ -129,6 +127,9 @@ class StateFolder:
 
     def _recipe_before(self) -> str:
         return fingerprint(json.loads((self.path / "recipe.json").read_text("utf-8")))
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.path / f"step-{step:08d}.pt"
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.path.glob("step-*.pt"))

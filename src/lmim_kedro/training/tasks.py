@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.loader import CropBatch
+from lmim_kedro.crops.loader import CropBatch, send
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.models.lmim import LMIM
@@ -15,7 +15,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.seqclr import SeqCLR
 
 Augmentation = Callable[..., Tensor]
-Forward = Callable[..., dict[str, Tensor]]
+Forward = Callable[..., Any]
 
 
 def _draw(draw: Augmentation, images: Tensor, batch: CropBatch, seed: int, epoch: int) -> Tensor:
@@ -49,7 +49,7 @@ class PretrainingTask:
             guidance = to_input(_draw(self.views, images, batch, self.seed, epoch))
         draws: dict[str, Any] = {"seed": self.seed, "epoch": epoch, "index": batch.index.numpy(), "images": images}
         priority = draw_priority(self.module.pretraining.masking, model.rows, model.columns, **draws)
-        return forward(to_input(images), guidance, priority.to(device, non_blocking=True))
+        return forward(to_input(images), guidance, send(priority, device))
 
 
 class SeqCLRTask:
@@ -87,9 +87,12 @@ class FinetuningTask:
         self.module, self.augmentation, self.seed = recognizer, augmentation, seed
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
-        """The loss of Recognizer.forward for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
+        """The loss of the head for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
         images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
         if self.augmentation is not None:
             images = _draw(self.augmentation, images, batch, self.seed, epoch)
         assert batch.labels is not None, "fine-tuning needs a loader with labels"
-        return forward(to_input(images), batch.labels)
+        # Spelled here: a forward that is given strings would be compiled anew for every batch.
+        head = self.module.head
+        symbols, lengths = head.targets(batch.labels, images.device)
+        return {"loss": head.loss(forward(to_input(images), symbols), symbols, lengths)}

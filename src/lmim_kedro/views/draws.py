@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lmim_kedro.crops.loader import send
 from lmim_kedro.crops.randomness import uniform
 
 UNUSED = -1
@@ -91,9 +92,7 @@ def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
     if not arrays:
         return []
     flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
-    if device.type == "cuda":
-        flat = flat.pin_memory()
-    parts = flat.to(device, non_blocking=True).split([array.size for array in arrays])
+    parts = send(flat, device).split([array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 

@@ -76,7 +76,7 @@ def lose_resolution(images: Tensor, halvings: int) -> Tensor:
     height, width = images.shape[-2:]
     # The first halving loses nothing visible of a crop of 32 x 128, so the work begins after it, at 64 x 256.
     small = F.interpolate(images, (2 * height, 2 * width), mode="bilinear", align_corners=False)
-    taps = images.new_tensor([[6 / 16, 4 / 16, 1 / 16]])
+    taps = torch.cat([images.new_full((1, 1), share / 16) for share in (6, 4, 1)], 1)
     for _ in range(halvings - 1):
         small = _separable(small, taps)[..., ::2, ::2]
     return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp_(0, 1)
