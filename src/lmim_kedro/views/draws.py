@@ -9,8 +9,7 @@ from torch import Tensor
 
 from lmim_kedro.crops.randomness import uniform
 
-UNUSED = -1
-"""Turn of an operation that is not applied to a crop."""
+UNUSED = -1  # turn of an operation that is not applied to a crop
 
 
 class Draws:
@@ -87,7 +86,12 @@ def close_ranks(turns: np.ndarray) -> np.ndarray:
 
 
 def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """Copy arrays of one dtype to the device, in one transfer that the host does not wait for."""
+    """Copy arrays of one dtype to the device, in one transfer that the host does not wait for.
+
+    Example:
+        >>> move([np.zeros((2, 3)), np.ones(1)], torch.device("cpu"))[0].shape
+        torch.Size([2, 3])
+    """
     if not arrays:
         return []
     flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
