@@ -110,7 +110,7 @@ class ParseqAugmentation:
     def pixels(self, draws: Draws, turns: dict[str, np.ndarray]) -> list[Operation]:
         """Operations on pixels, with turns (B,) from `draw_turns`."""
         values = {name: 1 + draw_signed(draws, name)[:, None] for name in SIGNED if name not in MOVING}
-        values |= {name: np.tile(np.float32(given), (len(draws), 1)) for name, given in FIXED.items()}
+        values |= {name: np.tile(np.array(given, np.float32), (len(draws), 1)) for name, given in FIXED.items()}
         values["noise"] = np.concatenate([values["noise"], draws.uniform("noise keys", 2)], 1)
         order = close_ranks(np.stack([turns[name] for name in PIXELS], 1)).T
         return [Operation(change, values[name], its) for (name, change), its in zip(PIXELS.items(), order, strict=True)]
