@@ -60,7 +60,8 @@ class AbinetAugmentation:
             geometry.linear_map(_shear(sheared), aspect),
             _shrink_into(geometry.inwards(moved)),
         ]
-        turns = np.where(kinds[:, None] == np.arange(len(KINDS)), 0, UNUSED)
+        its = kinds[:, None]
+        turns = np.where(its == np.arange(len(KINDS)), its, UNUSED)  # a crop gets one of them: any turn will do
         return geometry.Geometry(geometry.compose(maps, turns, aspect))
 
     def pixels(self, draws: Draws, kinds: np.ndarray) -> list[Operation]:

@@ -37,14 +37,14 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
     """
     drawn = GuidanceViews(preset).policy.draw(seed=seed, epoch=0, index=index)
     picked = {name: float((turns >= 0).mean()) for name, turns in drawn.turns.items()}
-    alone = {name: ViewPreset.model_validate({"pick": (1, 1), name: getattr(preset, name)}) for name in picked}
+    alone = {name: ViewPreset.model_validate({"pick": (1, None), name: getattr(preset, name)}) for name in picked}
     if preset.jitter is not None:
         picked["jitter"] = preset.jitter.probability
         always = preset.jitter.model_copy(update={"probability": 1.0})
-        alone["jitter"] = ViewPreset(pick=(0, 0), jitter=always)
+        alone["jitter"] = ViewPreset(pick=(0, None), jitter=always)
     if preset.grayscale_probability:
         picked["grayscale"] = preset.grayscale_probability
-        alone["grayscale"] = ViewPreset(pick=(0, 0), grayscale_probability=1.0)
+        alone["grayscale"] = ViewPreset(pick=(0, None), grayscale_probability=1.0)
     picked["all"] = sum(picked[name] for name in drawn.turns)
     measured = {"all": preset, **alone}.items()
     return pd.DataFrame(
