@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmim_kedro.models.verify import FILES, verify
+from lmim_kedro.models.verify import FILES, Comparison, verify
 
 GOLDEN = Path(os.environ.get("LMIM_SHARED", Path(__file__).parents[2].parent / "shared")) / "golden" / "official_small"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden values of the released code are not at {GOLDEN}")
@@ -42,6 +42,10 @@ def test_a_changed_weight_is_noticed_and_ends_with_status_1(tmp_path):
     assert result.returncode == 1
     off = [line for line in result.stdout.splitlines() if line.startswith("OFF")]
     assert off and all("MAERec" in line for line in off)
+
+
+def test_a_quantity_holds_up_to_a_relative_difference_of_1e_4():
+    assert Comparison("loss", 1e-4, ()).holds and not Comparison("loss", 1.01e-4, ()).holds
 
 
 def test_a_folder_without_golden_values_ends_with_one_sentence(tmp_path):

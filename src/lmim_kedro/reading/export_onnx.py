@@ -75,9 +75,9 @@ def measure_cost(recognizer: Recognizer, exported: OnnxReader, path: str, metric
         ours.append(before.text)
         theirs.append(after.text)
         largest = max(largest, abs(before.confidence - after.confidence))
-    left_out = len(source) - len(labels)
     if not labels:
         raise InputError(f"{source.description}: none of its crops can be read; give others")
+    left_out = len(source) - len(labels)
     same = sum(a == b for a, b in zip(ours, theirs, strict=True))
     table = compare(labels, ours, theirs, metric).table(metric)
     without = f"; {left_out:,} crops without an image or a label that can be read are left out" if left_out else ""
