@@ -132,7 +132,7 @@ def test_a_preset_that_is_not_defined_is_refused_with_a_close_one(parameters):
 def test_materialized_views_are_those_that_would_be_drawn(run, parameters, store):
     parameters["views"]["materialize"] = 2
     made = run()["views.store"]
-    assert len(made) == 10
+    assert len(made) == 10 and not made.labeled
     assert [(source.name, source.start, source.stop) for source in made.sources] == [
         ("view 0", 0, 5),
         ("view 1", 5, 10),

@@ -11,7 +11,7 @@ from lmim_kedro.views.policy import COLORS, GEOMETRIC, ViewPolicy, draw_jitter
 MANY = np.arange(20_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def drawn(presets):
     return ViewPolicy(presets["medium"]).draw(seed=3, epoch=0, index=MANY)
 

@@ -54,10 +54,9 @@ class Draws:
         middles = torch.from_numpy(self.uniform(name, n)).double() + 2.0**-25
         return torch.special.ndtri(middles).float().numpy()
 
-    def symmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
-        """(B, n) float32, 2 * Beta(4, 4) - 1: in [-1, 1], mostly near 0. The median of seven uniforms is Beta(4, 4)."""
-        uniforms = self.uniform(name, 7 * n).reshape(len(self), n, 7)
-        return 2 * np.median(uniforms, axis=2).astype(np.float32) - 1
+    def symmetric_beta(self, name: str) -> np.ndarray:
+        """(B, 1) float32, 2 * Beta(4, 4) - 1: in [-1, 1], mostly near 0. The median of seven uniforms is Beta(4, 4)."""
+        return 2 * np.median(self.uniform(name, 7), axis=1, keepdims=True).astype(np.float32) - 1
 
     def asymmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
         """(B, n) float32, Beta(1, 4): in [0, 1], mostly near 0. Its distribution function is 1 - (1 - x)^4."""
@@ -127,10 +126,10 @@ def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
         >>> apply_in_turn(torch.ones(2, 3, 1, 1), [half])[:, 0, 0, 0].tolist()
         [0.5, 1.0]
     """
-    turns = max((int(operation.turns.max(initial=-1)) for operation in operations), default=-1) + 1
     groups = [
         (operation, rows)
-        for turn in range(turns)
+        for turn in np.unique([operation.turns for operation in operations])
+        if turn != UNUSED
         for operation in operations
         if len(rows := np.flatnonzero(operation.turns == turn))
     ]
