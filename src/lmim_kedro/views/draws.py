@@ -93,7 +93,7 @@ def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
     """
     if not arrays:
         return []
-    flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
+    flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
     if device.type == "cuda":
         flat = flat.pin_memory()
     parts = flat.to(device, non_blocking=True).split([array.size for array in arrays])

@@ -108,7 +108,7 @@ def _draw_values(draws: Draws, name: str, given: Any) -> np.ndarray:
         case "piecewise_affine", (low, high):  # how far the points of the grid move, and stay in the crop: all x, all y
             sigma = draws.between("piecewise_affine sigma", low, high)
             moved = draws.normal(name, 2 * KNOTS**2) * sigma
-            at = np.stack(np.meshgrid(*[np.linspace(0, 1, KNOTS, dtype=np.float32)] * 2, indexing="xy")).reshape(-1)
+            at = np.stack(np.meshgrid(*[np.linspace(0, 1, KNOTS, dtype=np.float32)] * 2, indexing="xy")).ravel()
             return np.clip(at + moved, 0, 1) - at
         case "sharpen", ((alpha_low, alpha_high), (light_low, light_high)):
             alpha = draws.between("sharpen alpha", alpha_low, alpha_high)
