@@ -140,7 +140,7 @@ def test_the_encoder_of_a_released_recognizer_is_taken_alone(tmp_path, released_
 
 
 def test_sizes_are_told_from_the_tensors(tmp_path, recipe):
-    wide = RecognizerParams(width=128, depth=3, heads=2, ffn=40)
+    wide = RecognizerParams(width=160, depth=3, heads=2, ffn=40)
     size = ModelParams(
         patch_height=8, patch_width=8, width=128, depth=3, heads=2, mlp_ratio=2.0, position_grid="square"
     )
