@@ -177,7 +177,9 @@ def covered_by(project: Path, store: Path, tests: str) -> dict[tuple[str, int], 
 
 def _environment(project: Path) -> dict[str, str]:
     path = os.pathsep.join((str(project / "src"), str(project)))
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    shared = os.environ.get("LMIM_SHARED", str(ROOT.parent / "shared"))  # golden values lie beside the project, if any
+    own = {"PYTHONPATH": path, "LMIM_SHARED": shared, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | own
 
 
 def _worker(project: Path, waiting: Any, done: Any) -> None:

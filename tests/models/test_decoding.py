@@ -128,6 +128,13 @@ def test_a_crop_reads_the_same_alone_as_in_any_batch():
             torch.testing.assert_close(alone.log_probabilities[0], together.log_probabilities[row], atol=2e-4, rtol=0)
 
 
+def test_places_are_sines_on_even_and_cosines_on_odd_features():
+    table = random_model(0)[0].position_table
+    assert table.shape == (1, 200, SIZE.width)
+    waves = [wave(150 / 10_000 ** (place / SIZE.width)) for place in (0, 2, 14) for wave in (math.sin, math.cos)]
+    assert table[0, 150, [0, 1, 2, 3, 14, 15]].tolist() == pytest.approx(waves, abs=1e-6)
+
+
 def test_decoding_twice_gives_the_same_bits():
     decoder, memory = random_model(5)
     for decode in (greedy, lambda *given: beam_search(*given, 4)):

@@ -53,6 +53,14 @@ def test_gray_input_is_the_same_for_inverted_and_for_darker_crops(crops):
     assert gray[0, 0, 15, 45] > 0
 
 
+def test_gray_input_has_one_spread_whatever_the_contrast_and_a_flat_crop_stays_flat(crops):
+    for contrast in (1.0, 0.5):
+        gray = standardized_gray(crops * contrast)
+        assert gray.mean((1, 2, 3)).abs().max() < 0.05
+        assert gray.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([1] * 3, abs=0.2)
+    assert standardized_gray(torch.full((1, 3, 32, 128), 0.3)).abs().max() < 1e-3
+
+
 def test_kept_patches_have_the_features_of_an_encoder_that_sees_only_them(released_size, crops):
     encoder = Encoder(released_size).eval()
     order = torch.randperm(256).expand(3, -1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.lmim import LMIM, spread_loss
+from lmim_kedro.models.lmim import LMIM, DecoderBlock, spread_loss
 from lmim_kedro.models.masking import split
 from lmim_kedro.params import ModelParams, PretrainingParams
 
@@ -36,6 +36,29 @@ def test_the_two_decoder_orders_differ(released_size, recipe, crops, priority):
     one, other = build(released_size, recipe), build(released_size, recipe, decoder_order="ca_sa_ffn")
     other.load_state_dict(one.state_dict())
     assert one(crops, crops, priority)["loss"] != other(crops, crops, priority)["loss"]
+
+
+@pytest.mark.parametrize("order", ["sa_ca_ffn", "ca_sa_ffn", "sa_ffn"])
+def test_a_block_does_each_step_in_its_order_and_normalizes_after_it(order, released_size):
+    block = DecoderBlock(released_size, order).eval()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)  # so that no two norms are alike
+    tokens, guidance = torch.randn(2, 5, 32), torch.randn(2, 7, 32)
+    seen = tokens
+    for place, step in enumerate(order.removesuffix("_ffn").split("_")):
+        attend, where = (block.self_attn, seen) if step == "sa" else (block.multihead_attn, guidance)
+        seen = (block.norm1, getattr(block, "norm2", None))[place](seen + attend(seen, where, where)[0])
+    seen = block.norm3(seen + block.linear2(torch.nn.functional.gelu(block.linear1(seen))))
+    torch.testing.assert_close(block(tokens, guidance), seen)
+    torch.testing.assert_close(block(tokens, guidance, first=3), seen[:, 3:])
+
+
+def test_a_new_model_begins_as_the_released_code_does(recipe):
+    lmim = LMIM(ModelParams(), recipe, Encoder(ModelParams()))
+    assert lmim.mask_token.std().item() == pytest.approx(0.02, rel=0.2)
+    for linear in (lmim.decoder_embed, lmim.decoder_embed2, lmim.decoder_blocks[0].linear1, lmim.decoder_pred):
+        bound = (6 / sum(linear.weight.shape)) ** 0.5  # Xavier, uniform
+        assert linear.weight.abs().max().item() == pytest.approx(bound, rel=0.01) and not linear.bias.any()
 
 
 def test_gradients_flow_through_the_guidance_branch(released_size, recipe, crops, priority):

@@ -52,6 +52,11 @@ def test_likeness_is_divided_by_a_temperature_of_a_tenth(seqclr):
     assert losses["matched"] == 1
 
 
+def test_its_head_projects_to_256_features_by_a_lstm_of_256_in_both_directions(seqclr):
+    assert seqclr.project(torch.zeros(2, 32, 32)).shape == (2, 32, 256)
+    assert seqclr.lstm.hidden_size == 256 and seqclr.lstm.bidirectional
+
+
 def test_a_saved_model_is_the_same_again(seqclr, tmp_path):
     save_model(tmp_path, seqclr)
     loaded = load_pretraining(tmp_path)

@@ -12,6 +12,7 @@ from lmim_kedro.models import released, weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.recipe import Recipe, up_to_date
 from lmim_kedro.text.charset import Charset
 
@@ -91,6 +92,73 @@ def test_weights_of_another_size_are_refused_with_the_names(tmp_path, released_s
         released.import_encoder(tmp_path / "maerec.pth", deeper)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"depth": 1}, r"left over: blocks\.\*\.attn\.proj\.bias, blocks\.\*\.attn\.proj\.weight"),
+        ({"mlp_ratio": 2.0}, r"fit the model \(other shape: blocks\.\*\.mlp\.fc1\.bias is \(96,\), not \(48,\)"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_listed(changes, sentence, tmp_path, released_size):
+    weights.save_model(tmp_path, Encoder(released_size))
+    tensors = load_file(tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=sentence):
+        weights.load_strictly(Encoder(released_size.model_copy(update=changes)), tensors, "a file")
+
+
+def test_a_long_list_of_names_is_cut_after_twelve():
+    assert weights.grouped("abcdefghijkl") == list("abcdefghijkl")
+    assert weights.grouped("abcdefghijklmn")[11:] == ["l", "and 2 more"]
+
+
+def test_an_encoder_of_this_project_is_taken_in_if_its_sizes_are_the_wanted_ones(tmp_path, released_size):
+    encoder = Encoder(released_size)
+    weights.save_model(tmp_path, encoder)
+    back, imported = released.import_encoder(tmp_path, released_size)
+    assert same_tensors(encoder, back)
+    assert imported.sentence() == f"{tmp_path}: this project's encoder, 29 tensors loaded; nothing ignored"
+    with pytest.raises(InputError, match="has another heads than the model preset in use"):
+        released.import_encoder(tmp_path, released_size.model_copy(update={"heads": 2}))
+
+
+def test_what_maerec_carries_beside_the_encoder_is_ignored_by_name(tmp_path, released_size):
+    encoder = Encoder(released_size)
+    released.export_released(encoder, tmp_path / "maerec.pth")
+    tensors = released.read_checkpoint(tmp_path / "maerec.pth")
+    tensors |= {"mask_token": torch.zeros(1, 1, 32), "decoder_embed.weight": torch.zeros(32, 24)}
+    torch.save({"model": tensors}, tmp_path / "maerec.pth")
+    back, imported = released.import_encoder(tmp_path / "maerec.pth", released_size)
+    assert same_tensors(encoder, back) and imported.loaded == len(encoder.state_dict())
+    assert imported.ignored == ["decoder_embed.weight", "mask_token", "pos_embed"]
+
+
+def test_the_encoder_of_a_released_recognizer_is_taken_alone(tmp_path, released_size):
+    recognizer = Recognizer(released_size, ENGLISH)
+    released.export_released(recognizer, tmp_path / "recognizer.pth")
+    encoder, imported = released.import_encoder(tmp_path / "recognizer.pth", released_size, part="teacher")
+    assert same_tensors(encoder, recognizer.encoder) and "decoder.classifier.weight" in imported.ignored
+
+
+def test_sizes_are_told_from_the_tensors(tmp_path, recipe):
+    wide = RecognizerParams(width=160, depth=3, heads=2, ffn=40)
+    size = ModelParams(
+        patch_height=8, patch_width=8, width=128, depth=3, heads=2, mlp_ratio=2.0, position_grid="square"
+    )
+    size = size.model_copy(update={"decoder_width": 64, "decoder_depth": 4, "decoder_heads": 2, "decoder_ffn": 72})
+    released.export_released(LMIM(size, recipe, Encoder(size)), tmp_path / "lmim.pth")
+    tensors = released.read_checkpoint(tmp_path / "lmim.pth")
+    assert released.sizes(tensors, "lmim_pretraining") == size
+    assert released.sizes(tensors, "lmim_pretraining", heads=4) == size.model_copy(update={"heads": 4})
+    size = size.model_copy(update={"recognizer": wide})
+    released.export_released(Recognizer(size, ENGLISH), tmp_path / "recognizer.pth")
+    found = released.sizes(released.read_checkpoint(tmp_path / "recognizer.pth"), "lmim_recognizer")
+    assert (found.depth, found.heads, found.recognizer.model_dump(exclude={"dropout"})) == (
+        3,
+        2,
+        wide.model_dump(exclude={"dropout"}),
+    )
+
+
 def test_another_charset_is_refused(tmp_path, released_size):
     released.export_released(Recognizer(released_size, ENGLISH), tmp_path / "recognizer.pth")
     with pytest.raises(InputError, match="97 classes and the charset 39"):
@@ -130,11 +198,40 @@ def test_files_that_are_no_checkpoints_get_a_sentence(tmp_path):
     tensors = released.read_checkpoint(tmp_path / "resnet.pth")
     with pytest.raises(InputError, match=r"conv1\.weight: of no known layout"):
         released.layout_of(tensors, tmp_path / "resnet.pth")
+    for content in ([tensors], {"state_dict": tensors}, {"model": {"epoch": 3}}, {"model": [tensors["conv1.weight"]]}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(InputError, match="holds no dictionary of tensors under 'model'"):
+            released.read_checkpoint(tmp_path / "other.pth")
+    for name in ("cls_token", "blocks.0.attn.qkv.weight"):  # a ViT that is not MAERec's
+        with pytest.raises(InputError, match="of no known layout"):
+            released.layout_of({name: torch.zeros(1)}, tmp_path / "vit.pth")
 
 
-def test_a_model_that_the_released_code_cannot_express_is_not_exported(tmp_path, columns_size, released_size):
+@pytest.mark.parametrize("changes", [{"target": "pixel"}, {"guidance": False}])
+def test_a_pretraining_model_without_teacher_or_guidance_has_no_released_layout(
+    changes, tmp_path, released_size, recipe
+):
+    recipe = recipe.model_copy(update=changes)
+    lmim = LMIM(released_size, recipe, None if "target" in changes else Encoder(released_size))
+    with pytest.raises(InputError, match="holds a guidance branch and a teacher; this model lacks one"):
+        released.export_released(lmim, tmp_path / "x.pth")
+
+
+def test_a_checkpoint_of_another_layout_than_is_asked_for_is_refused(tmp_path, released_size, recipe):
+    released.export_released(Encoder(released_size), tmp_path / "maerec.pth")
+    with pytest.raises(InputError, match="has the maerec layout: give a released LMIM pre-training checkpoint"):
+        released.import_lmim(tmp_path / "maerec.pth", released_size, recipe)
+    with pytest.raises(InputError, match="has the maerec layout: give a released LMIM recognizer checkpoint"):
+        released.import_recognizer(tmp_path / "maerec.pth", released_size, ENGLISH, 25)
+
+
+@pytest.mark.parametrize("change", [{"input": "gray"}, {"patch_overlap": 1}, {"position_grid": "layout"}])
+def test_a_model_that_the_released_code_cannot_express_is_not_exported(change, tmp_path, released_size):
     with pytest.raises(InputError, match="square position grid only"):
-        released.export_released(Encoder(columns_size), tmp_path / "x.pth")
+        released.export_released(Encoder(released_size.model_copy(update=change)), tmp_path / "x.pth")
+
+
+def test_a_ctc_recognizer_is_not_exported(tmp_path, released_size):
     with pytest.raises(InputError, match="no CTC head"):
         released.export_released(Recognizer(released_size, ENGLISH, "ctc"), tmp_path / "x.pth")
 

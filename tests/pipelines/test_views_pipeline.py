@@ -21,6 +21,7 @@ from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.datasets.images import PngDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
 from lmim_kedro.datasets.path import PathDataset
@@ -133,7 +134,7 @@ def test_a_preset_that_is_not_defined_is_refused_with_a_close_one(parameters):
 def test_materialized_views_are_those_that_would_be_drawn(run, parameters, store):
     parameters["views"]["materialize"] = 2
     made = run()["views.store"]
-    assert len(made) == 10
+    assert len(made) == 10 and not made.labeled
     assert [(source.name, source.start, source.stop) for source in made.sources] == [
         ("view 0", 0, 5),
         ("view 1", 5, 10),
@@ -156,6 +157,23 @@ def test_a_store_of_views_is_kept_when_nothing_changed_and_made_anew_when_someth
     assert [(shard.folder / "data.mdb").stat().st_mtime_ns for shard in second.shards] == written
     before = first.fetch([0])
     assert plan_with(seed=1).write(folder).fetch([0]) != before
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_store_of_views_that_is_not_made_whole_cannot_be_read(seed, plan_with, tmp_path, monkeypatch):
+    plan_with(seed=0).write(tmp_path)
+
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ViewStorePlan, "_write_shard", stop)
+    with pytest.raises(KeyboardInterrupt):
+        plan_with(seed=seed).write(tmp_path)
+    if seed == 0:
+        assert len(PackedStore(tmp_path)) == 5  # nothing changed, so it is whole already
+    else:
+        with pytest.raises(InputError, match="no packed store"):
+            PackedStore(tmp_path)
 
 
 @pytest.mark.parametrize("change", ["crops", "preset", "seed"])

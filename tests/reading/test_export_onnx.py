@@ -23,8 +23,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading import export_onnx
-from lmim_kedro.reading.export_onnx import export_recognizer
-from lmim_kedro.reading.onnx_cost import measure_cost
+from lmim_kedro.reading.export_onnx import export_recognizer, measure_cost
 from lmim_kedro.reading.onnx_reader import OnnxReader
 from lmim_kedro.text.charset import Charset
 

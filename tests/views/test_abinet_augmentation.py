@@ -12,22 +12,22 @@ from lmim_kedro.views.geometry import inverse_map
 MANY = np.arange(12_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def draws():
     return Draws("reading", seed=2, epoch=0, index=MANY)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kinds(draws):
     return draw_kinds(draws)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pixels(draws, kinds):
     return AbinetAugmentation().pixels(draws, kinds)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def maps(draws, kinds):
     return AbinetAugmentation().geometry(draws, kinds, torch.full((len(MANY),), 3.0)).before
 

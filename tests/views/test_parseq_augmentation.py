@@ -25,17 +25,17 @@ from lmim_kedro.views.parseq import (
 MANY = np.arange(16_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def draws():
     return Draws("parseq", seed=2, epoch=0, index=MANY)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def turns(draws):
     return draw_turns(draws)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pixels(draws, turns):
     return dict(zip(PIXELS, ParseqAugmentation().pixels(draws, turns), strict=True))
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import ViewPreset
+from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.draws import UNUSED, Draws, close_ranks
-from lmim_kedro.views.policy import COLORS, GEOMETRIC, ViewPolicy
+from lmim_kedro.views.policy import COLORS, GEOMETRIC, ViewPolicy, draw_jitter
 
 MANY = np.arange(20_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def drawn(presets):
     return ViewPolicy(presets["medium"]).draw(seed=3, epoch=0, index=MANY)
 
@@ -162,6 +162,22 @@ def test_normal_draws_are_finite_and_normal():
     assert np.isfinite(normal).all()
     assert (normal.mean(), normal.std()) == pytest.approx((0, 1), abs=0.01)
     assert (np.abs(normal) > 2).mean() == pytest.approx(0.0455, abs=0.003)
+
+
+def test_what_has_probability_0_never_happens_and_what_has_1_always_does(monkeypatch):
+    draws, least, most = Draws("test", seed=1, epoch=0, index=MANY[:2]), np.float32(0), np.float32(1 - 2**-24)
+    monkeypatch.setattr(draws, "uniform", lambda name, n=1: np.array([[least] * n, [most] * n]))
+    assert draws.happens("a", 0.0).tolist() == [False, False] and draws.happens("a", 1.0).tolist() == [True, True]
+    low, high = draws.normal("a")[:, 0]
+    assert low == -high and np.isfinite(low)  # the uniform numbers have both ends alike
+
+
+def test_factors_of_jitter_are_never_negative():
+    draws = Draws("test", seed=1, epoch=0, index=MANY)
+    _, values = draw_jitter(draws, JitterParams(probability=1, brightness=1.5, contrast=0.5, saturation=0, hue=0))
+    assert_uniform(values["brightness"], 0, 2.5)
+    assert_uniform(values["contrast"], 0.5, 1.5)
+    assert (values["saturation"] == 1).all() and (values["hue"] == 0).all()
 
 
 def test_ranks_close_over_operations_that_are_left_out():

@@ -100,9 +100,7 @@ def test_composition_is_one_operation_after_the_other_in_each_crops_own_order():
     aspect = torch.full((3,), 3.0)
     cut = crop_map(*torch.tensor([[0.2], [0.0], [0.0], [0.1]]).expand(4, 3))
     turn = linear_map(rotation(torch.full((3,), 20.0)), aspect)
-    maps = torch.stack([identity_map(aspect), cut, turn], 1)
-    turns = np.array([[UNUSED, 0, 1], [UNUSED, 1, 0], [UNUSED, UNUSED, 4]])
-    whole = compose(maps, turns)
+    whole = compose([cut, turn], np.array([[0, 1], [1, 0], [UNUSED, 4]]), aspect)
     assert torch.allclose(whole[0], cut[0] @ turn[0], atol=1e-6)  # cut first: what it gives is what the turn is given
     assert torch.allclose(whole[1], turn[1] @ cut[1], atol=1e-6)
     assert torch.allclose(whole[2], turn[2], atol=1e-6)

@@ -10,6 +10,8 @@ import torch
 from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn
 
+NONE = torch.empty(1, 0)
+
 
 @pytest.fixture
 def images():
@@ -117,11 +119,11 @@ def test_motion_blur_is_opencvs_filter(images):
 
 
 def test_each_halving_loses_more_detail_and_none_the_mean(images):
-    details = [filters.lose_resolution(images, halvings).std().item() for halvings in (2, 3, 4)]
+    details = [filters.lose_resolution(images, NONE, halvings).std().item() for halvings in (2, 3, 4)]
     assert images.std().item() > details[0] > details[1] > details[2] > 0
-    assert filters.lose_resolution(images, 4).mean().item() == pytest.approx(images.mean().item(), abs=0.01)
+    assert filters.lose_resolution(images, NONE, 4).mean().item() == pytest.approx(images.mean().item(), abs=0.01)
     flat = torch.full((1, 3, 32, 128), 0.4)
-    assert torch.allclose(filters.lose_resolution(flat, 4), flat, atol=1e-6)
+    assert torch.allclose(filters.lose_resolution(flat, NONE, 4), flat, atol=1e-6)
 
 
 @pytest.mark.parametrize("halvings", [2, 4])
@@ -130,7 +132,7 @@ def test_a_halving_is_a_step_of_opencvs_pyramid(images, halvings):
     for _ in range(halvings - 1):
         small = torch.stack([opencv(image, cv2.pyrDown) for image in small])
     wanted = torch.nn.functional.interpolate(small, (32, 128), mode="bilinear")
-    assert torch.allclose(filters.lose_resolution(images, halvings), wanted, atol=1e-5)
+    assert torch.allclose(filters.lose_resolution(images, NONE, halvings), wanted, atol=1e-5)
 
 
 def test_noise_is_normal_with_its_sigma_and_other_for_other_keys():

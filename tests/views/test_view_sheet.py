@@ -7,6 +7,7 @@ import torch
 from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.geometry import Geometry, crop_map, identity_map
+from lmim_kedro.views.guidance import GuidanceViews
 from lmim_kedro.views.statistics import describe, inside
 
 
@@ -46,6 +47,7 @@ def test_statistics_have_a_row_for_the_preset_and_one_for_each_operation(crops):
     assert list(table.index) == ["all", "rotate", "contrast", "jitter", "grayscale"]
     assert table.loc["jitter", "picked"] == 0.5 and table.loc["grayscale", "picked"] == 0.25
     assert table.loc["all", "picked"] == pytest.approx(table.loc[["rotate", "contrast"], "picked"].sum())
+    assert table.loc["all", "picked"] == pytest.approx(1.5, abs=0.3)  # one or two of two
     assert table.loc["contrast", "gray_correlation"] == pytest.approx(1, abs=1e-4)
     assert table.loc["contrast", "strokes_inside"] == 1
     assert table.loc["rotate", "gray_correlation"] < 0.9
@@ -70,6 +72,46 @@ def test_a_stroke_down_the_left_is_inside_a_view_of_the_left_and_not_one_of_the_
     strokes, middle = inside(Geometry(crop_map(*torch.tensor(cut)[:, None])), images)
     assert strokes == shown
     assert middle == 0.25  # the middle goes from 0.25 to 0.75, the view to 0.375
+
+
+@pytest.mark.parametrize("edge", [(..., slice(2)), (..., slice(-2, None)), (slice(2),), (slice(-2, None),)])
+def test_strokes_at_the_edges_of_a_crop_are_inside_a_view_of_all_of_it(edge):
+    images = torch.zeros(1, 3, 32, 128)
+    images[0, 0][edge] = 1
+    assert inside(Geometry(identity_map(torch.ones(1))), images) == (1.0, 1.0)
+
+
+def test_a_view_shows_no_stroke_that_it_only_touches():
+    images = torch.zeros(1, 3, 32, 128)
+    images[..., 0:2] = images[..., 126:128] = 1
+    middle = Geometry(crop_map(*torch.tensor([[0.25], [0.25], [0.0], [0.0]])))
+    assert inside(middle, images) == (0.0, 1.0)
+    beyond = Geometry(crop_map(*torch.tensor([[1.0], [-1.0], [0.0], [0.0]])))  # what is right of the crop
+    assert inside(beyond, images) == (0.0, 0.0)
+
+
+def test_a_crop_without_strokes_counts_for_none():
+    images = torch.zeros(2, 3, 32, 128)
+    half = Geometry(crop_map(*torch.tensor([[0.0], [0.5], [0.0], [0.0]]).expand(4, 2)))
+    assert inside(half, images)[0] == 1.0
+    images[1, :, :, 100:102] = 1
+    assert inside(half, images)[0] == 0.0
+
+
+def test_gray_correlation_is_pearsons_mean_over_the_crops_that_have_more_than_one_color(crops):
+    images, aspect, index = (part[:4] for part in crops)
+    images[2] = 77
+    preset = ViewPreset(pick=(1, 1), rotate=15)
+    views = GuidanceViews(preset)(images, aspect, seed=0, epoch=0, index=index)
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    grays = [
+        torch.stack([view, image / 255]).mul(luma).sum(1).flatten(1) for view, image in zip(views, images, strict=True)
+    ]
+    wanted = np.mean([np.corrcoef(pair)[0, 1] for place, pair in enumerate(grays) if place != 2])
+    found = describe(preset, images, aspect, seed=0, index=index)["gray_correlation"]
+    assert found.tolist() == pytest.approx([wanted] * 2, abs=1e-4)
+    flat = describe(preset, images[2:3], aspect[2:3], seed=0, index=index[2:3])
+    assert flat["gray_correlation"].isna().all() and (flat["strokes_inside"] == 1).all()
 
 
 def test_strokes_along_and_down_the_crop_count_by_their_length():

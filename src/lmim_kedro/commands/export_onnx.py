@@ -22,7 +22,7 @@ def export_onnx(recognizer: Path, target: Path, int8: bool, measure: str | None)
     for path in export_recognizer(module, target, int8):
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     if measure:
-        from lmim_kedro.reading.onnx_cost import measure_cost
+        from lmim_kedro.reading.export_onnx import measure_cost
         from lmim_kedro.reading.onnx_reader import OnnxReader
 
         click.echo(measure_cost(module, OnnxReader(target), measure))

@@ -6,16 +6,12 @@ missing, and the import dies of `operator torchvision::nms does not exist`, beca
 operators to torch (for torch.compile) without looking whether they are there.
 """
 
-from __future__ import annotations
-
 import importlib
 import re
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch.library import Library
+from torch.library import Library
 
 # The operators that torchvision describes unconditionally, with their schemas (torchvision/csrc/ops/*.cpp).
 SCHEMAS = {
@@ -44,10 +40,8 @@ def make_torchvision_importable() -> ModuleType:
 
 
 def _declare(operator: str) -> None:
-    import torch
-
     if not _declared:
-        _declared.append(torch.library.Library("torchvision", "FRAGMENT"))
+        _declared.append(Library("torchvision", "FRAGMENT"))
     _declared[0].define(SCHEMAS[operator])
     # A failed import leaves submodules behind that are not attributes of the package any more.
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:

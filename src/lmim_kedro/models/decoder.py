@@ -114,6 +114,16 @@ class AutoregressiveDecoder(nn.Module):
     """Writes one symbol after the other (released code; paper, section 4.2).
 
     Symbols are those of the charset; the embedding has one row more, for the start symbol.
+
+    Args:
+        size: width, depth, heads and so on.
+        classes: number of symbols.
+        max_length: steps of decoding, end symbol included.
+
+    Example:
+        >>> decoder = AutoregressiveDecoder(RecognizerParams(width=8, depth=1, heads=2, ffn=8), 6, max_length=4)
+        >>> decoder(torch.zeros(2, 5, 8), torch.zeros(2, 4, dtype=torch.int64)).shape
+        torch.Size([2, 4, 6])
     """
 
     position_table: Tensor

@@ -81,11 +81,10 @@ def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int) -> Written:
         >>> greedy(decoder, torch.zeros(2, 5, 8), end=3).symbols.shape
         torch.Size([2, 4])
     """
-    device = memory.device
-    symbols = torch.full((len(memory), decoder.max_length), end, device=device)
-    log_probabilities = torch.zeros(symbols.shape, device=device)
-    crops = torch.arange(len(memory), device=device)
-    live = torch.ones(len(memory), dtype=torch.bool, device=device)
+    symbols = torch.full((len(memory), decoder.max_length), end, device=memory.device)
+    log_probabilities = torch.zeros(symbols.shape, device=memory.device)
+    crops = torch.arange(len(memory), device=memory.device)
+    live = torch.ones_like(crops, dtype=torch.bool)
     writing = Writing(decoder, memory)
     symbol = torch.full_like(crops, decoder.start)
     for place in range(decoder.max_length):
@@ -127,9 +126,14 @@ def beam_search(
         length_power: 0 to 1.
         released: search as the released code does, to compare with it: there a hypothesis that moves to another place
             of the beam goes on from the keys and values of what was there before, so its next symbol is not its own.
+
+    Example:
+        >>> from lmim_kedro.params import RecognizerParams
+        >>> decoder = AutoregressiveDecoder(RecognizerParams(width=8, depth=1, heads=2, ffn=8), 6, max_length=4).eval()
+        >>> beam_search(decoder, torch.zeros(2, 5, 8), end=3, width=5).log_probabilities.shape
+        torch.Size([2, 4])
     """
-    device, longest = memory.device, decoder.max_length
-    batch, never = len(memory), float("-inf")
+    device, longest, batch, never = memory.device, decoder.max_length, len(memory), float("-inf")
     best_rank = torch.full((batch,), never, device=device)
     best_symbols = torch.full((batch, longest), end, device=device)
     best_logs = torch.zeros(best_symbols.shape, device=device)

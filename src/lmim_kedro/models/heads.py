@@ -96,7 +96,13 @@ class Head(ABC):
 
 
 class AutoregressiveHead(Head):
-    """A transformer decoder that writes one symbol after the other (paper, section 4.2)."""
+    """A transformer decoder that writes one symbol after the other (paper, section 4.2).
+
+    Example:
+        >>> head = AutoregressiveHead(ModelParams(), Charset("ab"), max_length=5)
+        >>> head.targets(["ab", "b"])[1].tolist()  # lengths with the end symbol
+        [3, 2]
+    """
 
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
         super().__init__(model, charset, max_length)
@@ -121,9 +127,8 @@ class AutoregressiveHead(Head):
 
     def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
         """Cross-entropy summed over a word's symbols, divided by the number of words (released code)."""
-        padding = self.charset.padding
-        summed = F.cross_entropy(logits.flatten(0, 1), symbols.flatten(), ignore_index=padding, reduction="sum")
-        return summed / len(symbols)
+        given = logits.flatten(0, 1), symbols.flatten()
+        return F.cross_entropy(*given, ignore_index=self.charset.padding, reduction="sum") / len(symbols)
 
     def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
         """Readings of B crops, given the encoder's features (B, 1 + N, D); [cls] is looked at as well."""
@@ -148,19 +153,16 @@ class AutoregressiveHead(Head):
         past, new = (
             [f"{kind}_{part}_{n}" for n in range(size.depth) for part in ("keys", "values")] for kind in ("past", "new")
         )
-        images, looked_at = _blank(self.model), nn.Sequential(encoder, self.linear_norm)
+        images = torch.zeros(2, 3, self.model.image_height, self.model.image_width)
+        looked_at = nn.Sequential(encoder, self.linear_norm)
         cache = [torch.zeros(2, size.heads, 3, size.width // size.heads) for _ in past]
         inputs = (torch.zeros(2, dtype=torch.int64), torch.tensor(3), looked_at(images), cache)
-        shapes = {"symbol": {0: batch}, "position": None, "memory": {0: batch}}
+        names = ["symbol", "position", "memory", *past], ["probabilities", *new]
+        shapes: dict[str, Any] = {"symbol": {0: batch}, "position": None, "memory": {0: batch}}
+        shapes["past"] = [{0: batch, 2: written}] * len(past)
         return {
             "encoder": Graph(looked_at, (images,), ["images"], ["memory"], {"input": {0: batch}}),
-            "step": Graph(
-                _DecodingStep(self.decoder),
-                inputs,
-                ["symbol", "position", "memory", *past],
-                ["probabilities", *new],
-                shapes | {"past": [{0: batch, 2: written}] * len(past)},
-            ),
+            "step": Graph(_DecodingStep(self.decoder), inputs, *names, shapes),
         }
 
 
@@ -168,6 +170,11 @@ class CTCHead(Head):
     """A linear classifier of columns of patches, trained with CTC: small and fast.
 
     Its classes are the characters and, last, CTC's blank.
+
+    Example:
+        >>> head = CTCHead(ModelParams(width=24), Charset("ab"), max_length=9)
+        >>> head.logits(torch.zeros(2, 257, 24)).shape  # a class for each of 32 columns
+        torch.Size([2, 32, 3])
     """
 
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
@@ -212,9 +219,9 @@ class CTCHead(Head):
 
     def graphs(self, encoder: Encoder) -> dict[str, Graph]:
         """`recognizer`: crops -> probabilities of each column's symbol."""
+        images = torch.zeros(2, 3, self.model.image_height, self.model.image_width)
         shapes = {"images": {0: torch.export.Dim("batch")}}
-        graph = Graph(_ColumnReader(encoder, self), (_blank(self.model),), ["images"], ["probabilities"], shapes)
-        return {"recognizer": graph}
+        return {"recognizer": Graph(_ColumnReader(encoder, self), (images,), ["images"], ["probabilities"], shapes)}
 
 
 class _DecodingStep(nn.Module):
@@ -252,7 +259,3 @@ class _ColumnReader(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head.logits(self.encoder(images)).softmax(-1)
-
-
-def _blank(model: ModelParams) -> Tensor:
-    return torch.zeros(2, 3, model.image_height, model.image_width)

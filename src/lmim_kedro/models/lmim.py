@@ -1,7 +1,5 @@
 """LMIM (paper, section 3) and, without its second branch and its teacher, the masked autoencoder it builds on."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,18 +37,14 @@ class DecoderBlock(nn.TransformerDecoderLayer):
         Every token is a key, but only those from `first` on are queries: the last block need not compute what the loss
         does not look at.
         """
-        if self.order == "sa_ca_ffn":
-            queries = self._attend_to_self(tokens[:, first:], tokens, self.norm1)
-            queries = self._attend_to_guidance(queries, guidance, self.norm2)
-        elif self.order == "ca_sa_ffn":
+        if self.order == "ca_sa_ffn":
             tokens = self._attend_to_guidance(tokens, guidance, self.norm1)
-            queries = self._attend_to_self(tokens[:, first:], tokens, self.norm2)
-        else:
-            queries = self._attend_to_self(tokens[:, first:], tokens, self.norm1)
-        return self.norm3(queries + self._feed_forward(queries))
-
-    def _feed_forward(self, queries: Tensor) -> Tensor:
-        return self.dropout3(self.linear2(self.dropout(F.gelu(self.linear1(queries)))))
+        norm = self.norm2 if self.order == "ca_sa_ffn" else self.norm1
+        queries = self._attend_to_self(tokens[:, first:], tokens, norm)
+        if self.order == "sa_ca_ffn":
+            queries = self._attend_to_guidance(queries, guidance, self.norm2)
+        hidden = self.dropout(F.gelu(self.linear1(queries)))
+        return self.norm3(queries + self.dropout3(self.linear2(hidden)))
 
     def _attend_to_self(self, queries: Tensor, tokens: Tensor, norm: nn.LayerNorm) -> Tensor:
         seen, _ = self.self_attn(queries, tokens, tokens, need_weights=False)
@@ -71,6 +65,13 @@ class LMIM(nn.Module):
         model: sizes.
         pretraining: which parts are on.
         teacher: frozen encoder whose patch features are the target; None where the target is pixels.
+
+    Example:
+        >>> mim = {"method": "mim", "optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 0.1}}
+        >>> mim |= {"teacher": {"optimization": mim["optimization"]}}
+        >>> small = ModelParams(width=24, depth=1, heads=3, decoder_width=16, decoder_heads=2)
+        >>> sorted(LMIM(small, PretrainingParams(**mim))(torch.rand(2, 3, 32, 128), None, torch.rand(2, 256)))
+        ['cls_std', 'loss', 'reconstruction']
     """
 
     decoder_pos_embed: Tensor
@@ -88,7 +89,10 @@ class LMIM(nn.Module):
         self.register_buffer("decoder_pos_embed", sincos_position(model, model.decoder_width), persistent=False)
         self.decoder_blocks = nn.ModuleList(DecoderBlock(model, order) for _ in range(model.decoder_depth))
         self.decoder_norm = nn.LayerNorm(model.decoder_width, eps=NORM_EPS)
-        self.projector = _projector(model.width, pretraining.alignment_projector) if self.guided else None
+        self.projector: nn.Sequential | None = None
+        if self.guided and (hidden := pretraining.alignment_projector) is not None:
+            layers = nn.Linear(model.width, hidden), nn.GELU(), nn.Linear(hidden, model.width)
+            self.projector = nn.Sequential(*layers).apply(initialize)
         self.pixel_target = pretraining.method == "mim" or pretraining.target == "pixel"
         patch_values = model.patch_height * model.patch_width * self.encoder.patch_embed.channels
         self.decoder_pred = nn.Linear(model.decoder_width, patch_values if self.pixel_target else model.width)
@@ -101,7 +105,7 @@ class LMIM(nn.Module):
             raise ValueError("a teacher belongs to a feature target, and pixels need none")
         self.teacher = teacher.requires_grad_(False).eval() if teacher is not None else None
 
-    def train(self, mode: bool = True) -> LMIM:
+    def train(self, mode: bool = True) -> "LMIM":
         """Training mode for all but the teacher, which never leaves evaluation mode."""
         super().train(mode)
         if self.teacher is not None:
@@ -190,10 +194,3 @@ def spread_loss(features: Tensor) -> Tensor:
     """
     deviation = (features.float().var(0, correction=0) + 1e-4).sqrt()
     return F.relu(1 - deviation).mean()
-
-
-def _projector(width: int, hidden: int | None) -> nn.Sequential | None:
-    if hidden is None:
-        return None
-    projector = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-    return projector.apply(initialize)

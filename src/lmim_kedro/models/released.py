@@ -1,15 +1,13 @@
 """Checkpoints in other projects' layouts, in and out: MAERec's and the released LMIM's.
 
 Every loader is strict: a tensor that is missing, left over or of another shape is an error that lists it. What a
-layout is known to carry beside the model (duplicates, fixed tables, optimizer state) is ignored by name and reported.
+layout is known to carry beside the model (duplicates, fixed tables) is ignored by name and reported.
 """
 
 import argparse
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -35,20 +33,26 @@ from lmim_kedro.recipe import encoder_differences
 from lmim_kedro.text.charset import Charset
 
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
+RENAMED = {TEACHER: "teacher.", STUDENT: "encoder."}  # first parts of names: the released pre-training's, and LMIM's
+ENCODER = {"lmim_pretraining": STUDENT, "lmim_recognizer": "encoder.", "maerec": ""}  # layout -> its encoder's prefix
 LAYOUTS = "MAERec's, the released LMIM's (pre-training or recognizer) and a folder written by this project"
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What was loaded from a foreign checkpoint, for the log."""
+class Imported(NamedTuple):
+    """What was loaded from a foreign checkpoint, for the log: path, layout, number of tensors, and what was ignored."""
 
     path: str
     layout: str
     loaded: int
-    ignored: list[str] = field(default_factory=list)
+    ignored: list[str]
 
     def sentence(self) -> str:
-        """The import in words."""
+        """The import in words.
+
+        Example:
+            >>> Imported("a.pth", "maerec layout", 27, ["mask_token"]).sentence()
+            'a.pth: maerec layout, 27 tensors loaded; ignored: mask_token'
+        """
         text = f"{self.path}: {self.layout}, {self.loaded} tensors loaded"
         return text + (f"; ignored: {', '.join(grouped(self.ignored))}" if self.ignored else "; nothing ignored")
 
@@ -108,15 +112,14 @@ def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tup
         if changed := encoder_differences(ModelParams(**config["model"]), model):
             raise InputError(f"the encoder in {path} has another {', '.join(changed)} than the model preset in use")
         load_strictly(encoder, tensors, str(path))
-        return encoder, Imported(str(path), "this project's encoder", len(tensors))
+        return encoder, Imported(str(path), "this project's encoder", len(tensors), [])
     tensors = read_checkpoint(path)
     layout = layout_of(tensors, path)
-    student = {"lmim_pretraining": STUDENT, "lmim_recognizer": "encoder.", "maerec": ""}[layout]
-    prefix = TEACHER if layout == "lmim_pretraining" and part == "teacher" else student
+    prefix = TEACHER if layout == "lmim_pretraining" and part == "teacher" else ENCODER[layout]
     wanted = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     if layout == "maerec":
         wanted = {k: v for k, v in wanted.items() if k != "mask_token" and not k.startswith("decoder_")}
-    _check_table(wanted.pop("pos_embed", None), encoder.pos_embed, path)
+    _take_tables(wanted, {"pos_embed": encoder.pos_embed}, path)
     load_strictly(encoder, wanted, str(path))
     ignored = [name for name in tensors if name.removeprefix(prefix) not in wanted or not name.startswith(prefix)]
     return encoder, Imported(str(path), f"{layout} layout", len(wanted), sorted(ignored))
@@ -124,40 +127,30 @@ def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tup
 
 def import_lmim(path: Path, model: ModelParams, pretraining: PretrainingParams) -> tuple[LMIM, Imported]:
     """The released pre-training model, teacher included."""
-    tensors = read_checkpoint(path)
-    if (layout := layout_of(tensors, path)) != "lmim_pretraining":
-        raise InputError(f"{path} has the {layout} layout: give a released LMIM pre-training checkpoint")
+    tensors = _read_layout(path, "lmim_pretraining", "pre-training")
     lmim = LMIM(model, pretraining, Encoder(model))
     ours = {our_name(name): tensor for name, tensor in tensors.items()}
     tables = dict.fromkeys(("encoder.pos_embed", "teacher.pos_embed"), lmim.encoder.pos_embed)
-    tables["decoder_pos_embed"] = lmim.decoder_pos_embed
-    for name, table in tables.items():
-        _check_table(ours.pop(name, None), table, path)
+    ignored = _take_tables(ours, tables | {"decoder_pos_embed": lmim.decoder_pos_embed}, path)
     load_strictly(lmim, ours, str(path))
-    ignored = [f"{name} (fixed, compared)" for name in tables]
     return lmim, Imported(str(path), "lmim_pretraining layout", len(ours), ignored)
 
 
 def import_recognizer(path: Path, model: ModelParams, charset: Charset, max_length: int) -> tuple[Recognizer, Imported]:
     """The released recognizer; the charset must have as many classes as the checkpoint."""
-    tensors = read_checkpoint(path)
-    if (layout := layout_of(tensors, path)) != "lmim_recognizer":
-        raise InputError(f"{path} has the {layout} layout: give a released LMIM recognizer checkpoint")
+    tensors = _read_layout(path, "lmim_recognizer", "recognizer")
     classes = tensors["decoder.classifier.weight"].shape[0]
     if classes != charset.classes:
         raise InputError(
             f"{path} has {classes} classes and the charset {charset.classes}: give the charset it was made for"
         )
     recognizer = Recognizer(model, charset, "autoregressive", max_length)
-    wanted = dict(tensors)
-    ignored = [name for name in wanted if name == "pos_embed" or name.startswith("patch_embed.")]
-    for name in ignored:
-        del wanted[name]
-    _check_table(wanted.pop("encoder.pos_embed", None), recognizer.encoder.pos_embed, path)
-    table = cast(AutoregressiveHead, recognizer.head).decoder.position_table
-    _check_table(wanted.pop("decoder.position_enc.position_table", None), table, path)
+    ignored = [name for name in tensors if name == "pos_embed" or name.startswith("patch_embed.")]
+    wanted = {name: tensor for name, tensor in tensors.items() if name not in ignored}
+    written = cast(AutoregressiveHead, recognizer.head).decoder.position_table
+    tables = {"encoder.pos_embed": recognizer.encoder.pos_embed, "decoder.position_enc.position_table": written}
+    ignored += _take_tables(wanted, tables, path)
     load_strictly(recognizer, wanted, str(path))
-    ignored += ["encoder.pos_embed (fixed, compared)", "decoder.position_enc.position_table (fixed, compared)"]
     return recognizer, Imported(str(path), "lmim_recognizer layout", len(wanted), ignored)
 
 
@@ -190,13 +183,9 @@ def export_released(module: Encoder | LMIM | Recognizer, path: Path) -> None:
         tensors |= {f"patch_embed.proj.{k}": tensors[f"encoder.patch_embed.proj.{k}"] for k in ("weight", "bias")}
     else:
         tensors["pos_embed"] = table
-    content = {
-        "model": {k: v.detach().cpu().clone() for k, v in tensors.items()},
-        "epoch": 0,
-        "args": argparse.Namespace(),
-    }
+    copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with whole(path) as part:
-        torch.save(content, part)
+        torch.save({"model": copies, "epoch": 0, "args": argparse.Namespace()}, part)
 
 
 def our_name(name: str) -> str:
@@ -206,27 +195,31 @@ def our_name(name: str) -> str:
         >>> our_name("model_maeenc.cls_token"), released_name("teacher.cls_token")
         ('encoder.cls_token', 'model_maeenc_momentum.cls_token')
     """
-    if name.startswith(TEACHER):
-        return "teacher." + name.removeprefix(TEACHER)
-    return "encoder." + name.removeprefix(STUDENT) if name.startswith(STUDENT) else name
+    return next((ours + name.removeprefix(its) for its, ours in RENAMED.items() if name.startswith(its)), name)
 
 
 def released_name(name: str) -> str:
     """The name of one of LMIM's tensors in the released checkpoint."""
-    if name.startswith("teacher."):
-        return TEACHER + name.removeprefix("teacher.")
-    return STUDENT + name.removeprefix("encoder.") if name.startswith("encoder.") else name
+    return next((its + name.removeprefix(ours) for its, ours in RENAMED.items() if name.startswith(ours)), name)
 
 
-def _check_table(found: Tensor | None, expected: Tensor, path: Path) -> None:
-    """Fixed tables are computed, not loaded; one that differs means another geometry."""
-    if found is None:
-        return
-    if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-4):
-        raise InputError(
-            f"the position embedding in {path} ({tuple(found.shape)}) is not the one of this model "
-            f"({tuple(expected.shape)}): check the model preset and its position_grid"
-        )
+def _read_layout(path: Path, layout: str, what: str) -> dict[str, Tensor]:
+    tensors = read_checkpoint(path)
+    if (found := layout_of(tensors, path)) != layout:
+        raise InputError(f"{path} has the {found} layout: give a released LMIM {what} checkpoint")
+    return tensors
+
+
+def _take_tables(tensors: dict[str, Tensor], tables: Mapping[str, Tensor], path: Path) -> list[str]:
+    """Take fixed tables out: they are computed, not loaded, and one that differs means another geometry."""
+    for name, expected in tables.items():
+        found = tensors.pop(name, expected)
+        if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-4):
+            raise InputError(
+                f"the position embedding in {path} ({tuple(found.shape)}) is not the one of this model "
+                f"({tuple(expected.shape)}): check the model preset and its position_grid"
+            )
+    return [f"{name} (fixed, compared)" for name in tables]
 
 
 def sizes(tensors: Mapping[str, Tensor], layout: str, heads: int | None = None) -> ModelParams:
@@ -234,36 +227,30 @@ def sizes(tensors: Mapping[str, Tensor], layout: str, heads: int | None = None) 
 
     The number of attention heads leaves no trace in the tensors: 64 features a head (the paper's) unless given.
     """
-    prefix = {"lmim_pretraining": STUDENT, "lmim_recognizer": "encoder.", "maerec": ""}[layout]
+    prefix = ENCODER[layout]
     width, _, patch_height, patch_width = tensors[f"{prefix}patch_embed.proj.weight"].shape
-    changes: dict[str, object] = {}
+    found: dict[str, object] = {
+        "patch_height": patch_height,
+        "patch_width": patch_width,
+        "width": width,
+        "depth": _depth(tensors, f"{prefix}blocks"),
+        "heads": heads or max(1, width // 64),
+        "mlp_ratio": tensors[f"{prefix}blocks.0.mlp.fc1.weight"].shape[0] / width,
+    }
     if layout == "lmim_pretraining":
         decoder_width = tensors["decoder_embed.weight"].shape[0]
-        changes |= {
-            "decoder_width": decoder_width,
-            "decoder_depth": _count(tensors, r"decoder_blocks\.(\d+)\."),
-            "decoder_heads": max(1, decoder_width // 32),
-            "decoder_ffn": tensors["decoder_blocks.0.linear1.weight"].shape[0],
-        }
+        found |= {"decoder_width": decoder_width, "decoder_heads": max(1, decoder_width // 32)}
+        found |= {"decoder_depth": _depth(tensors, "decoder_blocks")}
+        found |= {"decoder_ffn": tensors["decoder_blocks.0.linear1.weight"].shape[0]}
     if layout == "lmim_recognizer":
         reader_width = tensors["decoder.trg_word_emb.weight"].shape[1]
-        changes["recognizer"] = RecognizerParams(
+        found["recognizer"] = RecognizerParams(
             width=reader_width,
-            depth=_count(tensors, r"decoder\.layer_stack\.(\d+)\."),
+            depth=_depth(tensors, "decoder.layer_stack"),
             heads=max(1, reader_width // 64),
             ffn=tensors["decoder.layer_stack.0.mlp.w_1.weight"].shape[0],
         )
-    return ModelParams.model_validate(
-        {
-            "patch_height": patch_height,
-            "patch_width": patch_width,
-            "width": width,
-            "depth": _count(tensors, re.escape(prefix) + r"blocks\.(\d+)\."),
-            "heads": heads or max(1, width // 64),
-            "mlp_ratio": tensors[f"{prefix}blocks.0.mlp.fc1.weight"].shape[0] / width,
-            **changes,
-        }
-    )
+    return ModelParams.model_validate(found)
 
 
 def import_file(
@@ -284,11 +271,8 @@ def import_file(
 
 def export_folder(source: Path, target: Path) -> str:
     """Write a folder of this project in the released layout."""
-    loaders: dict[str, Callable[[Path], Any]] = {
-        "encoder": load_encoder,
-        "lmim": load_pretraining,
-        "recognizer": load_recognizer,
-    }
+    loaders: dict[str, Callable[[Path], Any]]
+    loaders = {"encoder": load_encoder, "lmim": load_pretraining, "recognizer": load_recognizer}
     kind = read_config(source, *loaders)["kind"]
     export_released(loaders[kind](source), target)
     return f"{source} ({kind}) written to {target} in the released layout"
@@ -305,5 +289,6 @@ def inspect(source: Path, heads: int | None) -> str:
     return "\n".join(lines)
 
 
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    return 1 + max(int(found[1]) for name in tensors if (found := re.match(pattern, name)))
+def _depth(tensors: Mapping[str, Tensor], blocks: str) -> int:
+    """Number of blocks whose names begin with `blocks`, a dot and their number."""
+    return len({name.split(".")[blocks.count(".") + 1] for name in tensors if name.startswith(f"{blocks}.")})

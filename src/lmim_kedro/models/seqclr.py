@@ -8,9 +8,7 @@ from lmim_kedro.models.encoder import Encoder, initialize
 from lmim_kedro.models.whole_batch import cls_deviation, whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
 
-INSTANCES = 5
-TEMPERATURE = 0.1
-PROJECTION = 256
+INSTANCES, TEMPERATURE, PROJECTION = 5, 0.1, 256
 
 
 class SeqCLR(nn.Module):
@@ -23,6 +21,13 @@ class SeqCLR(nn.Module):
     Args:
         model: sizes.
         pretraining: parameters with method "seqclr".
+
+    Example:
+        >>> given = {"optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 0.1}}
+        >>> given |= {"method": "seqclr", "teacher": {"optimization": given["optimization"]}}
+        >>> model = SeqCLR(ModelParams(width=24, depth=1, heads=3), PretrainingParams.model_validate(given))
+        >>> sorted(model(*torch.rand(2, 2, 3, 32, 128)))
+        ['cls_std', 'loss', 'matched']
     """
 
     guided = True  # its second view is drawn as LMIM's guidance view is

@@ -5,18 +5,18 @@ FOLDER holds checkpoints written by the released code and the quantities that it
 with our models from the same weights and inputs; one line each says how far apart they are.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_json
 from lmim_kedro.models import released
 from lmim_kedro.models.decoding import beam_search, step_probabilities
 from lmim_kedro.models.encoder import Encoder, sincos_position
@@ -43,7 +43,12 @@ RECIPE = OptimizationParams(epochs=10, warmup_epochs=1, base_learning_rate=1.5e-
 
 
 class Comparison(NamedTuple):
-    """One quantity: the largest difference between ours and theirs, relative to their largest magnitude."""
+    """One quantity: the largest difference between ours and theirs, relative to their largest magnitude.
+
+    Example:
+        >>> Comparison("loss", difference=2e-5, shape=()).holds
+        True
+    """
 
     quantity: str
     difference: float
@@ -63,18 +68,14 @@ def verify(folder: Path) -> Iterator[Comparison]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {', '.join(missing)}: docs/weights.md lists what it must hold")
-    yield from _positions(folder)
+    for name, expected in load_file(folder / "pos_embed.safetensors").items():
+        yield _compare(name, sincos_position(ModelParams(), expected.shape[-1]), expected)
     yield from _pretraining(folder)
     yield from _finetuning(folder)
 
 
-def _positions(folder: Path) -> Iterator[Comparison]:
-    for name, expected in load_file(folder / "pos_embed.safetensors").items():
-        yield _compare(name, sincos_position(ModelParams(), expected.shape[-1]), expected)
-
-
 def _pretraining(folder: Path) -> Iterator[Comparison]:
-    facts, values = _facts(folder / "pretrain_facts.json"), load_file(folder / "pretrain_values.safetensors")
+    facts, values = read_json(folder / "pretrain_facts.json"), load_file(folder / "pretrain_values.safetensors")
     model = _model(facts["cfg"])
     teacher, _ = released.import_encoder(folder / "maerec_checkpoint.pth", model)
     for ratio in sorted({int(found[1]) for name in values if (found := re.match(r"r(\d+)\.", name))}, reverse=True):
@@ -127,7 +128,7 @@ def _gradients(quantity: str, lmim: LMIM, expected: dict[str, Tensor]) -> Compar
 
 
 def _finetuning(folder: Path) -> Iterator[Comparison]:
-    facts, values = _facts(folder / "finetune_facts.json"), load_file(folder / "finetune_values.safetensors")
+    facts, values = read_json(folder / "finetune_facts.json"), load_file(folder / "finetune_values.safetensors")
     model, charset = _model(facts["cfg"], facts["decoder"]), Charset(facts["charset_order"])
     path = folder / "lmim_finetune_checkpoint.pth"
     recognizer, _ = released.import_recognizer(path, model, charset, facts["max_len"])
@@ -157,16 +158,11 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
 
 
 def _compare(quantity: str, ours: Tensor | float, theirs: Tensor | float) -> Comparison:
-    a = torch.as_tensor(ours).detach().double()
-    b = torch.as_tensor(theirs).detach().double()
+    a, b = (torch.as_tensor(side).detach().double() for side in (ours, theirs))
     if a.shape != b.shape:
         raise InputError(f"{quantity} has shape {tuple(a.shape)} here and {tuple(b.shape)} in the folder")
     difference, scale = (a - b).abs().max().item(), b.abs().max().item()
     return Comparison(quantity, difference / scale if scale else difference, tuple(b.shape))
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8"))
 
 
 def _model(size: dict[str, int], decoder: dict[str, int] | None = None) -> ModelParams:
@@ -175,23 +171,12 @@ def _model(size: dict[str, int], decoder: dict[str, int] | None = None) -> Model
     if decoder is not None:
         if decoder["d_k"] * decoder["n_head"] != decoder["d_model"] or decoder["d_embedding"] != decoder["d_model"]:
             raise InputError(f"decoder sizes {decoder} are not those of a decoder whose heads fill its width")
-        reader = RecognizerParams(
-            width=decoder["d_model"],
-            depth=decoder["n_layers"],
-            heads=decoder["n_head"],
-            ffn=decoder["d_inner"],
-            dropout=0.0,
-        )
-    return ModelParams(
-        width=size["embed_dim"],
-        depth=size["depth"],
-        heads=size["num_heads"],
-        decoder_width=size["decoder_embed_dim"],
-        decoder_depth=size["decoder_depth"],
-        decoder_heads=size["decoder_num_heads"],
-        decoder_dropout=0.0,
-        recognizer=reader,
-    )
+        names = {"width": "d_model", "depth": "n_layers", "heads": "n_head", "ffn": "d_inner"}
+        reader = RecognizerParams.model_validate({ours: decoder[its] for ours, its in names.items()} | {"dropout": 0})
+    names = {"width": "embed_dim", "depth": "depth", "heads": "num_heads", "decoder_width": "decoder_embed_dim"}
+    names |= {"decoder_depth": "decoder_depth", "decoder_heads": "decoder_num_heads"}
+    sizes = {ours: size[its] for ours, its in names.items()}
+    return ModelParams.model_validate(sizes | {"decoder_dropout": 0.0, "recognizer": reader})
 
 
 def _recipe(mask_ratio: float) -> PretrainingParams:

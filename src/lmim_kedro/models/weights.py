@@ -1,9 +1,6 @@
-"""This project's models on disk: safetensors and config.json. `released` has the layouts of other projects.
+"""This project's models on disk: safetensors and config.json. `released` has the layouts of other projects."""
 
-Every loader is strict: a tensor that is missing, left over or of another shape is an error that lists it. What a
-layout is known to carry beside the model (duplicates, fixed tables, optimizer state) is ignored by name and reported.
-"""
-
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,29 +100,36 @@ def read_folder(folder: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, Te
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """load_state_dict whose refusal is one readable sentence."""
+    """Load tensors into a module; one that is missing, left over or of another shape is an error that lists it.
+
+    Args:
+        module: the module.
+        tensors: values of its whole state_dict.
+        where: where the tensors come from, for the error.
+
+    Errors: InputError, one sentence.
+    """
     own = module.state_dict()
-    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     shapes = [
         f"{name} is {tuple(tensors[name].shape)}, not {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & tensors.keys())
+        for name in own.keys() & tensors.keys()
         if own[name].shape != tensors[name].shape
     ]
-    if missing or extra or shapes:
-        parts = [
-            f"{what}: {', '.join(grouped(names))}"
-            for what, names in (("missing", missing), ("left over", extra), ("other shape", shapes))
-            if names
-        ]
+    differences = {"missing": own.keys() - tensors.keys(), "left over": tensors.keys() - own.keys()}
+    differences["other shape"] = set(shapes)
+    parts = [f"{what}: {', '.join(grouped(sorted(names)))}" for what, names in differences.items() if names]
+    if parts:
         raise InputError(f"the weights of {where} do not fit the model ({'; '.join(parts)}): check the model preset")
     module.load_state_dict(dict(tensors))
 
 
 def grouped(names: Iterable[str], limit: int = 12) -> list[str]:
-    """Names with the numbers of blocks folded, so that a list stays readable."""
-    seen: dict[str, int] = {}
-    for name in names:
-        folded = ".".join("*" if part.isdigit() else part for part in name.split("."))
-        seen[folded] = seen.get(folded, 0) + 1
+    """Names with the numbers of blocks folded, so that a list stays readable.
+
+    Example:
+        >>> grouped(["blocks.0.bias", "blocks.1.bias", "norm.bias"])
+        ['blocks.*.bias (2)', 'norm.bias']
+    """
+    seen = Counter(".".join("*" if part.isdigit() else part for part in name.split(".")) for name in names)
     listed = [name if count == 1 else f"{name} ({count})" for name, count in seen.items()]
     return listed[:limit] + ([f"and {len(listed) - limit} more"] if len(listed) > limit else [])

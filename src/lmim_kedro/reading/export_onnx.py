@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole, write_json
 from lmim_kedro.models.heads import Graph
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.reading.onnx_reader import INSTALL, KIND, OnnxReader
 from lmim_kedro.reading.reader import Reader
+from lmim_kedro.scoring.compare import compare
 
 OPSET = 20
-TOLERANCE = 1e-4
-"""Largest difference of confidences between torch and the graphs before quantization."""
+TOLERANCE = 1e-4  # largest difference of confidences between torch and the graphs before quantization
 
 
 @torch.no_grad()
@@ -37,9 +39,9 @@ def export_recognizer(recognizer: Recognizer, target: Path, int8: bool = False) 
     """
     recognizer = recognizer.cpu().eval()
     target.mkdir(parents=True, exist_ok=True)
-    graphs = {}
-    for name, graph in recognizer.head.graphs(recognizer.encoder).items():
-        graphs[name] = f"{name}.onnx"
+    made = recognizer.head.graphs(recognizer.encoder)
+    graphs = {name: f"{name}.onnx" for name in made}
+    for name, graph in made.items():
         _export(graph, target / graphs[name])
     _write_config(recognizer, target, graphs, int8=False)
     _check(recognizer, target)
@@ -50,6 +52,41 @@ def export_recognizer(recognizer: Recognizer, target: Path, int8: bool = False) 
     return [target / file for file in graphs.values()]
 
 
+def measure_cost(recognizer: Recognizer, exported: OnnxReader, path: str, metric: str = "waics") -> str:
+    """Read labeled crops with both and compare: A is torch, B the export.
+
+    Args:
+        recognizer: the recognizer that the graphs were made from.
+        exported: the graphs.
+        path: path of labeled crops: an LMDB, or a folder with a list of labels.
+        metric: metric that says what is right.
+
+    Errors: InputError for crops without labels.
+    """
+    source = open_source("crops", {"path": path})
+    if not source.labeled:
+        raise InputError(f"{source.description}: labels are needed to say what reading wrongly costs")
+    labels, ours, theirs, largest = [], [], [], 0.0
+    readings = (each.read_named(crops_of_source(source), 64) for each in (Reader(recognizer), exported))
+    for crop, before, after in zip(source.read(0, len(source)), *readings, strict=True):
+        if crop.label is None or before.error or after.error:
+            continue
+        labels.append(crop.label)
+        ours.append(before.text)
+        theirs.append(after.text)
+        largest = max(largest, abs(before.confidence - after.confidence))
+    if not labels:
+        raise InputError(f"{source.description}: none of its crops can be read; give others")
+    left_out = len(source) - len(labels)
+    same = sum(a == b for a, b in zip(ours, theirs, strict=True))
+    table = compare(labels, ours, theirs, metric).table(metric)
+    without = f"; {left_out:,} crops without an image or a label that can be read are left out" if left_out else ""
+    return (
+        f"A: torch\nB: ONNX, {exported.config['weights']} weights\n{table}\n"
+        f"same text for {same:,} of {len(labels):,} crops; confidences differ by at most {largest:.2g}{without}"
+    )
+
+
 def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], int8: bool) -> None:
     """What a runner needs beside the graphs: charset, sizes, how crops are prepared."""
     model, size, charset = recognizer.model, recognizer.model.recognizer, recognizer.charset
@@ -58,13 +95,8 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "decoder": recognizer.decoder_name,
         "max_length": recognizer.max_length,
         "charset": {"characters": charset.characters, "fold_case": charset.fold_case},
-        "image": {
-            "height": model.image_height,
-            "width": model.image_width,
-            "channels": "RGB",
-            "range": [-1, 1],
-            "aspect": "ignored",
-        },
+        "image": {"height": model.image_height, "width": model.image_width}
+        | {"channels": "RGB", "range": [-1, 1], "aspect": "ignored"},
         "graphs": graphs,
         "weights": "int8" if int8 else "float32",
         "model": model.model_dump(),

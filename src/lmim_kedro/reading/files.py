@@ -13,8 +13,7 @@ from lmim_kedro.text.spelling import Reading
 
 COLUMNS = ("key", "text", "confidence", "confidences", "error")
 FORMATS = ("csv", "jsonl", "parquet")
-DIGITS = 4
-"""Digits of confidences: more would be the noise of the machine's arithmetic."""
+DIGITS = 4  # of confidences: more would be the noise of the machine's arithmetic
 _CHUNK = 10_000
 
 
@@ -62,7 +61,14 @@ def write_readings(readings: Iterable[Reading], path: Path, format: str) -> tupl
 
 
 def write_text(readings: Iterable[Reading], file: TextIO, format: str) -> None:
-    """Write CSV or JSON lines; in CSV, `confidences` is a JSON list and no value is an empty field."""
+    """Write CSV or JSON lines; in CSV, `confidences` is a JSON list and no value is an empty field.
+
+    Example:
+        >>> import sys
+        >>> write_text([Reading("ab", 0.5, (1.0, 0.5), key="a.png")], sys.stdout, "csv")
+        key,text,confidence,confidences,error
+        a.png,ab,0.5,"[1.0, 0.5]",
+    """
     if format == "jsonl":
         for reading in readings:
             file.write(json.dumps(row(reading), ensure_ascii=False) + "\n")
@@ -81,8 +87,7 @@ def _write_parquet(readings: Iterator[Reading], path: Path) -> None:
     import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.float64()
-    types = dict(zip(COLUMNS, (text, text, number, pa.list_(number), text), strict=True))
-    schema = pa.schema(list(types.items()))
+    schema = pa.schema(list(zip(COLUMNS, (text, text, number, pa.list_(number), text), strict=True)))
     with pq.ParquetWriter(path, schema) as writer:
         while chunk := list(islice(readings, _CHUNK)):
             writer.write_table(pa.Table.from_pylist([row(reading) for reading in chunk], schema))

@@ -6,8 +6,7 @@ from typing import Any
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.folder import read_config
 
-MODELS = "data/06_models/*/*/*/recognizer"
-"""Where a run leaves recognizers: variant, environment, seed."""
+MODELS = "data/06_models/*/*/*/recognizer"  # where a run leaves recognizers: variant, environment, seed
 
 
 def require_recognizer(folder: Path) -> dict[str, Any]:

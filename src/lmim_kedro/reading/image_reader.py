@@ -56,8 +56,7 @@ class ImageReader(ABC):
 
         Args:
             crops: names and images.
-            batch_size: number of crops read at once.
-            beam: number of hypotheses of beam search; 1: greedy.
+            batch_size, beam: as for `read`.
             threads: number of threads that decode.
             max_pixels: largest image that is decoded; a larger one is an error.
         """

@@ -48,9 +48,8 @@ class OnnxReader(ImageReader):
             )
         self.charset = Charset(**self.config["charset"])
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
-        self._sessions = {
-            name: _session(folder / file, threads, providers) for name, file in self.config["graphs"].items()
-        }
+        graphs = self.config["graphs"].items()
+        self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 
     def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width). Errors: InputError for a beam with an autoregressive model."""
@@ -100,7 +99,12 @@ class OnnxReader(ImageReader):
 
 
 def cache_names(kind: str, layers: int) -> list[str]:
-    """Names of the keys and values of every decoder layer: before a step (past), after it (new)."""
+    """Names of the keys and values of every decoder layer: before a step (past), after it (new).
+
+    Example:
+        >>> cache_names("past", layers=1)
+        ['past_keys_0', 'past_values_0']
+    """
     return [f"{kind}_{part}_{layer}" for layer in range(layers) for part in ("keys", "values")]
 
 

@@ -1,7 +1,5 @@
 """The recognizer at work: `Reader` reads images, `read_sources` and `read_store` read data sets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,7 +39,7 @@ class Reader(ImageReader):
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device | None = None) -> Reader:
+    def load(cls, path: str | Path, device: str | torch.device | None = None) -> "Reader":
         """Load the recognizer in a folder that this project wrote.
 
         Args:
@@ -53,7 +51,7 @@ class Reader(ImageReader):
         return cls(load_recognizer(Path(path)).to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
 
     def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
-        """Read uint8 RGB crops (B, 3, height, width)."""
+        """Read uint8 RGB crops (B, 3, height, width), greedily or with a beam of more hypotheses."""
         device = next(self.recognizer.parameters()).device
         pixels = torch.from_numpy(images).to(device, non_blocking=True)
         return self.recognizer.read_batch(to_input(pixels), beam)

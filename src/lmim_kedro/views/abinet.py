@@ -7,42 +7,20 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.params import JitterParams
-from lmim_kedro.views import filters
+from lmim_kedro.views import filters, geometry
 from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, move
-from lmim_kedro.views.geometry import (
-    Geometry,
-    compose,
-    crop_map,
-    identity_map,
-    inverse_map,
-    inwards,
-    linear_map,
-    product,
-    quadrilateral_map,
-    rotation,
-)
 from lmim_kedro.views.guidance import jitter_operations, to_unit
 from lmim_kedro.views.policy import draw_jitter
 
-GEOMETRY, DETERIORATION = 0.5, 0.25
-"""Probabilities; JITTER has its own."""
-
+GEOMETRY, DETERIORATION = 0.5, 0.25  # probabilities; JITTER has its own
 JITTER = JitterParams(probability=0.25, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1)
-
 DEGREES = 45.0
 SCALE = (0.5, 2.0)
-SHEAR = (45.0, 15.0)
-"""Largest shear in degrees, along rows and along columns."""
-
-DISTORTION = 0.5
-"""Twice the largest move of a corner, in shares of the size."""
-
-NOISE_VARIANCE = 20.0
-"""Largest variance of the noise, in levels of 0-255."""
-
+SHEAR = (45.0, 15.0)  # largest shear in degrees, along rows and along columns
+DISTORTION = 0.5  # twice the largest move of a corner, in shares of the size
+NOISE_VARIANCE = 20.0  # largest variance of the noise, in levels of 0-255
 MOTION = 6.0
 HALVINGS = 4
-
 KINDS = ("rotation", "affine", "perspective")
 
 
@@ -69,7 +47,7 @@ class AbinetAugmentation:
         crops = self.geometry(draws, kinds, aspect.to(images.device, non_blocking=True)).sample(to_unit(images))
         return apply_in_turn(crops, self.pixels(draws, kinds))
 
-    def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> Geometry:
+    def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> geometry.Geometry:
         """Where the pixels of each augmented crop lie in the crop; kinds (B,) from `draw_kinds`, aspect (B,)."""
         given = [
             DEGREES * draws.symmetric_beta("rotation"),
@@ -78,14 +56,13 @@ class AbinetAugmentation:
         ]
         turned, sheared, moved = move(given, aspect.device)
         maps = [
-            identity_map(aspect),
-            linear_map(rotation(turned[:, 0]), aspect),
-            linear_map(_shear(sheared), aspect),
-            _shrink_into(inwards(moved)),
+            geometry.linear_map(geometry.rotation(turned[:, 0]), aspect),
+            geometry.linear_map(_shear(sheared), aspect),
+            _shrink_into(geometry.inwards(moved)),
         ]
-        turns = np.where(kinds[:, None] == np.arange(-1, len(KINDS)), 0, UNUSED)
-        turns[:, 0] = UNUSED
-        return Geometry(compose(torch.stack(maps, 1), turns))
+        its = kinds[:, None]
+        turns = np.where(its == np.arange(len(KINDS)), its, UNUSED)  # a crop gets one of them: any turn will do
+        return geometry.Geometry(geometry.compose(maps, turns, aspect))
 
     def pixels(self, draws: Draws, kinds: np.ndarray) -> list[Operation]:
         """Operations on pixels: the loss of detail of a small scale, then deterioration, then jitter."""
@@ -108,7 +85,7 @@ class AbinetAugmentation:
         halvings = np.rint(draws.between("halvings", 0, HALVINGS)[:, 0])
         none = np.empty((len(draws), 0), np.float32)
         for times in range(2, HALVINGS + 1):
-            lose = partial(_lose_resolution, halvings=times)
+            lose = partial(filters.lose_resolution, halvings=times)
             operations.append(Operation(lose, none, np.where(halvings == times, turns[:, 2], UNUSED)))
         return operations + jitter_operations(*draw_jitter(draws, JITTER), 4)
 
@@ -123,15 +100,11 @@ def _shear(degrees: Tensor) -> Tensor:
     along, down = torch.tan(torch.deg2rad(degrees[:, 1])), torch.tan(torch.deg2rad(degrees[:, 2]))
     one = torch.ones_like(along)
     rows = torch.stack([one, -along, -down, one + along * down], 1).view(-1, 2, 2)
-    return (rotation(degrees[:, 0])[:, :, :, None] * rows[:, None]).sum(2)
+    return (geometry.rotation(degrees[:, 0])[:, :, :, None] * rows[:, None]).sum(2)
 
 
 def _shrink_into(corners: Tensor) -> Tensor:
     """The maps (B, 3, 3) that draw crops into quadrilaterals (B, 4, 2), on a canvas that just holds them."""
     low, high = corners.amin(1), corners.amax(1)
-    box = crop_map(low[:, 0], 1 - high[:, 0], low[:, 1], 1 - high[:, 1])
-    return product(inverse_map(quadrilateral_map(corners)), box)
-
-
-def _lose_resolution(images: Tensor, values: Tensor, halvings: int) -> Tensor:
-    return filters.lose_resolution(images, halvings)
+    box = geometry.crop_map(low[:, 0], 1 - high[:, 0], low[:, 1], 1 - high[:, 1])
+    return geometry.product(geometry.inverse_map(geometry.quadrilateral_map(corners)), box)

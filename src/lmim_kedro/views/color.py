@@ -2,19 +2,13 @@
 
 Each takes images (n, 3, H, W), floats in [0, 1], which it may overwrite, and values (n, p), and returns images
 (n, 3, H, W) in [0, 1].
-
-    >>> invert(torch.full((1, 3, 2, 2), 0.25), torch.empty(1, 0)).unique()
-    tensor([0.7500])
 """
 
 import torch
 from torch import Tensor, maximum, minimum, where
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in gray (ITU-R BT.601), as imgaug and torchvision have them."""
-
-_MIDDLE = 127 / 255
-"""The gray that imgaug's linear contrast keeps."""
+LUMA = (0.299, 0.587, 0.114)  # red, green and blue in gray (ITU-R BT.601), as in imgaug and torchvision
+_MIDDLE = 127 / 255  # the gray that imgaug's linear contrast keeps
 
 
 def per_crop(values: Tensor, number: int = 0) -> Tensor:
@@ -23,7 +17,12 @@ def per_crop(values: Tensor, number: int = 0) -> Tensor:
 
 
 def gray(images: Tensor) -> Tensor:
-    """Images (n, 3, H, W) in gray, (n, 1, H, W)."""
+    """Images (n, 3, H, W) in gray, (n, 1, H, W).
+
+    Example:
+        >>> gray(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)).item() == torch.tensor(LUMA[0]).item()
+        True
+    """
     red, green, blue = images.split(1, dim=1)
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
@@ -34,7 +33,12 @@ def contrast_about_middle(images: Tensor, values: Tensor) -> Tensor:
 
 
 def solarize(images: Tensor, values: Tensor) -> Tensor:
-    """Invert the pixels at or above a threshold, or those below it. Values: threshold (0-255), above (1 or 0)."""
+    """Invert the pixels at or above a threshold, or those below it. Values: threshold (0-255), above (1 or 0).
+
+    Example:
+        >>> solarize(torch.tensor([0.25, 0.75]).expand(1, 3, 1, 2), torch.tensor([[128.0, 1]]))[0, 0].tolist()
+        [[0.25, 0.25]]
+    """
     chosen = images.ge(per_crop(values).div(255)).eq(per_crop(values, 1).gt(0.5))
     return where(chosen, 1 - images, images)
 
@@ -61,15 +65,17 @@ def saturation(images: Tensor, values: Tensor) -> Tensor:
 
 
 def hue(images: Tensor, values: Tensor) -> Tensor:
-    """Rotate the hue and keep HSV's saturation and value, as torchvision does. Values: share of a turn, -0.5 to 0.5."""
+    """Rotate the hue and keep HSV's saturation and value, as torchvision does. Values: share of a turn, -0.5 to 0.5.
+
+    Example:
+        >>> hue(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), torch.tensor([[1 / 3]])).flatten().round().tolist()
+        [0.0, 1.0, 0.0]
+    """
     red, green, blue = images.split(1, dim=1)
     largest = maximum(maximum(red, green), blue)
     chroma = largest - minimum(minimum(red, green), blue)
-    sixths = where(
-        largest == red,
-        green - blue,
-        where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma),
-    )
+    of_green_or_blue = where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
+    sixths = where(largest == red, green - blue, of_green_or_blue)
     sixths = sixths.div_(chroma.clamp_min(1e-6)).add_(6 * per_crop(values))
     # Back to RGB without cases: a channel is the largest value, less the chroma times how far the hue is from its own.
     turned = images.new_empty(images.shape)
@@ -86,7 +92,12 @@ def invert(images: Tensor, values: Tensor) -> Tensor:
 
 
 def posterize(images: Tensor, values: Tensor) -> Tensor:
-    """Keep the highest bits of each level of 0-255. Values: 2 to the power of the number of bits dropped."""
+    """Keep the highest bits of each level of 0-255. Values: 2 to the power of the number of bits dropped.
+
+    Example:
+        >>> posterize(torch.full((1, 3, 1, 1), 0.9), torch.tensor([[64.0]])).mul(255).flatten()
+        tensor([192., 192., 192.])
+    """
     lost = per_crop(values)
     return images.mul_(255).round_().div_(lost).floor_().mul_(lost).div_(255)
 
@@ -98,7 +109,12 @@ def solarize_add(images: Tensor, values: Tensor) -> Tensor:
 
 
 def auto_contrast(images: Tensor, values: Tensor) -> Tensor:
-    """Stretch each channel to the whole range of 0 to 1. Values: none."""
+    """Stretch each channel to the whole range of 0 to 1. Values: none.
+
+    Example:
+        >>> auto_contrast(torch.tensor([0.25, 0.5]).expand(1, 3, 1, 2), torch.empty(1, 0))[0, 0]
+        tensor([[0., 1.]])
+    """
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     span = high - low
     return where(span > 0.5 / 255, (images - low) / span.clamp_min(0.5 / 255), images)

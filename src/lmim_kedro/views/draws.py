@@ -10,8 +10,7 @@ from torch import Tensor
 from lmim_kedro.crops.loader import send
 from lmim_kedro.crops.randomness import uniform
 
-UNUSED = -1
-"""Turn of an operation that is not applied to a crop."""
+UNUSED = -1  # turn of an operation that is not applied to a crop
 
 
 class Draws:
@@ -56,10 +55,9 @@ class Draws:
         middles = torch.from_numpy(self.uniform(name, n)).double() + 2.0**-25
         return torch.special.ndtri(middles).float().numpy()
 
-    def symmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
-        """(B, n) float32, 2 * Beta(4, 4) - 1: in [-1, 1], mostly near 0. The median of seven uniforms is Beta(4, 4)."""
-        uniforms = self.uniform(name, 7 * n).reshape(len(self), n, 7)
-        return 2 * np.median(uniforms, axis=2).astype(np.float32) - 1
+    def symmetric_beta(self, name: str) -> np.ndarray:
+        """(B, 1) float32, 2 * Beta(4, 4) - 1: in [-1, 1], mostly near 0. The median of seven uniforms is Beta(4, 4)."""
+        return 2 * np.median(self.uniform(name, 7), axis=1, keepdims=True).astype(np.float32) - 1
 
     def asymmetric_beta(self, name: str, n: int = 1) -> np.ndarray:
         """(B, n) float32, Beta(1, 4): in [0, 1], mostly near 0. Its distribution function is 1 - (1 - x)^4."""
@@ -88,10 +86,15 @@ def close_ranks(turns: np.ndarray) -> np.ndarray:
 
 
 def move(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """Copy arrays of one dtype to the device, in one transfer that the host does not wait for."""
+    """Copy arrays of one dtype to the device, in one transfer that the host does not wait for.
+
+    Example:
+        >>> move([np.zeros((2, 3)), np.ones(1)], torch.device("cpu"))[0].shape
+        torch.Size([2, 3])
+    """
     if not arrays:
         return []
-    flat = torch.from_numpy(np.concatenate([array.reshape(-1) for array in arrays]))
+    flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
     parts = send(flat, device).split([array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
@@ -122,10 +125,10 @@ def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
         >>> apply_in_turn(torch.ones(2, 3, 1, 1), [half])[:, 0, 0, 0].tolist()
         [0.5, 1.0]
     """
-    turns = max((int(operation.turns.max(initial=-1)) for operation in operations), default=-1) + 1
     groups = [
         (operation, rows)
-        for turn in range(turns)
+        for turn in np.unique([operation.turns for operation in operations])
+        if turn != UNUSED
         for operation in operations
         if len(rows := np.flatnonzero(operation.turns == turn))
     ]

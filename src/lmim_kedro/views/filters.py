@@ -1,9 +1,4 @@
-"""Blur, sharpening, motion blur, lost resolution, noise: operations with the arguments and results of color.py.
-
->>> images, sigma = torch.rand(2, 3, 32, 128), torch.tensor([[0.5], [1.5]])
->>> gaussian_blur(images, sigma).shape
-torch.Size([2, 3, 32, 128])
-"""
+"""Blur, sharpening, motion blur, lost resolution, noise: operations with the arguments and results of color.py."""
 
 import math
 
@@ -14,12 +9,16 @@ from torch import Tensor
 
 from lmim_kedro.views.color import per_crop
 
-MOTION_TAPS = 5
-"""Rows and columns of a motion blur's kernel, and so the longest stroke, in pixels."""
+MOTION_TAPS = 5  # rows and columns of a motion blur's kernel, and so the longest stroke, in pixels
 
 
 def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
-    """Gaussian blur as OpenCV's, with 2 * radius + 1 taps and mirrored edges. Values: sigma in pixels."""
+    """Gaussian blur as OpenCV's, with 2 * radius + 1 taps and mirrored edges. Values: sigma in pixels.
+
+    Example:
+        >>> gaussian_blur(torch.rand(2, 3, 32, 128), torch.tensor([[0.5], [1.5]])).shape
+        torch.Size([2, 3, 32, 128])
+    """
     steps = torch.arange(radius + 1, device=images.device)
     taps = torch.exp(steps.square().neg() / (2 * values[:, :1].clamp_min(1e-2).square()))
     taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
@@ -27,14 +26,21 @@ def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
 
 
 def blur_radius(sigma: float) -> int:
-    """Radius of imgaug's blur, in pixels: its kernel is 3.3 sigma wide, and at least five taps."""
+    """Radius of imgaug's blur, in pixels: its kernel is 3.3 sigma wide, and at least five taps.
+
+    Example:
+        >>> blur_radius(2.5)
+        4
+    """
     return max(int(3.3 * sigma), 5) // 2
 
 
 def sharpen(images: Tensor, values: Tensor) -> Tensor:
-    """Imgaug's Sharpen. Values: alpha, lightness.
+    """Imgaug's Sharpen: blend in a kernel of 8 + lightness in the middle and -1 around it. Values: alpha, lightness.
 
-    It blends the image with a filtered one; the kernel is 8 + lightness in the middle and -1 around it.
+    Example:
+        >>> sharpen(torch.full((1, 3, 4, 4), 0.25), torch.tensor([[0.5, 2.0]]))[0, 0, 0]
+        tensor([0.3750, 0.3750, 0.3750, 0.3750])
     """
     alpha, lightness = per_crop(values), per_crop(values, 1)
     around = _separable(images, images.new_ones(1, 2))
@@ -42,9 +48,11 @@ def sharpen(images: Tensor, values: Tensor) -> Tensor:
 
 
 def motion_kernels(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Kernels of motion blur, (B, 25) float32 with sum 1, for strokes of length (B,), 1 to 5 pixels, at angle (B,).
+    """Kernels of motion blur, (B, 25) float32 of sum 1: strokes of length (B,), 1 to 5 pixels, at angle (B,), degrees.
 
-    The angle is in degrees.
+    Example:
+        >>> motion_kernels(np.array([2]), np.array([0])).reshape(5, 5)[2].tolist()
+        [0.0, 0.25, 0.5, 0.25, 0.0]
     """
     middle = MOTION_TAPS // 2
     step = np.arange(MOTION_TAPS)
@@ -60,8 +68,14 @@ def motion_kernels(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def motion_blur(images: Tensor, values: Tensor) -> Tensor:
-    """Blur along a line. Values: a kernel of `motion_kernels`."""
-    count, channels, height, width = images.shape
+    """Blur along a line. Values: a kernel of `motion_kernels`.
+
+    Example:
+        >>> kernels = torch.from_numpy(motion_kernels(np.array([5]), np.array([45])))
+        >>> motion_blur(torch.rand(1, 3, 32, 128), kernels).shape
+        torch.Size([1, 3, 32, 128])
+    """
+    height, width = images.shape[-2:]
     edge = MOTION_TAPS // 2
     padded = F.pad(images, (edge,) * 4, mode="reflect")
     out = torch.zeros_like(images)
@@ -71,8 +85,13 @@ def motion_blur(images: Tensor, values: Tensor) -> Tensor:
     return out.clamp_(0, 1)
 
 
-def lose_resolution(images: Tensor, halvings: int) -> Tensor:
-    """ABINet's rescale of images (n, 3, H, W): enlarge to 128 x 512, halve with a binomial filter, scale back."""
+def lose_resolution(images: Tensor, values: Tensor, halvings: int) -> Tensor:
+    """ABINet's rescale: enlarge to 128 x 512, halve a few times with a binomial filter, scale back. Values: none.
+
+    Example:
+        >>> lose_resolution(torch.rand(1, 3, 32, 128), torch.empty(1, 0), halvings=3).shape
+        torch.Size([1, 3, 32, 128])
+    """
     height, width = images.shape[-2:]
     # The first halving loses nothing visible of a crop of 32 x 128, so the work begins after it, at 64 x 256.
     small = F.interpolate(images, (2 * height, 2 * width), mode="bilinear", align_corners=False)
@@ -86,6 +105,11 @@ def gaussian_noise(images: Tensor, values: Tensor) -> Tensor:
     """Add independent normal noise to each value. Values: sigma (of 255), and two keys of 24 bits, as shares of 2^24.
 
     The noise is a hash of keys and place, so it is the same on every device and in every batch.
+
+    Example:
+        >>> given = torch.tensor([[4.0, 0.25, 0.5]])
+        >>> torch.equal(*(gaussian_noise(torch.full((1, 3, 32, 128), 0.5), given) for _ in range(2)))
+        True
     """
     hashed = _hashed_places(values[:, 1:3], images[0].numel())
     return images.addcmul_(_normal(hashed, images.dtype).view_as(images), per_crop(values) / 255).clamp_(0, 1)

@@ -5,6 +5,7 @@ points of an operation's output to points of its input. It is a homography (B, 3
 matrix products. Only rotations and shears need the crop's native aspect ratio, width / height, (B,).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,7 @@ from torch import Tensor
 
 from lmim_kedro.views.draws import UNUSED, move
 
-_NODE = 4
-"""Pixels between the nodes at which maps are evaluated; between nodes, bilinear."""
+_NODE = 4  # pixels between the nodes at which maps are evaluated; between nodes, bilinear
 
 
 def identity_map(aspect: Tensor) -> Tensor:
@@ -23,20 +23,23 @@ def identity_map(aspect: Tensor) -> Tensor:
     return torch.eye(3, device=aspect.device).expand(len(aspect), 3, 3)
 
 
-def crop_map(left: Tensor, right: Tensor, top: Tensor, bottom: Tensor) -> Tensor:
-    """The maps (B, 3, 3) of crops cut by shares (B,) of width and height; the rest fills the canvas.
+def crop_map(left: Tensor | float, right: Tensor | float, top: Tensor | float, bottom: Tensor | float) -> Tensor:
+    """The maps (B, 3, 3) of crops cut by shares of width and height, (B,) or a number; the rest fills the canvas.
 
     Example:
-        >>> left, none = torch.tensor([0.5]), torch.zeros(1)
-        >>> Geometry(crop_map(left, none, none, none)).points(2, 2)[0, 0, :, 0]
+        >>> Geometry(crop_map(torch.tensor([0.5]), 0, 0, 0)).points(2, 2)[0, 0, :, 0]
         tensor([0.6250, 0.8750])
     """
-    zero, one = torch.zeros_like(left), torch.ones_like(left)
-    return _matrix([1 - left - right, zero, left, zero, 1 - top - bottom, top, zero, zero, one])
+    return _matrix(1 - left - right, 0, left, 0, 1 - top - bottom, top, 0, 0, 1)
 
 
 def rotation(degrees: Tensor) -> Tensor:
-    """Rotations (B, 2, 2) for `linear_map`, clockwise by degrees (B,)."""
+    """Rotations (B, 2, 2) for `linear_map`, clockwise by degrees (B,).
+
+    Example:
+        >>> (rotation(torch.tensor([90.0]))[0] @ torch.tensor([1.0, 0.0])).round()  # right becomes down
+        tensor([-0., 1.])
+    """
     cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
     return torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
 
@@ -49,14 +52,12 @@ def linear_map(matrix: Tensor, aspect: Tensor) -> Tensor:
         aspect: (B,) width / height of the crops.
     """
     size = torch.stack([aspect, torch.ones_like(aspect)], 1)
-    canvas = grown_canvas(matrix, aspect)
     a, b, c, d = matrix.flatten(1).unbind(1)
     inverse = torch.stack([d, -b, -c, a], 1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
-    scaled = inverse * canvas[:, None, :] / size[:, :, None]
-    shift = 0.5 - 0.5 * scaled.sum(2)
-    zero, one = torch.zeros_like(aspect), torch.ones_like(aspect)
-    xx, xy, yx, yy = scaled.flatten(1).unbind(1)
-    return _matrix([xx, xy, shift[:, 0], yx, yy, shift[:, 1], zero, zero, one])
+    # From shares of the canvas to heights of the crop, back through the matrix, to shares of the crop.
+    scaled = inverse * grown_canvas(matrix, aspect)[:, None, :] / size[:, :, None]
+    (x, y), (xx, xy, yx, yy) = (0.5 - 0.5 * scaled.sum(2)).unbind(1), scaled.flatten(1).unbind(1)
+    return _matrix(xx, xy, x, yx, yy, y, 0, 0, 1)
 
 
 def grown_canvas(matrix: Tensor, aspect: Tensor) -> Tensor:
@@ -73,16 +74,24 @@ def slanted_map(values: Tensor, kind: str, aspect: Tensor) -> Tensor:
             for a translation in shares of width or height.
         kind: shear_x, shear_y, translate_x or translate_y.
         aspect: (B,) width / height of the canvas.
+
+    Example:
+        >>> slanted_map(torch.tensor([0.25]), "translate_x", torch.tensor([4.0]))[0, 0]
+        tensor([1.0000, 0.0000, 0.2500])
     """
-    zero, one = torch.zeros_like(values), torch.ones_like(values)
+    entries: list[Tensor | float] = [1, 0, 0, 0, 1, 0, 0, 0, 1]
     scaled = {"shear_x": values / aspect, "shear_y": values * aspect}.get(kind, values)
-    entries = [one, zero, zero, zero, one, zero, zero, zero, one]
     entries[{"shear_x": 1, "translate_x": 2, "shear_y": 3, "translate_y": 5}[kind]] = scaled
-    return _matrix(entries)
+    return _matrix(*entries)
 
 
 def inwards(moved: Tensor) -> Tensor:
-    """The corners (B, 4, 2) after moving inwards by shares (B, 8) of the size: x and y, clockwise from top left."""
+    """The corners (B, 4, 2) after moving inwards by shares (B, 8) of the size: x and y, clockwise from top left.
+
+    Example:
+        >>> inwards(torch.full((1, 8), 0.25)).flatten().tolist()
+        [0.25, 0.25, 0.75, 0.25, 0.75, 0.75, 0.25, 0.75]
+    """
     x, y = moved.view(-1, 4, 2).unbind(2)
     x = torch.stack([x[:, 0], 1 - x[:, 1], 1 - x[:, 2], x[:, 3]], 1)
     y = torch.stack([y[:, 0], y[:, 1], 1 - y[:, 2], 1 - y[:, 3]], 1)
@@ -93,6 +102,10 @@ def quadrilateral_map(corners: Tensor) -> Tensor:
     """The maps (B, 3, 3) from the unit square to convex quadrilaterals (B, 4, 2), clockwise from top left.
 
     The solution of Heckbert (Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3).
+
+    Example:
+        >>> torch.equal(quadrilateral_map(inwards(torch.zeros(1, 8))), identity_map(torch.ones(1)))
+        True
     """
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (corner.unbind(1) for corner in corners.unbind(1))
     # (x, y) = (a u + b v + c, d u + e v + f) / (g u + h v + 1). The corner (0, 0) gives c and f, and (1, 0) and (0, 1)
@@ -101,12 +114,17 @@ def quadrilateral_map(corners: Tensor) -> Tensor:
     sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3  # zero for a parallelogram, which needs no perspective
     area = dx1 * dy2 - dx2 * dy1
     g, h = (sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area
-    one = torch.ones_like(x0)
-    return _matrix([x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h, one])
+    return _matrix(x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h, 1)
 
 
 def inverse_map(maps: Tensor) -> Tensor:
-    """The inverses of homographies (B, 3, 3), up to a factor, which changes no homography."""
+    """The inverses of homographies (B, 3, 3), up to a factor, which changes no homography.
+
+    Example:
+        >>> left_half = crop_map(0, torch.tensor([0.5]), 0, 0)
+        >>> product(left_half, inverse_map(left_half))[0].diag()
+        tensor([0.5000, 0.5000, 0.5000])
+    """
     a, b, c = maps.unbind(1)
     return torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 2)
 
@@ -116,21 +134,25 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return a[:, :, :1] * b[:, :1] + a[:, :, 1:2] * b[:, 1:2] + a[:, :, 2:] * b[:, 2:]
 
 
-def compose(maps: Tensor, turns: np.ndarray) -> Tensor:
+def compose(maps: Sequence[Tensor], turns: np.ndarray, aspect: Tensor) -> Tensor:
     """The maps (B, 3, 3), from view to crop, of several operations in each crop's own order.
 
     Args:
-        maps: (B, n, 3, 3) maps of the operations; the first is the identity.
-        turns: (B, n) their turns; UNUSED for those a crop does not get, and for the first.
+        maps: n maps (B, 3, 3), one of each operation.
+        turns: (B, n) their turns; UNUSED for those a crop does not get.
+        aspect: (B,) width / height of the crops.
+
+    Example:
+        >>> half = crop_map(torch.tensor([0.5]), 0, 0, 0)
+        >>> torch.equal(compose([half, half], np.array([[UNUSED, 0]]), torch.tensor([4.0])), half)
+        True
     """
-    crops, count = turns.shape
-    last = np.where(turns == UNUSED, np.iinfo(np.int64).max, turns)
-    order = np.argsort(last, axis=1, kind="stable")[:, : count - 1]
-    order = np.where(np.take_along_axis(turns, order, axis=1) == UNUSED, 0, order)
-    # Every crop composes as many maps as the batch has operations: identities (number 0) fill up its own.
-    (chosen,) = move([order + count * np.arange(crops)[:, None]], maps.device)
-    whole = maps[:, 0]
-    for part in maps.flatten(0, 1)[chosen].unbind(1):
+    whole, (crops, count) = identity_map(aspect), turns.shape
+    order = np.argsort(np.where(turns == UNUSED, np.iinfo(np.int64).max, turns), axis=1, kind="stable")
+    order = np.where(np.take_along_axis(turns, order, axis=1) == UNUSED, count, order)
+    # Every crop composes as many maps as the batch has operations: identities (the last) fill up its own.
+    (chosen,) = move([order + (count + 1) * np.arange(crops)[:, None]], aspect.device)
+    for part in torch.stack([*maps, whole], 1).flatten(0, 1)[chosen].unbind(1):
         whole = product(whole, part)
     return whole
 
@@ -143,6 +165,11 @@ class Geometry:
         before: (B, 3, 3) maps of the operations before the piecewise warp, or of all if there is no warp.
         knots: (B, 2, rows, columns), how far the warp moves the points of a regular grid, x then y; None for no warp.
         after: (B, 3, 3) maps of the operations after the warp; None for none.
+
+    Example:
+        >>> left_half = Geometry(crop_map(0, torch.tensor([0.5]), 0, 0))
+        >>> left_half.sample(torch.tensor([0.0, 1, 1, 1]).expand(1, 3, 4, 4))[0, 0, 0]
+        tensor([0.0000, 0.2500, 0.7500, 1.0000])
     """
 
     before: Tensor
@@ -200,6 +227,8 @@ def _through(maps: Tensor, points: Tensor) -> Tensor:
     return torch.stack([along / scale, down / scale], -1)
 
 
-def _matrix(entries: list[Tensor]) -> Tensor:
-    """Matrices (B, 3, 3) of nine entries (B,), row by row."""
-    return torch.stack(entries, 1).view(-1, 3, 3)
+def _matrix(*entries: Tensor | float) -> Tensor:
+    """Matrices (B, 3, 3) of nine entries, row by row, each (B,) or a number."""
+    like = next(entry for entry in entries if isinstance(entry, Tensor))
+    columns = [entry if isinstance(entry, Tensor) else torch.full_like(like, entry) for entry in entries]
+    return torch.stack(columns, 1).view(-1, 3, 3)

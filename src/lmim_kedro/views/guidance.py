@@ -10,16 +10,7 @@ from torch import Tensor
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn, close_ranks, move
-from lmim_kedro.views.geometry import (
-    Geometry,
-    compose,
-    crop_map,
-    identity_map,
-    inwards,
-    linear_map,
-    quadrilateral_map,
-    rotation,
-)
+from lmim_kedro.views.geometry import Geometry, compose, crop_map, inwards, linear_map, quadrilateral_map, rotation
 from lmim_kedro.views.policy import COLORS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
 
 WARP = "piecewise_affine"
@@ -82,10 +73,9 @@ class GuidanceViews:
             return None
         values = dict(zip(names, move([drawn.values[name] for name in names], aspect.device), strict=True))
         mapped = [name for name in names if name != WARP]
-        maps = torch.stack([identity_map(aspect), *(_MAPS[name](values[name], aspect) for name in mapped)], 1)
-        turns = np.stack([np.full(len(aspect), UNUSED), *(drawn.turns[name] for name in mapped)], 1)
+        maps, turns = [_MAPS[name](values[name], aspect) for name in mapped], drawn.turns_of(mapped)
         if WARP not in names:
-            return Geometry(compose(maps, turns))
+            return Geometry(compose(maps, turns, aspect))
         # The warp is no homography, so the maps before it and after it are composed apart. A crop without the warp has
         # all maps before, and knots that do not move.
         warp = drawn.turns[WARP][:, None]
@@ -93,17 +83,16 @@ class GuidanceViews:
         first = (warp == UNUSED) | (turns < warp)
         before, after = np.where(first, turns, UNUSED), np.where(first, UNUSED, turns)
         knots = (values[WARP] * warped).view(-1, 2, KNOTS, KNOTS)
-        return Geometry(compose(maps, before), knots, compose(maps, after))
+        return Geometry(compose(maps, before, aspect), knots, compose(maps, after, aspect))
 
     def colors(self, drawn: DrawnViews) -> list[Operation]:
         """The operations on pixels with their values and turns: the picked ones, then color jitter, then gray."""
         names = [name for name in COLORS if name in drawn.turns]
-        crops = len(drawn.grayscale)
-        turns = close_ranks(np.stack([np.full(crops, UNUSED), *(drawn.turns[name] for name in names)], 1))[:, 1:]
-        done = [Operation(self._pixels[name], drawn.values[name], turns[:, n]) for n, name in enumerate(names)]
+        turns = close_ranks(drawn.turns_of(names)).T
+        done = [Operation(self._pixels[name], drawn.values[name], its) for name, its in zip(names, turns, strict=True)]
         done += jitter_operations(drawn.jitter_turns, drawn.jitter_values, len(names))
         last = np.where(drawn.grayscale, len(names) + len(JITTERS), UNUSED)
-        return [*done, Operation(color.blend_gray, np.ones((crops, 1), np.float32), last)]
+        return [*done, Operation(color.blend_gray, np.ones((len(last), 1), np.float32), last)]
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -124,30 +113,12 @@ def jitter_operations(turns: dict[str, np.ndarray], values: dict[str, np.ndarray
     ]
 
 
-def _crop_vertical(values: Tensor, aspect: Tensor) -> Tensor:
-    none = torch.zeros_like(aspect)
-    return crop_map(none, none, values[:, 0], values[:, 1])
-
-
-def _crop_horizontal(values: Tensor, aspect: Tensor) -> Tensor:
-    none = torch.zeros_like(aspect)
-    return crop_map(values[:, 0], values[:, 1], none, none)
-
-
-def _rotate(values: Tensor, aspect: Tensor) -> Tensor:
-    return linear_map(rotation(values[:, 0]), aspect)
-
-
-def _perspective(values: Tensor, aspect: Tensor) -> Tensor:
-    """The quadrilateral between the moved corners (B, 8) fills the canvas."""
-    return quadrilateral_map(inwards(values))
-
-
+# Maps (B, 3, 3) of values (B, p) and aspect (B,).
 _MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "crop_vertical": _crop_vertical,
-    "crop_horizontal": _crop_horizontal,
-    "rotate": _rotate,
-    "perspective": _perspective,
+    "crop_vertical": lambda values, aspect: crop_map(0, 0, values[:, 0], values[:, 1]),
+    "crop_horizontal": lambda values, aspect: crop_map(values[:, 0], values[:, 1], 0, 0),
+    "rotate": lambda values, aspect: linear_map(rotation(values[:, 0]), aspect),
+    "perspective": lambda values, aspect: quadrilateral_map(inwards(values)),  # what is between the corners fills it
 }
 
 _JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

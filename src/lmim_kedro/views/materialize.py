@@ -1,6 +1,7 @@
 """Writes guidance views into a packed store, for machines whose GPU is the bottleneck."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,8 @@ from lmim_kedro.files import digest, read_json, write_json
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 
-VIEWS_FILE = "views.json"
-"""File in the store's folder with a hash of the crops, the preset and the other inputs of the draws."""
-
-_BATCH = 256
+VIEWS_FILE = "views.json"  # in the store's folder: a hash of the crops, the preset and the other inputs of the draws
+_BATCH = 256  # crops whose views are drawn at once
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class ViewStorePlan:
         crops: crops to draw views of.
         preset: preset of the guidance views.
         views: views per crop; 0 for an empty store, and views that are drawn while training.
-        height: height of the views, pixels.
-        width: width of the views, pixels.
+        height, width: size of the views, pixels.
         seed: seed of the draws.
         shard_crops: largest number of views in a shard, for `write`.
     """
@@ -52,8 +50,7 @@ class ViewStorePlan:
         Raises:
             InputError: if the disk is full.
         """
-        cuts = range(0, len(self.crops), self.shard_crops)
-        parts = [(view, start) for view in range(self.views) for start in cuts]
+        parts = product(range(self.views), range(0, len(self.crops), self.shard_crops))
         shards = [(shard_folder(store, number), view, start) for number, (view, start) in enumerate(parts)]
         whole = digest([self._asked(), self.views, len(self.crops), self.shard_crops])
         if read_json(store / STORE_FILE).get("fingerprint") != whole:

@@ -9,17 +9,13 @@ from torch import Tensor
 
 from lmim_kedro.views import color, filters
 from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, close_ranks, move
-from lmim_kedro.views.geometry import Geometry, compose, grown_canvas, identity_map, linear_map, rotation, slanted_map
+from lmim_kedro.views.geometry import Geometry, compose, grown_canvas, linear_map, rotation, slanted_map
 from lmim_kedro.views.guidance import to_unit
 
-LAYERS = 3
-"""Number of operations picked for each crop, none of them twice."""
-
-PROBABILITY = 0.5
-"""Probability with which a picked operation is applied."""
-
-MAGNITUDE = 0.5
-"""Share of the largest strengths; PARSeq always uses 5 of 10."""
+LAYERS = 3  # operations picked for each crop, none of them twice
+PROBABILITY = 0.5  # of a picked operation to be applied
+MAGNITUDE = 0.5  # share of the largest strengths; PARSeq always uses 5 of 10
+BEYOND = 128 / 255  # gray of the area beyond the crop
 
 SIGNED = {
     "rotate": 30 * MAGNITUDE,  # degrees; the canvas grows to fit
@@ -33,24 +29,33 @@ SIGNED = {
 }
 """Operations with a strength to either side, each for half of the crops."""
 
-FIXED = {
-    "auto_contrast": None,
-    "equalize": None,
-    "invert": None,
-    "posterize": 2.0 ** (8 - (4 - 4 * MAGNITUDE)),  # keeps two of eight bits
-    "solarize": 256 - 256 * MAGNITUDE,  # threshold, of 255; lighter pixels are inverted
-    "solarize_add": np.floor(110 * MAGNITUDE),  # of 255; added to pixels darker than the middle
-    "blur": 4 * MAGNITUDE,  # sigma, pixels
-    "noise": 40 * MAGNITUDE + 1,  # mean of the Poisson number, of 255; PARSeq makes it odd
+FIXED: dict[str, tuple[float, ...]] = {
+    "auto_contrast": (),
+    "equalize": (),
+    "invert": (),
+    "posterize": (2.0 ** (8 - (4 - 4 * MAGNITUDE)),),  # keeps two of eight bits
+    "solarize": (256 - 256 * MAGNITUDE, 1),  # threshold, of 255; lighter pixels are inverted
+    "solarize_add": (np.floor(110 * MAGNITUDE),),  # of 255; added to pixels darker than the middle
+    "blur": (4 * MAGNITUDE,),  # sigma, pixels
+    "noise": (40 * MAGNITUDE + 1,),  # mean of the Poisson number, of 255; PARSeq makes it odd
 }
-"""Operations with one strength, or None."""
+"""Operations with the same values for all crops."""
 
 OPERATIONS = (*SIGNED, *FIXED)
 MOVING = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
-BEYOND = 128 / 255
-"""Gray of the area beyond the crop."""
-
-_BLUR_RADIUS = 5
+PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "color": color.saturation,
+    "contrast": color.contrast_about_mean,
+    "brightness": color.brightness,
+    "auto_contrast": color.auto_contrast,
+    "equalize": color.equalize,
+    "invert": color.invert,
+    "posterize": color.posterize,
+    "solarize": color.solarize,
+    "solarize_add": color.solarize_add,
+    "blur": partial(filters.gaussian_blur, radius=5),
+    "noise": filters.poisson_noise,
+}
 
 
 class ParseqAugmentation:
@@ -95,22 +100,20 @@ class ParseqAugmentation:
         values, after_rotation = given[: len(MOVING)], given[len(MOVING) :]
         turned = rotation(values[0])
         width, height = grown_canvas(turned, aspect).unbind(1)
-        maps = [identity_map(aspect), linear_map(turned, aspect)]
-        for name, value, after in zip(MOVING[1:], values[1:], after_rotation, strict=True):
-            maps.append(slanted_map(value, name, torch.where(after > 0, width / height, aspect)))
-        order = np.stack([np.full(len(aspect), UNUSED), *(turns[name] for name in MOVING)], 1)
-        return Geometry(compose(torch.stack(maps, 1), order))
+        slants = [
+            slanted_map(value, name, torch.where(after > 0, width / height, aspect))
+            for name, value, after in zip(MOVING[1:], values[1:], after_rotation, strict=True)
+        ]
+        order = np.stack([turns[name] for name in MOVING], 1)
+        return Geometry(compose([linear_map(turned, aspect), *slants], order, aspect))
 
     def pixels(self, draws: Draws, turns: dict[str, np.ndarray]) -> list[Operation]:
         """Operations on pixels, with turns (B,) from `draw_turns`."""
         values = {name: 1 + draw_signed(draws, name)[:, None] for name in SIGNED if name not in MOVING}
-        for name, value in FIXED.items():
-            values[name] = np.full((len(draws), 0 if value is None else 1), value or 0, np.float32)
-        values["solarize"] = np.concatenate([values["solarize"], np.ones((len(draws), 1), np.float32)], 1)
+        values |= {name: np.tile(np.array(given, np.float32), (len(draws), 1)) for name, given in FIXED.items()}
         values["noise"] = np.concatenate([values["noise"], draws.uniform("noise keys", 2)], 1)
-        names = list(PIXELS)
-        order = close_ranks(np.stack([turns[name] for name in names], 1))
-        return [Operation(PIXELS[name], values[name], order[:, place]) for place, name in enumerate(names)]
+        order = close_ranks(np.stack([turns[name] for name in PIXELS], 1)).T
+        return [Operation(change, values[name], its) for (name, change), its in zip(PIXELS.items(), order, strict=True)]
 
 
 def draw_turns(draws: Draws) -> dict[str, np.ndarray]:
@@ -124,18 +127,3 @@ def draw_signed(draws: Draws, name: str) -> np.ndarray:
     """The strength (B,) float32 of an operation, to one side or the other."""
     stream = "colour" if name == "color" else name  # a stream's name is part of its seed: renamed, it draws otherwise
     return np.where(draws.happens(f"{stream} side", 0.5), -1, 1).astype(np.float32) * np.float32(SIGNED[name])
-
-
-PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "color": color.saturation,
-    "contrast": color.contrast_about_mean,
-    "brightness": color.brightness,
-    "auto_contrast": color.auto_contrast,
-    "equalize": color.equalize,
-    "invert": color.invert,
-    "posterize": color.posterize,
-    "solarize": color.solarize,
-    "solarize_add": color.solarize_add,
-    "blur": partial(filters.gaussian_blur, radius=_BLUR_RADIUS),
-    "noise": filters.poisson_noise,
-}

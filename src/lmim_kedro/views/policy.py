@@ -1,5 +1,6 @@
 """Draws the operations of each guidance view from a preset (paper, Table 2; ranges: ViewPreset)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +14,21 @@ GEOMETRIC = ("crop_vertical", "crop_horizontal", "rotate", "perspective", "piece
 COLORS = ("contrast", "blur", "sharpen", "solarize", "grayscale_blend")
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 
-KNOTS = 4
-"""Rows and columns of the piecewise warp's grid, as imgaug has it."""
+KNOTS = 4  # rows and columns of the piecewise warp's grid, as imgaug has it
 
+# Largest move of a corner, in shares of the size: each corner stays in its quarter, so no text is mirrored. Below 1/3
+# every quadrilateral would be convex, but some draws of the preset `strong` reach further, and are convex all the same.
+# Presets with sigmas above 0.15 can fold a corner inwards.
 _FARTHEST = 0.45
-"""Largest move of a corner, in shares of the size: each corner stays in its quarter, so no text is mirrored.
-
-Below 1/3 every quadrilateral would be convex, but some draws of the preset `strong` reach further, and are convex all
-the same. Presets with sigmas above 0.15 can fold a corner inwards.
-"""
 
 
 @dataclass(frozen=True)
 class DrawnViews:
-    """The operations of each crop of a batch, by name.
+    """The operations of each of B crops, by name.
 
     Args:
         turns: (B,) turn of each operation of the preset in the crop's order; UNUSED where it is not picked.
-        values: (B, p) float32 values of each operation of the preset, as `_draw_values` returns them.
+        values: (B, p) float32 values of each operation of the preset.
         jitter_turns: (B,) turns of the parts of color jitter, in an order of their own.
         jitter_values: (B, 1) factors of these parts; for hue, the share of a full turn.
         grayscale: (B,) whether the view becomes gray in the end.
@@ -42,12 +40,13 @@ class DrawnViews:
     jitter_values: dict[str, np.ndarray]
     grayscale: np.ndarray
 
+    def turns_of(self, names: Sequence[str]) -> np.ndarray:
+        """Turns (B, n) of n operations of the preset."""
+        return np.reshape([self.turns[name] for name in names], (len(names), len(self.grayscale))).T
+
 
 class ViewPolicy:
-    """Draws from a preset.
-
-    Args:
-        preset: the operations, how strong they are, and how many of them a crop gets.
+    """Draws from a preset, which says the operations, how strong they are, and how many of them a crop gets.
 
     Raises:
         InputError: if the preset picks more operations than it has.
@@ -109,7 +108,7 @@ def _draw_values(draws: Draws, name: str, given: Any) -> np.ndarray:
         case "piecewise_affine", (low, high):  # how far the points of the grid move, and stay in the crop: all x, all y
             sigma = draws.between("piecewise_affine sigma", low, high)
             moved = draws.normal(name, 2 * KNOTS**2) * sigma
-            at = np.stack(np.meshgrid(*[np.linspace(0, 1, KNOTS, dtype=np.float32)] * 2, indexing="xy")).reshape(-1)
+            at = np.stack(np.meshgrid(*[np.linspace(0, 1, KNOTS, dtype=np.float32)] * 2, indexing="xy")).ravel()
             return np.clip(at + moved, 0, 1) - at
         case "sharpen", ((alpha_low, alpha_high), (light_low, light_high)):
             alpha = draws.between("sharpen alpha", alpha_low, alpha_high)

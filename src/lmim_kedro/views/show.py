@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.randomness import derive_seed
@@ -10,12 +11,11 @@ from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import FinetuningParams, ModelParams, ViewPreset, ViewsParams
-from lmim_kedro.views.augmentations import finetuning_augmentation
+from lmim_kedro.views.augmentations import Augmentation, finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
 from lmim_kedro.views.statistics import describe
 
-_SAMPLE = 256
-"""Number of crops for statistics."""
+_SAMPLE = 256  # crops for statistics
 
 
 def show_views(
@@ -27,8 +27,7 @@ def show_views(
         crops: the store.
         preset: preset of the guidance views.
         shown: how many crops and views the sheet has.
-        height: height of crops and views, pixels.
-        width: width of crops and views, pixels.
+        height, width: size of crops and views, pixels.
         seed: seed of the draws.
 
     Returns:
@@ -39,13 +38,11 @@ def show_views(
     """
     if not len(crops):
         raise InputError(f"{crops!r} holds no crop to draw views of: run `kedro run --pipelines=ingest` first")
-    draw = GuidanceViews(preset)
-    index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
-    given = torch.from_numpy(images), torch.from_numpy(aspect)
-    views = [draw(*given, seed=seed, epoch=epoch, index=index) for epoch in range(shown.sheet_views)]
-    sheet = contact_sheet(images, torch.stack(views, 1).numpy(), aspect)
-    index, images, aspect = _spaced(crops, _SAMPLE, height, width)
-    return sheet, describe(preset, torch.from_numpy(images), torch.from_numpy(aspect), seed=seed, index=index)
+    images, aspect, index = _spaced(crops, _SAMPLE, height, width)
+    return (
+        _sheet(GuidanceViews(preset), crops, shown, height, width, seed),
+        describe(preset, images, aspect, seed=seed, index=index),
+    )
 
 
 def show_augmentation(
@@ -60,26 +57,28 @@ def show_augmentation(
         shown: how many crops the sheet has, and how many epochs.
         seed: seed of the run.
 
-    Returns:
-        the sheet (H', W', 3) uint8, in the crops' native aspect ratio.
+    Returns: the sheet (H', W', 3) uint8, in the crops' native aspect ratio.
     """
-    height, width = model.image_height, model.image_width
-    if not len(crops):
-        empty = np.empty((0, 3, height, width), np.uint8)
-        return contact_sheet(empty, np.empty((0, shown.sheet_views, 3, height, width), np.float32))
-    augment = finetuning_augmentation(finetuning, model)
-    index, images, aspect = _spaced(crops, shown.sheet_crops, height, width)
-    given, aspects = torch.from_numpy(images), torch.from_numpy(aspect)
+    augment = finetuning_augmentation(finetuning, model) if len(crops) else None
     its_seed = derive_seed(seed, "fine-tuning")  # the seed of training.jobs
+    return _sheet(augment, crops, shown, model.image_height, model.image_width, its_seed)
+
+
+def _sheet(
+    draw: Augmentation | None, crops: PackedStore, shown: ViewsParams, height: int, width: int, seed: int
+) -> np.ndarray:
+    """Evenly spaced crops, each beside its views in the first epochs; without `draw`, beside itself."""
+    images, aspect, index = _spaced(crops, shown.sheet_crops, height, width)
     views = [
-        to_unit(given) if augment is None else augment(given, aspects, seed=its_seed, epoch=epoch, index=index)
+        to_unit(images) if draw is None else draw(images, aspect, seed=seed, epoch=epoch, index=index)
         for epoch in range(shown.sheet_views)
     ]
-    return contact_sheet(images, torch.stack(views, 1).numpy(), aspect)
+    return contact_sheet(images.numpy(), torch.stack(views, 1).numpy(), aspect.numpy())
 
 
-def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices (n,), pixels (n, 3, H, W) uint8 and aspect ratios (n,) of at most `count` crops, evenly spaced."""
+def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Pixels (n, 3, H, W) uint8, aspect ratios (n,) and indices (n,) of at most `count` crops, evenly spaced."""
     count = min(count, len(crops))
-    index = np.arange(count, dtype=np.int64) * len(crops) // count
-    return index, *decode_batch(crops.fetch(index), height, width)
+    index = np.arange(count) * len(crops) // max(count, 1)
+    images, aspect = decode_batch(crops.fetch(index) if count else [], height, width)
+    return torch.from_numpy(images), torch.from_numpy(aspect), index

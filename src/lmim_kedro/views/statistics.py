@@ -10,14 +10,9 @@ from lmim_kedro.views.color import gray
 from lmim_kedro.views.geometry import Geometry
 from lmim_kedro.views.guidance import GuidanceViews, to_unit
 
-_FINER = (4, 2)
-"""Points sampled per pixel of a view, down and across, to find which part of a crop the view shows."""
-
-_COARSER = 2
-"""Pixels per side of a cell of the crop; a cell is either shown or not."""
-
-_MIDDLE = 0.5
-"""Share of height and width that counts as the middle of a crop."""
+_FINER = (4, 2)  # points sampled per pixel of a view, down and across, to find which part of a crop the view shows
+_COARSER = 2  # pixels per side of a cell of the crop; a cell is either shown or not
+_MIDDLE = 0.5  # share of height and width that counts as the middle of a crop
 
 
 def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, index: np.ndarray) -> pd.DataFrame:
@@ -26,9 +21,7 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
     Args:
         preset: preset of the guidance views.
         crops: (B, 3, H, W) uint8 crops.
-        aspect: (B,) their width / height before they were squeezed.
-        seed: seed of the draws.
-        index: (B,) int64 crop indices.
+        aspect, seed, index: as for GuidanceViews.
 
     Returns:
         a table with the columns operation, picked (share of the crops that get it; for `all`: operations per crop),
@@ -44,27 +37,25 @@ def describe(preset: ViewPreset, crops: Tensor, aspect: Tensor, *, seed: int, in
     """
     drawn = GuidanceViews(preset).policy.draw(seed=seed, epoch=0, index=index)
     picked = {name: float((turns >= 0).mean()) for name, turns in drawn.turns.items()}
-    alone = {name: ViewPreset.model_validate({"pick": (1, 1), name: getattr(preset, name)}) for name in picked}
+    alone = {name: ViewPreset.model_validate({"pick": (1, None), name: getattr(preset, name)}) for name in picked}
     if preset.jitter is not None:
         picked["jitter"] = preset.jitter.probability
         always = preset.jitter.model_copy(update={"probability": 1.0})
-        alone["jitter"] = ViewPreset(pick=(0, 0), jitter=always)
+        alone["jitter"] = ViewPreset(pick=(0, None), jitter=always)
     if preset.grayscale_probability:
         picked["grayscale"] = preset.grayscale_probability
-        alone["grayscale"] = ViewPreset(pick=(0, 0), grayscale_probability=1.0)
-    rows = [
+        alone["grayscale"] = ViewPreset(pick=(0, None), grayscale_probability=1.0)
+    picked["all"] = sum(picked[name] for name in drawn.turns)
+    measured = {"all": preset, **alone}.items()
+    return pd.DataFrame(
         {"operation": name, "picked": picked[name], **_measure(only, crops, aspect, seed, index)}
-        for name, only in alone.items()
-    ]
-    per_crop = sum(picked[name] for name in drawn.turns)
-    whole = {"operation": "all", "picked": per_crop, **_measure(preset, crops, aspect, seed, index)}
-    return pd.DataFrame([whole, *rows])
+        for name, only in measured
+    )
 
 
 def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index: np.ndarray) -> dict[str, float]:
-    drawing = GuidanceViews(preset)
+    drawing, images = GuidanceViews(preset), to_unit(crops)
     views = drawing(crops, aspect, seed=seed, epoch=0, index=index)
-    images = to_unit(crops)
     geometry = drawing.geometry(drawing.policy.draw(seed=seed, epoch=0, index=index), aspect)
     strokes, middle = (1.0, 1.0) if geometry is None else inside(geometry, images)
     return {
@@ -87,18 +78,13 @@ def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
         (torch.arange(len(images))[:, None], cell.flatten(1)), seen.flatten(1).float(), accumulate=True
     )
     shown = shown.view(-1, rows, columns) > 0
-    energy = torch.nn.functional.avg_pool2d(_gradient(gray(images)), _COARSER)[:, 0]
+    down, across = torch.gradient(gray(images), dim=(2, 3))
+    energy = torch.nn.functional.avg_pool2d(down.square() + across.square(), _COARSER)[:, 0]
     whole = energy.sum((1, 2))
     strokes = (energy * shown).sum((1, 2))[whole > 0] / whole[whole > 0]
     top, left = round(rows * _MIDDLE / 2), round(columns * _MIDDLE / 2)
     middle = shown[:, top : rows - top, left : columns - left].float().mean()
     return (strokes.mean().item() if len(strokes) else 1.0), middle.item()
-
-
-def _gradient(images: Tensor) -> Tensor:
-    """Squared length of the gradient of images (B, 1, H, W), in the same shape."""
-    down, across = torch.gradient(images, dim=(2, 3))
-    return down.square() + across.square()
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
