@@ -23,6 +23,8 @@ from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading
 from lmim_kedro.training.finetuning import finetune
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 
 class FirstCharacterHead(Head):
     """Reads the first character from the mean of all patches."""
@@ -68,7 +70,7 @@ class Store:
 
 
 def test_a_head_from_outside_is_fine_tuned_saved_and_read_with(first, columns_size, crops, tmp_path, recipe):
-    steps = OptimizationParams(steps=2, batch_size=4, warmup_steps=1, base_learning_rate=0.1)
+    steps = OptimizationParams(steps=2, batch_size=4, warmup_steps=1, base_learning_rate=0.1, **ADAMW)
     given = {"variant": "scratch", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none"}
     finetuning = FinetuningParams(decoder=first, charset="english_36", augmentation="none", optimization=steps)
     made = Recipe(**given, model=columns_size, views=ViewPreset(), pretraining=recipe, finetuning=finetuning)
