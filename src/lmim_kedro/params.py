@@ -238,10 +238,6 @@ class PretrainingParams(Params):
         return self
 
 
-RECOGNIZER_POSITIONS = 200
-"""Rows of the autoregressive decoder's position table (released weights)."""
-
-
 class FinetuningParams(Params):
     """The recognizer and how it is trained (paper, section 4.2)."""
 
@@ -258,15 +254,6 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimization: OptimizationParams
-
-    @model_validator(mode="after")
-    def _steps_have_positions(self) -> FinetuningParams:
-        if self.decoder == "autoregressive" and self.max_length > RECOGNIZER_POSITIONS:
-            raise ValueError(
-                f"max_length = {self.max_length} is more than the {RECOGNIZER_POSITIONS} places of the autoregressive "
-                f"decoder: set at most {RECOGNIZER_POSITIONS}, or decoder: ctc"
-            )
-        return self
 
 
 MAX_PIXELS = 50_000_000

@@ -69,6 +69,14 @@ class Store:
         return ["ab" if n % 2 else "cab" for n in index]
 
 
+def test_more_steps_than_the_decoder_has_places_are_refused(first, columns_size):
+    charset = Charset("abc")
+    for decoder, most in (("autoregressive", 200), ("ctc", 1000), (first, 1000)):
+        assert Recognizer(columns_size, charset, decoder, most).max_length == most
+    with pytest.raises(InputError, match=r"max_length is 201, but the decoder .* has only 200 places: set .* 200 at"):
+        Recognizer(columns_size, charset, "autoregressive", 201)
+
+
 def test_a_head_from_outside_is_fine_tuned_saved_and_read_with(first, columns_size, crops, tmp_path, recipe):
     steps = OptimizationParams(steps=2, batch_size=4, warmup_steps=1, base_learning_rate=0.1, **ADAMW)
     given = {"variant": "scratch", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none"}
