@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -159,9 +159,8 @@ class _Run:
         return pd.DataFrame(self.rows)
 
     def _step(self, batch: CropBatch, epoch: int, display: Display) -> None:
-        torch.manual_seed(derive_seed(self.seed, self.task.name, self.done))  # dropout
-        if self.ranks.rank:
-            torch.manual_seed(derive_seed(self.seed, f"{self.task.name}, rank {self.ranks.rank}", self.done))
+        draws = f"{self.task.name}, rank {self.ranks.rank}" if self.ranks.rank else self.task.name
+        torch.manual_seed(derive_seed(self.seed, draws, self.done))  # dropout
         set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
         self.optimizer.zero_grad(set_to_none=True)
         counter = FlopCounterMode(display=False) if display.wants_flops else None
@@ -179,7 +178,9 @@ class _Run:
         parts = batch.split(self.training.accumulate)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
-            with self._unsynchronized(number + 1 < len(parts)):
+            # Processes average their gradients once a step, with the last part of the batch.
+            waits = self.ranks.world > 1 and number + 1 < len(parts)
+            with self.wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.ranks.device.type, self.precision, enabled=self.precision != torch.float32):
                     losses = self.task.loss(part, epoch, self.forward)
                 share = len(part.images) / len(batch.images)
@@ -187,10 +188,6 @@ class _Run:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() * share
         return sums
-
-    def _unsynchronized(self, skip: bool) -> AbstractContextManager[None]:
-        """A context without averaging: processes average gradients once a step, with the last part of the batch."""
-        return self.wrapped.no_sync() if skip and self.ranks.world > 1 else nullcontext()  # type: ignore[operator]
 
     def _add_row(self, display: Display) -> None:
         values = self.meter.read()

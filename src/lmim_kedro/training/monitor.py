@@ -175,7 +175,7 @@ class Clock:
         now = time.monotonic()
         passed, waited = now - self._row, self._waited
         self._row, self._waited = now, 0.0
-        return passed, waited / passed if passed else 0.0
+        return passed, waited / passed
 
 
 def peak_flops(device: torch.device) -> float | None:
