@@ -54,9 +54,10 @@ class Job:
     @property
     def optimization(self) -> OptimizationParams:
         """Length, learning rate and the rest of this stage's optimization."""
-        pretraining, finetuning = self.recipe.pretraining, self.recipe.finetuning
-        stages = {"teacher": pretraining.teacher, "pre-training": pretraining, "fine-tuning": finetuning}
-        return stages[self.stage].optimization
+        if self.stage == "fine-tuning":
+            return self.recipe.finetuning.optimization
+        pretraining = self.recipe.pretraining
+        return pretraining.teacher.optimization if self.stage == "teacher" else pretraining.optimization
 
     @property
     def folder(self) -> StateFolder:
