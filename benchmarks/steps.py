@@ -24,7 +24,15 @@ from lmim_kedro.training.optimizer import build_optimizer
 from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask
 from lmim_kedro.views.guidance import GuidanceViews
 
-OPTIMIZATION = OptimizationParams(steps=100, batch_size=256, base_learning_rate=1.5e-4, warmup_steps=10)
+OPTIMIZATION = OptimizationParams(
+    steps=100,
+    batch_size=256,
+    base_learning_rate=1.5e-4,
+    warmup_steps=10,
+    betas=(0.9, 0.95),
+    weight_decay=0.05,
+    layer_decay=1.0,
+)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MAIN = "vit_small"
 """The preset whose measurements carry no model name."""

@@ -10,6 +10,8 @@ import torch
 
 from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test needs a screen
 READER = RecognizerParams(width=32, depth=2, heads=4, ffn=16, dropout=0.0)
 
@@ -57,7 +59,7 @@ def columns_size() -> ModelParams:
 @pytest.fixture
 def recipe() -> PretrainingParams:
     """The paper's pre-training."""
-    short = OptimizationParams(steps=2, warmup_steps=1, base_learning_rate=1e-4)
+    short = OptimizationParams(steps=2, warmup_steps=1, base_learning_rate=1e-4, batch_size=512, **ADAMW)
     return PretrainingParams.model_validate({"teacher": {"optimization": short}, "optimization": short})
 
 

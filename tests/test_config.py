@@ -3,16 +3,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from omegaconf.errors import InterpolationResolutionError
-from pydantic import BaseModel
 
+from lmim_kedro import params
 from lmim_kedro.config import ConfigLoader
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import EvaluationParams, ModelParams, Parameters, PredictParams, RunParams, ViewsParams
+from lmim_kedro.params import (
+    EvaluationParams,
+    ModelParams,
+    OptimizationParams,
+    Parameters,
+    Params,
+    PredictParams,
+    RunParams,
+    ViewPreset,
+    ViewsParams,
+)
 from lmim_kedro.pipelines.finetune.nodes import resolve_recipe as finetune_recipe
 from lmim_kedro.recipe import Recipe, resolve_finetuning, resolve_recipe
 from lmim_kedro.scoring.protocols import get_protocol
@@ -310,34 +320,44 @@ def test_wrong_parameter_is_refused_when_the_catalog_is_read_first(conf: Path) -
         loader(conf, mask_ratio=0.5)["catalog"]
 
 
-def fields(group: type[BaseModel], written: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Name, default and value in conf/base of every parameter; ... where one of them is not given."""
+ONE_OF_TWO = {"epochs", "steps", "warmup_epochs", "warmup_steps"}
+"""Parameters of which conf/base gives one and sets the other to null, so that null is what a recipe may leave out."""
+
+
+def fields(group: type[Params], written: Any, place: str = "") -> Iterator[tuple[type[Params], str, Any, Any]]:
+    """Group, name, default and value in conf/base of every parameter; ... where one of the last two is not given."""
     for name, field in group.model_fields.items():
         value = written.get(name, ...)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields(field.annotation, value, f"{place}{name}.")
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        if inner := [kind for kind in kinds if issubclass(kind, Params)]:
+            yield from fields(inner[0], value, f"{place}{name}.")
         else:
-            yield f"{place}{name}", ... if field.is_required() else field.default, value
+            yield group, place + name, ... if field.is_required() else field.default, value
 
 
 def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
-    written: dict[str, Any] = {}
+    written: dict[str, Any] = {"env": ""}  # --env sets it, and no file
     for file in (project / "conf" / "base").glob("[!c]*.yml"):
         written |= yaml.safe_load(file.read_text("utf-8"))
-    found = list(fields(RunParams, written)) + list(fields(ModelParams, written["models"]["vit_small"], "models."))
-    assert len(found) > 100
-    for name, default, value in found:
-        if default is ...:
-            assert value is not ..., f"conf/base has no {name}, and params.py no default"
-        elif ".optimization." in name:
-            assert value is not ... or default in (None, 1.0), f"conf/base does not say {name}"
-        else:
-            assert name == "env" or value == default, f"{name} is {value!r} in conf/base and {default!r} in params.py"
+    found = [
+        *fields(RunParams, written),
+        *fields(ModelParams, written["models"]["vit_small"], "models."),
+        *fields(ViewPreset, written["view_presets"]["medium"], "view_presets."),
+    ]
+    groups = {kind for kind in vars(params).values() if isinstance(kind, type) and issubclass(kind, Params)}
+    assert {group for group, *_ in found} == groups - {Params, Parameters}
+    for group, name, default, value in found:
+        assert value is not ..., f"conf/base has no {name}"
+        default = list(default) if isinstance(default, tuple) else default
+        free = group is ViewPreset and default in (None, 0.0)  # an operation that a preset leaves out
+        free |= name.rpartition(".")[2] in ONE_OF_TWO and default is None
+        assert free or default is ... or value == default, f"{name} is {value} in conf/base and {default} in params.py"
 
 
-@pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams])
-def test_groups_that_only_pipelines_read_have_no_defaults(group: type[BaseModel]) -> None:
-    assert [name for name, field in group.model_fields.items() if not field.is_required()] in ([], ["env"])
+@pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams, OptimizationParams])
+def test_groups_that_only_pipelines_read_have_no_defaults(group: type[Params]) -> None:
+    given = {name for name, field in group.model_fields.items() if not field.is_required()}
+    assert given <= ONE_OF_TWO | {"clip_norm", "env"}
 
 
 def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:

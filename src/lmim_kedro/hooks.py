@@ -18,6 +18,7 @@ from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
+from lmim_kedro.registries import DECODERS
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,10 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     for step, (parameter, path) in named.items():
         if step in steps and path is not None and not Path(path).exists():
             raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
-    from lmim_kedro.training.device import named_device, pick_device  # last, because it imports torch
+    from lmim_kedro.training.device import named_device, pick_device  # from here on, torch is imported
 
+    if "finetune" in steps:
+        DECODERS[parameters.finetuning.decoder].require_steps(parameters.finetuning.max_length)
     alone = parameters.training.devices == parameters.training.nodes == 1
     (pick_device if alone else named_device)(parameters.training.device)  # of several, each touches its own GPU only
 

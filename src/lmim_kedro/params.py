@@ -4,8 +4,8 @@ Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 
 
 A default is in conf/base, and here only in the groups that are also made in Python: sizes (`ModelParams`,
 `RecognizerParams`), views (`ViewPreset`, `JitterParams`), `IngestParams` for `prepare`, `TrainingParams`, and what a
-recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`, `OptimizationParams`), so that recipes that
-earlier releases saved still load. There conf/base says the same, except for the optimization of each stage.
+recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`), so that recipes that earlier releases saved
+still load. There conf/base says the same.
 """
 
 from __future__ import annotations
@@ -155,15 +155,13 @@ class OptimizationParams(Params):
 
     epochs: float | None = Field(None, gt=0, description="passes over the crops; give this or steps")
     steps: int | None = Field(None, gt=0, description="optimizer steps; give this or epochs")
-    batch_size: int = Field(512, gt=0, description="crops per optimizer step, over all devices")
+    batch_size: int = Field(gt=0, description="crops per optimizer step, over all devices")
     base_learning_rate: float = Field(gt=0, description="at 256 crops a step; scaled linearly with batch_size")
     warmup_epochs: float | None = Field(None, ge=0, description="give this or warmup_steps")
     warmup_steps: int | None = Field(None, ge=0, description="give this or warmup_epochs")
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.05, ge=0, description="on parameters of two or more dimensions only")
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="factor on the learning rate per encoder block, from the top"
-    )
+    betas: tuple[float, float]
+    weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
+    layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
 
     @model_validator(mode="after")
@@ -240,10 +238,6 @@ class PretrainingParams(Params):
         return self
 
 
-RECOGNIZER_POSITIONS = 200
-"""Rows of the autoregressive decoder's position table (released weights)."""
-
-
 class FinetuningParams(Params):
     """The recognizer and how it is trained (paper, section 4.2)."""
 
@@ -260,15 +254,6 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimization: OptimizationParams
-
-    @model_validator(mode="after")
-    def _steps_have_positions(self) -> FinetuningParams:
-        if self.decoder == "autoregressive" and self.max_length > RECOGNIZER_POSITIONS:
-            raise ValueError(
-                f"max_length = {self.max_length} is more than the {RECOGNIZER_POSITIONS} places of the autoregressive "
-                f"decoder: set at most {RECOGNIZER_POSITIONS}, or decoder: ctc"
-            )
-        return self
 
 
 MAX_PIXELS = 50_000_000

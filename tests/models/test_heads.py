@@ -22,6 +22,8 @@ from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading
 from lmim_kedro.training.finetuning import finetune
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 
 class FirstCharacterHead(Head):
     """Reads the first character from the mean of all patches."""
@@ -71,8 +73,16 @@ class Store:
         return ["ab" if n % 2 else "cab" for n in index]
 
 
+def test_more_steps_than_the_decoder_has_places_are_refused(first, columns_size):
+    charset = Charset("abc")
+    for decoder, most in (("autoregressive", 200), ("ctc", 1000), (first, 1000)):
+        assert Recognizer(columns_size, charset, decoder, most).max_length == most
+    with pytest.raises(InputError, match=r"max_length is 201, but the decoder .* has only 200 places: set .* 200 at"):
+        Recognizer(columns_size, charset, "autoregressive", 201)
+
+
 def test_a_head_from_outside_is_fine_tuned_saved_and_read_with(first, columns_size, crops, tmp_path, recipe):
-    steps = OptimizationParams(steps=2, batch_size=4, warmup_steps=1, base_learning_rate=0.1)
+    steps = OptimizationParams(steps=2, batch_size=4, warmup_steps=1, base_learning_rate=0.1, **ADAMW)
     given = {"variant": "scratch", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none"}
     finetuning = FinetuningParams(decoder=first, charset="english_36", augmentation="none", optimization=steps)
     made = Recipe(**given, model=columns_size, views=ViewPreset(), pretraining=recipe, finetuning=finetuning)

@@ -9,7 +9,8 @@ from lmim_kedro.models.seqclr import INSTANCES, SeqCLR
 from lmim_kedro.models.weights import load_pretraining, save_model
 from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams
 
-OPTIMIZATION = OptimizationParams(steps=10, batch_size=8, warmup_steps=1, base_learning_rate=1e-3)
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+OPTIMIZATION = OptimizationParams(steps=10, batch_size=8, warmup_steps=1, base_learning_rate=1e-3, **ADAMW)
 
 
 @pytest.fixture

@@ -260,7 +260,7 @@ def test_models_and_recipes_of_earlier_versions_are_read(tmp_path, columns_size,
     back = weights.load_pretraining(tmp_path)
     assert same_tensors(lmim, back)
     assert (back.model, back.pretraining) == (lmim.model, lmim.pretraining)
-    steps = {"steps": 2, "warmup_steps": 1, "base_learning_rate": 0.1}
+    steps = back.pretraining.optimization.model_dump()
     given = {"variant": "mim", "env": "test", "seed": 0, "model_name": "tiny", "views_name": "none", "views": {}}
     now = given | {"model": back.model, "pretraining": back.pretraining, "finetuning": {"optimization": steps}}
     before = now | {"model": {**back.model.model_dump(), "input": "grey"}, "finetuning": {"optimisation": steps}}

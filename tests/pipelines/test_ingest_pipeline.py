@@ -43,8 +43,7 @@ def drawn(number):
 
 def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     """The catalog's dataset types, in a folder of the test."""
-    words = FinetuningParams(charset="english_36", max_length=4, optimization={"base_learning_rate": 1, "epochs": 1,
-                                                                             "warmup_epochs": 0})  # fmt: skip
+    words = FinetuningParams.model_construct(charset="english_36", max_length=4)
     entries = {"params:ingest": MemoryDataset(ingest), "params:finetuning": MemoryDataset(words)}
     entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
     for stage, spec in specs.items():

@@ -226,6 +226,16 @@ def test_what_predict_needs_is_asked_for_before_anything_runs(
     asked(source=str(folder), recognizer=str(model))
 
 
+def test_a_word_longer_than_the_decoder_can_write_is_refused_before_anything_runs(project: Path) -> None:
+    bootstrap_project(project)
+    given: dict[str, Any] = {"finetuning": {"decoder": "autoregressive", "max_length": 201}}
+    with KedroSession.create(project, runtime_params=given, save_on_close=False) as session:
+        catalog = session.load_context().catalog
+    require_named_files({"pretrain"}, catalog)
+    with pytest.raises(InputError, match="max_length is 201, but the decoder"):
+        require_named_files({"pretrain", "finetune"}, catalog)
+
+
 def test_the_run_says_how_many_crops_were_read(
     folder: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

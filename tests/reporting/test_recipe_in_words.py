@@ -7,7 +7,8 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import AUGMENTATIONS
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 
-OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4)
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4, **ADAMW)
 
 
 def told(augmentation: str = "abinet", **changes) -> dict[str, dict[str, str]]:

@@ -9,6 +9,8 @@ import torch
 
 from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams, TrainingParams
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 
 class MemoryStore:
     """Crops as PNG bytes, with labels."""
@@ -61,7 +63,7 @@ def size() -> ModelParams:
 
 @pytest.fixture
 def optimization() -> OptimizationParams:
-    return OptimizationParams(steps=12, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
+    return OptimizationParams(steps=12, batch_size=8, warmup_steps=3, base_learning_rate=0.03, **ADAMW)
 
 
 @pytest.fixture

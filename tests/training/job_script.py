@@ -28,6 +28,8 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.training.jobs import Job
 from lmim_kedro.training.launch import train
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 SIZE = ModelParams(
     patch_height=32,
     input="gray",
@@ -46,7 +48,7 @@ def main(folder: Path, steps: int, devices: int, nodes: int, rendezvous: str | N
     words = open_source("words", {"format": "rendered", "words": 44, "seed": 1, "use_labels": False})
     crops = prepare([words], IngestParams(workers=1), folder / "crops", need_labels=False)
     size = SIZE.model_copy(update={"decoder_dropout": 0.1 if variant == "lmim" else 0.0})
-    optimization = OptimizationParams(steps=steps, batch_size=8, warmup_steps=3, base_learning_rate=rate)
+    optimization = OptimizationParams(steps=steps, batch_size=8, warmup_steps=3, base_learning_rate=rate, **ADAMW)
     pretraining = PretrainingParams.model_validate(
         {"teacher": {"optimization": optimization}, "optimization": optimization, **VARIANTS[variant]}
     )

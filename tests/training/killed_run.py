@@ -15,6 +15,8 @@ from lmim_kedro.training.loop import fit
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import PretrainingTask
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 
 class Store:
     """Thirty crops of noise."""
@@ -43,7 +45,7 @@ def main(folder: Path) -> None:
         decoder_width=32,
         decoder_heads=2,
     )
-    recipe = OptimizationParams(steps=120, batch_size=8, warmup_steps=3, base_learning_rate=0.03)
+    recipe = OptimizationParams(steps=120, batch_size=8, warmup_steps=3, base_learning_rate=0.03, **ADAMW)
     mim = PretrainingParams.model_validate(
         {"method": "mim", "teacher": {"optimization": recipe}, "optimization": recipe}
     )

@@ -8,12 +8,14 @@ from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams,
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.training.budget import step_operations, with_budget
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 SIZE = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2, decoder_ffn=64)
 
 
 def recipe(**changes) -> Recipe:
-    teacher = OptimizationParams(epochs=2, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
-    own = OptimizationParams(steps=30, batch_size=10, warmup_steps=1, base_learning_rate=1e-3)
+    teacher = OptimizationParams(epochs=2, batch_size=10, warmup_steps=1, base_learning_rate=1e-3, **ADAMW)
+    own = OptimizationParams(steps=30, batch_size=10, warmup_steps=1, base_learning_rate=1e-3, **ADAMW)
     pretraining = PretrainingParams.model_validate(
         {"method": "mim", "mask_ratio": 0.75, "teacher": {"optimization": teacher}, "optimization": own, **changes}
     )

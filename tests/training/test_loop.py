@@ -21,6 +21,8 @@ from lmim_kedro.training.state import StateFolder, forget_finished
 from lmim_kedro.training.tasks import PretrainingTask
 from lmim_kedro.views.guidance import GuidanceViews
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 RECIPE = {"seed": 0}
 
 
@@ -238,7 +240,7 @@ def test_too_few_crops_for_a_batch_is_a_sentence(run, store):
 def test_training_in_epochs_counts_them(store, size, pretraining, training, tmp_path):
     model = LMIM(size, pretraining.model_copy(update={"method": "mim"}))
     loader = CropLoader(store, height=32, width=128, batch_size=8, seed=1)
-    optimization = OptimizationParams(epochs=2, batch_size=8, warmup_epochs=1, base_learning_rate=0.03)
+    optimization = OptimizationParams(epochs=2, batch_size=8, warmup_epochs=1, base_learning_rate=0.03, **ADAMW)
     task = PretrainingTask("mim", model, None, 5)
     metrics = fit(task, loader, optimization, training, 0, StateFolder(tmp_path / "mim", {}))
     assert len(metrics) == 10 and metrics["epoch"].iloc[-1] == 2

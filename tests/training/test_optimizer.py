@@ -8,9 +8,11 @@ from lmim_kedro.params import OptimizationParams
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
 
+ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
+
 
 def groups_by_name(module: torch.nn.Module, **changes) -> dict[str, dict]:
-    recipe = OptimizationParams(steps=1, warmup_steps=0, base_learning_rate=1e-3, batch_size=512, **changes)
+    recipe = OptimizationParams(steps=1, warmup_steps=0, base_learning_rate=1e-3, batch_size=512, **(ADAMW | changes))
     optimizer = build_optimizer(module, recipe)
     set_learning_rate(optimizer, recipe.learning_rate)
     names = {parameter: name for name, parameter in module.named_parameters()}
@@ -18,7 +20,7 @@ def groups_by_name(module: torch.nn.Module, **changes) -> dict[str, dict]:
 
 
 def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine_to_nothing():
-    recipe = OptimizationParams(steps=110, warmup_steps=10, base_learning_rate=1e-3, batch_size=512)
+    recipe = OptimizationParams(steps=110, warmup_steps=10, base_learning_rate=1e-3, batch_size=512, **ADAMW)
     rates = [recipe.learning_rate_at(done, 110, 10) for done in (0, 5, 10, 35, 60, 110)]
     assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3 * (1 + 0.5**0.5), 1e-3, 0], abs=1e-12)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lmim_kedro.commands.metric import metric_option, require_verdict
+from lmim_kedro.commands.options import metric_option
 from lmim_kedro.errors import InputError
 
 
@@ -18,8 +18,10 @@ from lmim_kedro.errors import InputError
 def compare(a: str, b: str, metric: str, differences: Path | None) -> None:
     """Compare A and B, each a predictions.parquet or a file that `score` reads."""
     from lmim_kedro.scoring import compare as scoring
+    from lmim_kedro.scoring.metrics import verdicts
 
-    require_verdict(metric)
+    if metric not in (known := verdicts()):
+        raise InputError(f"{metric} is graded, and a comparison needs right and wrong: choose {', '.join(known)}")
     pairs = scoring.pair_up(scoring.read_predictions(a), scoring.read_predictions(b), (a, b))
     sides = pairs["label"].tolist(), pairs["prediction_a"].tolist(), pairs["prediction_b"].tolist()
     result = scoring.compare(*sides, metric)

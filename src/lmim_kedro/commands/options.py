@@ -5,7 +5,17 @@ from pathlib import Path
 import click
 
 from lmim_kedro.reading.folder import MODELS, newest_recognizer
+from lmim_kedro.registries import METRICS
 
+
+def _known(ctx: click.Context, option: click.Parameter, name: str) -> str:
+    """Check the name of a metric without importing it."""
+    if name not in METRICS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(METRICS)}.")
+    return name
+
+
+metric_option = click.option("--metric", default="waics", show_default=True, callback=_known, help="Name of a metric.")
 model_option = click.option(
     "--model",
     type=click.Path(path_type=Path),

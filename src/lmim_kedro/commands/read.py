@@ -1,7 +1,5 @@
 """`lmim-kedro read`: the word in each image."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -51,10 +49,10 @@ def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: 
 class _Errors:
     """Readings that pass by; each error is printed on stderr and counted."""
 
-    def __init__(self, readings: Iterator[Reading]) -> None:
+    def __init__(self, readings: "Iterator[Reading]") -> None:
         self.readings, self.failed = readings, 0
 
-    def __iter__(self) -> Iterator[Reading]:
+    def __iter__(self) -> "Iterator[Reading]":
         for reading in self.readings:
             if reading.error is not None:
                 self.failed += 1
@@ -62,7 +60,7 @@ class _Errors:
             yield reading
 
 
-def _reader(folder: Path) -> ImageReader:
+def _reader(folder: Path) -> "ImageReader":
     """The reader of a folder; a wrong folder is an error before torch is imported."""
     from lmim_kedro.reading.folder import require_recognizer
     from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
@@ -75,7 +73,7 @@ def _reader(folder: Path) -> ImageReader:
     return Reader.load(folder)
 
 
-def _crops_of(image: Path) -> Iterator[NamedCrop]:
+def _crops_of(image: Path) -> "Iterator[NamedCrop]":
     """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
     from lmim_kedro.crops.sources.open import open_source
     from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from kedro.framework.cli.project import run as kedro_run
@@ -32,17 +32,10 @@ def require_steps(options: dict[str, Any]) -> None:
             known = [known for known in pipelines if known != "__default__"]
             raise InputError(f"there is no pipeline `{name}`{did_you_mean(name, known)}: choose {', '.join(known)}")
     chosen = sum((pipelines[name] for name in names), start=Pipeline([]))
-    filters: dict[str, Iterable[str] | None] = {
-        "tags": options.get("tags"),
-        "from_nodes": options.get("from_nodes"),
-        "to_nodes": options.get("to_nodes"),
-        "node_names": options.get("node_names"),
-        "from_inputs": options.get("from_inputs"),
-        "to_outputs": options.get("to_outputs"),
-        "node_namespaces": options.get("namespaces"),
-    }
+    same = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
+    filters = {name: name for name in same} | {"node_namespaces": "namespaces"}  # Pipeline.filter's names and Kedro's
     try:
-        chosen.filter(**{name: list(given) for name, given in filters.items() if given})
+        chosen.filter(**{name: list(given) for name, option in filters.items() if (given := options.get(option))})
     except ValueError as error:
         hint = "`kedro registry describe` lists nodes, `kedro viz run` shows all"
         raise InputError(f"{str(error).rstrip('.')}: {hint}") from error

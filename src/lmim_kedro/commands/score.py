@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lmim_kedro.commands.metric import metric_option
+from lmim_kedro.commands.options import metric_option
 from lmim_kedro.errors import InputError
 
 

@@ -16,16 +16,14 @@ def verify(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: give the folder of values that the released code computed")
-    from lmim_kedro.models.verify import TOLERANCE
-    from lmim_kedro.models.verify import verify as quantities
+    from lmim_kedro.models import verify as quantities
 
     failed = total = 0
-    for comparison in quantities(folder):
+    for comparison in quantities.verify(folder):
         total += 1
         failed += not comparison.holds
         verdict = "ok " if comparison.holds else "OFF"
         click.echo(f"{verdict}  {comparison.difference:9.2e}  {comparison.quantity}  {list(comparison.shape)}")
-    click.echo(
-        f"{total - failed} of {total} quantities within {TOLERANCE:g}" + (f"; {failed} are not" if failed else "")
-    )
+    rest = f"; {failed} are not" if failed else ""
+    click.echo(f"{total - failed} of {total} quantities within {quantities.TOLERANCE:g}{rest}")
     raise click.exceptions.Exit(1 if failed else 0)

@@ -8,7 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmim_kedro.models.encoder import NORM_EPS, initialize
-from lmim_kedro.params import RECOGNIZER_POSITIONS, RecognizerParams
+from lmim_kedro.params import RecognizerParams
+
+POSITIONS = 200
+"""Rows of the position table (released weights)."""
 
 
 class Attention(nn.Module):
@@ -132,7 +135,7 @@ class AutoregressiveDecoder(nn.Module):
         super().__init__()
         self.start, self.max_length = classes, max_length
         self.trg_word_emb = nn.Embedding(classes + 1, size.width)
-        self.register_buffer("position_table", _sinusoids(RECOGNIZER_POSITIONS, size.width), persistent=False)
+        self.register_buffer("position_table", _sinusoids(POSITIONS, size.width), persistent=False)
         self.dropout = nn.Dropout(size.dropout)
         self.layer_stack = nn.ModuleList(DecoderLayer(size) for _ in range(size.depth))
         self.layer_norm = nn.LayerNorm(size.width, eps=NORM_EPS)

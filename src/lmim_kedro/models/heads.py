@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lmim_kedro.crops.loader import send
 from lmim_kedro.errors import InputError
-from lmim_kedro.models.decoder import AutoregressiveDecoder
+from lmim_kedro.models.decoder import POSITIONS, AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
 from lmim_kedro.models.encoder import Encoder, initialize
 from lmim_kedro.params import ModelParams
@@ -52,9 +52,21 @@ class Head(ABC):
 
     columns: int | None = None
     """Columns that a label must fit into, for `check_labels`; None: a label needs no columns."""
+    most_steps: int | None = None
+    """Largest `max_length`; None: there is no limit."""
 
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
+        self.require_steps(max_length)
         self.model, self.charset, self.max_length = model, charset, max_length
+
+    @classmethod
+    def require_steps(cls, max_length: int) -> None:
+        """Check the number of decoding steps. Errors: InputError for more than `most_steps`."""
+        if cls.most_steps is not None and max_length > cls.most_steps:
+            raise InputError(
+                f"max_length is {max_length}, but the decoder ({cls.__name__}) has only {cls.most_steps} places: set "
+                f"finetuning.max_length to {cls.most_steps} at most, or finetuning.decoder to another one, such as ctc"
+            )
 
     @classmethod
     @abstractmethod
@@ -103,6 +115,8 @@ class AutoregressiveHead(Head):
         >>> head.targets(["ab", "b"])[1].tolist()  # lengths with the end symbol
         [3, 2]
     """
+
+    most_steps = POSITIONS
 
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
         super().__init__(model, charset, max_length)

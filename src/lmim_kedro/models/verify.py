@@ -39,7 +39,15 @@ FILES = (
     "lmim_finetune_checkpoint.pth",
     "pos_embed.safetensors",
 )
-RECIPE = OptimizationParams(epochs=10, warmup_epochs=1, base_learning_rate=1.5e-4)
+RECIPE = OptimizationParams(
+    epochs=10,
+    batch_size=512,
+    base_learning_rate=1.5e-4,
+    warmup_epochs=1,
+    betas=(0.9, 0.95),
+    weight_decay=0.05,
+    layer_decay=1.0,
+)
 
 
 class Comparison(NamedTuple):

@@ -55,18 +55,13 @@ def _unusable(name: str, error: Exception) -> InputError:
 
 def pick_precision(training: TrainingParams, device: torch.device) -> torch.dtype:
     """bfloat16 or float32; `auto` is bfloat16 where the device, GPU or CPU, computes in it."""
-    if training.precision == "auto":
-        return torch.bfloat16 if _computes_in_bf16(device) else torch.float32
-    return torch.bfloat16 if training.precision == "bf16" else torch.float32
-
-
-def _computes_in_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
+    able = training.precision == "bf16"
+    if training.precision == "auto" and device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif training.precision == "auto" and device.type == "cpu":
         abilities = torch.cpu.get_capabilities()
-        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return False
+        able = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return torch.bfloat16 if able else torch.float32
 
 
 def attention_kernel(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:

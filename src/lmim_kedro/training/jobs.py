@@ -1,12 +1,9 @@
 """A training job: everything a process needs to take part in a stage, small enough for a JSON file."""
 
-from __future__ import annotations
-
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pandas as pd
 import torch
@@ -16,7 +13,7 @@ from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import write_json
+from lmim_kedro.files import read_json, write_json
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.recipe import Recipe
@@ -57,10 +54,10 @@ class Job:
     @property
     def optimization(self) -> OptimizationParams:
         """Length, learning rate and the rest of this stage's optimization."""
-        if self.stage == "teacher":
-            return self.recipe.pretraining.teacher.optimization
-        recipe = self.recipe
-        return (recipe.pretraining if self.stage == "pre-training" else recipe.finetuning).optimization
+        if self.stage == "fine-tuning":
+            return self.recipe.finetuning.optimization
+        pretraining = self.recipe.pretraining
+        return pretraining.teacher.optimization if self.stage == "teacher" else pretraining.optimization
 
     @property
     def folder(self) -> StateFolder:
@@ -84,14 +81,10 @@ class Job:
         write_json(path, found | groups | {"views": None if self.views is None else str(self.views.path)})
 
     @classmethod
-    def read(cls, path: Path) -> Job:
+    def read(cls, path: Path) -> Self:
         """Read a job that `write` wrote. Errors: InputError if there is none."""
-        try:
-            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise InputError(
-                f"there is no training job at {path}: the first machine writes it when it starts"
-            ) from error
+        if not (found := read_json(path)):
+            raise InputError(f"there is no training job at {path}: the first machine writes it when it starts")
         views = None if found["views"] is None else PackedStore(found["views"])
         recipe, training = Recipe(**found["recipe"]), TrainingParams(**found["training"])
         return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), views)

@@ -76,7 +76,9 @@ def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
     except ChildFailedError as error:
         raise _failure(job, error) from error
     except SignalException as error:
-        raise Interrupted(f"{job.stage} was stopped {_state(job)}: give the same command again to go on") from error
+        raise Interrupted(
+            f"{job.stage} was stopped {job.folder.reached}: give the same command again to go on"
+        ) from error
     trained = torch.load(folder / "result.pt", weights_only=True, map_location="cpu")
     module.load_state_dict(trained["module"])
     if isinstance(module, Recognizer):
@@ -118,22 +120,13 @@ def _check(job: Job, device: torch.device) -> None:
         raise InputError("training.nodes > 1 needs training.rendezvous: HOST:PORT of one of the machines")
 
 
-def _state(job: Job) -> str:
-    folder = job.folder
-    if folder.is_finished:
-        return f"when it had come to its end, which is kept in {folder.path}"
-    if folder.newest_step is None:
-        return "before its first checkpoint"
-    return f"with a checkpoint of step {folder.newest_step:,} in {folder.path}"
-
-
 def _others(job: Job) -> str:
-    training = job.training
-    timeout = f"--shutdown-timeout={SECONDS_TO_SAVE} " if accepted(LaunchConfig, shutdown_timeout=0) else ""
+    training, timeout = job.training, accepted(LaunchConfig, shutdown_timeout=SECONDS_TO_SAVE)
     return (
         f"on each of the others: torchrun --nnodes={training.nodes} --nproc-per-node={training.devices} "
         f"--rdzv-backend=c10d --rdzv-endpoint={training.rendezvous} --rdzv-id={RUN_ID} "
-        f"{timeout}--module lmim_kedro.training.launch {job.exchange / 'job.json'}"
+        f"{f'--shutdown-timeout={SECONDS_TO_SAVE} ' if timeout else ''}"
+        f"--module lmim_kedro.training.launch {job.exchange / 'job.json'}"
     )
 
 
@@ -144,8 +137,8 @@ def _failure(job: Job, error: ChildFailedError) -> Exception:
     said = recorded if isinstance(recorded, dict) else {"message": recorded}
     text = str(said["message"])
     for kind in (InputError, Interrupted):
-        if text.startswith(f"{kind.__name__}: "):
-            return kind(text.removeprefix(f"{kind.__name__}: "))
+        if text.startswith(prefix := f"{kind.__name__}: "):
+            return kind(text.removeprefix(prefix))
     traceback = said.get("extraInfo", {}).get("py_callstack", "")
     return RuntimeError(f"{job.stage} failed in process {rank}: {text}\n{traceback}")
 

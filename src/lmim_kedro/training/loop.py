@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -163,9 +163,8 @@ class _Run:
             # The plain module on one crop: what torch.compile meets first under a counter, it never compiles.
             one = batch.split(len(batch.images))[0]
             display.operations = len(batch.images) * operations(self.task, copy.deepcopy(self.module), one, epoch)
-        torch.manual_seed(derive_seed(self.seed, self.task.name, self.done))  # dropout
-        if self.ranks.rank:
-            torch.manual_seed(derive_seed(self.seed, f"{self.task.name}, rank {self.ranks.rank}", self.done))
+        draws = f"{self.task.name}, rank {self.ranks.rank}" if self.ranks.rank else self.task.name
+        torch.manual_seed(derive_seed(self.seed, draws, self.done))  # dropout
         set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._backward(batch, epoch)
@@ -181,7 +180,9 @@ class _Run:
         parts = batch.split(self.training.accumulate)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
-            with self._unsynchronized(number + 1 < len(parts)):
+            # Processes average their gradients once a step, with the last part of the batch.
+            waits = self.ranks.world > 1 and number + 1 < len(parts)
+            with self.wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.ranks.device.type, self.precision, enabled=self.precision != torch.float32):
                     losses = self.task.loss(part, epoch, self.forward)
                 share = len(part.images) / len(batch.images)
@@ -189,10 +190,6 @@ class _Run:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() * share
         return sums
-
-    def _unsynchronized(self, skip: bool) -> AbstractContextManager[None]:
-        """A context without averaging: processes average gradients once a step, with the last part of the batch."""
-        return self.wrapped.no_sync() if skip and self.ranks.world > 1 else nullcontext()  # type: ignore[operator]
 
     def _add_row(self, display: Display) -> None:
         values = self.meter.read()
@@ -241,7 +238,8 @@ class _Run:
         # The first process decides where to go on: another may see the folder later, on a network file system.
         finished, step = self.ranks.told((self.state.is_finished, self.state.newest_step))
         if finished:
-            result = self.state.finished()
+            if (result := self.state.finished()) is None:
+                raise InputError(f"{self.state.path} is not the same on all machines: let them share it")
             self.module.load_state_dict(result["module"])
             self.done, self.rows = self.total, result["rows"]
             if self.ranks.first:

@@ -3,8 +3,6 @@
 A recipe asks them whether it needs a teacher before torch is imported, so each imports what it builds where it does.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +40,11 @@ class Method:
     def __init__(self, name: str, title: str) -> None:
         self.name, self.title = name, title
 
-    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: Encoder | None) -> Any:
+    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: "Encoder | None") -> Any:
         """The module to train, an nn.Module; `teacher` is None where `needs_teacher` says no."""
         raise NotImplementedError
 
-    def task(self, stage: str, module: Any, views: Any, seed: int) -> Task:
+    def task(self, stage: str, module: Any, views: Any, seed: int) -> "Task":
         """How a batch becomes losses.
 
         Args:
@@ -88,12 +86,12 @@ class _Masked(Method):
 
     masks = True
 
-    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: Encoder | None) -> Any:
+    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: "Encoder | None") -> Any:
         from lmim_kedro.models.lmim import LMIM
 
         return LMIM(model, pretraining, teacher)
 
-    def task(self, stage: str, module: Any, views: Any, seed: int) -> Task:
+    def task(self, stage: str, module: Any, views: Any, seed: int) -> "Task":
         from lmim_kedro.training.tasks import PretrainingTask
 
         return PretrainingTask(stage, module, views if module.guided else None, seed)
@@ -124,12 +122,12 @@ class _SeqCLR(Method):
 
     counted = False  # the counter does not know the LSTM
 
-    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: Encoder | None) -> Any:
+    def build(self, model: ModelParams, pretraining: PretrainingParams, teacher: "Encoder | None") -> Any:
         from lmim_kedro.models.seqclr import SeqCLR
 
         return SeqCLR(model, pretraining)
 
-    def task(self, stage: str, module: Any, views: Any, seed: int) -> Task:
+    def task(self, stage: str, module: Any, views: Any, seed: int) -> "Task":
         from lmim_kedro.training.tasks import SeqCLRTask
 
         return SeqCLRTask(stage, module, views, seed)

@@ -1,12 +1,10 @@
 """Shows a run while it trains: the metrics table, the progress bar, the loggers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +64,7 @@ class Meter:
         return {"sums": self.sums, "counts": [self.steps, self.crops]}
 
     @classmethod
-    def restored(cls, state: dict[str, Any], device: torch.device) -> Meter:
+    def restored(cls, state: dict[str, Any], device: torch.device) -> Self:
         """The meter of a checkpoint."""
         return cls({name: value.to(device) for name, value in state["sums"].items()}, *state["counts"])
 
@@ -124,7 +122,7 @@ class Display:
         self._bar = progress_bar(total, initial=done, desc=name, unit="step") if shown else None
         self._loggers: list[Logger] = [LOGGERS[kind](folder / kind / name) for kind in loggers] if shown else []
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,7 +175,7 @@ class Clock:
         now = time.monotonic()
         passed, waited = now - self._row, self._waited
         self._row, self._waited = now, 0.0
-        return passed, waited / passed if passed else 0.0
+        return passed, waited / passed
 
 
 def operations(task: Any, module: nn.Module, batch: CropBatch, epoch: int = 0) -> float:

@@ -15,7 +15,8 @@ def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torc
     encoder learn slower, by the factor layer_decay ** (distance to the head).
 
     Example:
-        >>> optimization = OptimizationParams(steps=1, batch_size=512, warmup_steps=0, base_learning_rate=1e-3)
+        >>> lengths = dict(steps=1, warmup_steps=0, batch_size=512, base_learning_rate=1e-3)
+        >>> optimization = OptimizationParams(**lengths, betas=(0.9, 0.95), weight_decay=0.05, layer_decay=1)
         >>> [group["weight_decay"] for group in build_optimizer(nn.Linear(2, 2), optimization).param_groups]
         [0.05, 0.0]
     """

@@ -1,7 +1,6 @@
 """Training state on disk, from which a stopped run continues as if it had not been stopped."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole, write_json
-from lmim_kedro.recipe import differences
+from lmim_kedro.files import read_json, whole, write_json
+from lmim_kedro.recipe import differences, up_to_date
 
 FINISHED = "finished.pt"
-
-
-def fingerprint(recipe: dict[str, Any]) -> str:
-    """Canonical text of a recipe."""
-    return json.dumps(recipe, sort_keys=True)
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -48,8 +42,8 @@ class StateFolder:
         keep: number of checkpoints to keep.
 
     Example:
-        >>> StateFolder(Path("nowhere"), {"seed": 0}).newest_step is None
-        True
+        >>> StateFolder(Path("nowhere"), {"seed": 0}).reached
+        'before its first checkpoint'
     """
 
     def __init__(self, path: Path, recipe: dict[str, Any], keep: int = 2) -> None:
@@ -64,13 +58,13 @@ class StateFolder:
 
         Errors: InputError for a checkpoint of another recipe, or of a run that started from other weights.
         """
-        before, now = self._recipe_before(), fingerprint(self.recipe)
-        if before != now:
-            changes = "; ".join(differences(json.loads(before), json.loads(now)))
+        if changes := self._changes():
             raise InputError(
-                f"{self.path} holds a run with another recipe ({changes}): put the old values back to continue it, or "
-                "start over with --params=training.restart=true"
+                f"{self.path} holds a run with another recipe ({'; '.join(changes)}): put the old values back to "
+                "continue it, or start over with --params=training.restart=true"
             )
+        if not self._checkpoint(step).is_file():
+            raise InputError(f"{self.path} has no checkpoint of step {step:,}: let all machines share this folder")
         saved = torch.load(self._checkpoint(step), map_location="cpu", weights_only=True)
         if saved.get("start") != start:
             raise InputError(
@@ -90,6 +84,15 @@ class StateFolder:
         """Step of the newest checkpoint; None if there is none."""
         found = self._checkpoints()
         return int(found[-1].stem.removeprefix("step-")) if found else None
+
+    @property
+    def reached(self) -> str:
+        """How far the run on disk has come, in words that go on from `was stopped`."""
+        if self.is_finished:
+            return f"when it had come to its end, which is kept in {self.path}"
+        if (step := self.newest_step) is None:
+            return "before its first checkpoint"
+        return f"with a checkpoint of step {step:,} in {self.path}"
 
     def save(self, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
         """Write the checkpoint of a step, then remove the oldest ones."""
@@ -112,7 +115,7 @@ class StateFolder:
     def forget_other_result(self, start: str) -> None:
         """Clear the folder if it holds the result of another recipe, or of a run that started from other weights."""
         found = self.finished()
-        if found is not None and (found["start"] != start or self._recipe_before() != fingerprint(self.recipe)):
+        if found is not None and (found["start"] != start or self._changes()):
             self.clear()
 
     def clear(self) -> None:
@@ -125,8 +128,9 @@ class StateFolder:
         with whole(self.path / name) as part:
             torch.save(state, part)
 
-    def _recipe_before(self) -> str:
-        return fingerprint(json.loads((self.path / "recipe.json").read_text("utf-8")))
+    def _changes(self) -> list[str]:
+        """What differs between the recipe of the run on disk and this one."""
+        return differences(up_to_date(read_json(self.path / "recipe.json")), self.recipe)
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / f"step-{step:08d}.pt"

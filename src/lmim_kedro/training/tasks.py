@@ -1,6 +1,7 @@
 """Turns a batch of crops into losses: the tasks of the loop, for pre-training and fine-tuning."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,18 +26,21 @@ def _draw(draw: Augmentation, images: Tensor, batch: CropBatch, seed: int, epoch
         return draw(images, aspect, seed=seed, epoch=epoch, index=batch.index.numpy())
 
 
+@dataclass
 class PretrainingTask:
     """Trains LMIM, or a masked autoencoder, on crops and their guidance views.
 
     Args:
         name: name of the progress bar, the log and the random stream.
-        lmim: the model.
+        module: the model.
         views: draws the guidance view of each crop on the device; None without guidance branch.
         seed: seed of views and masks.
     """
 
-    def __init__(self, name: str, lmim: LMIM, views: Augmentation | None, seed: int) -> None:
-        self.name, self.module, self.views, self.seed = name, lmim, views, seed
+    name: str
+    module: LMIM
+    views: Augmentation | None
+    seed: int
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The losses of LMIM.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
@@ -52,39 +56,36 @@ class PretrainingTask:
         return forward(to_input(images), guidance, send(priority, device))
 
 
+@dataclass
 class SeqCLRTask:
-    """Trains SeqCLR on two views of each crop, drawn on the device.
+    """Trains SeqCLR on two views of each crop, drawn on the device; arguments as of `PretrainingTask`."""
 
-    Args:
-        name: name of the progress bar, the log and the random stream.
-        seqclr: the model.
-        views: draws a view of each crop.
-        seed: seed of the views.
-    """
-
-    def __init__(self, name: str, seqclr: SeqCLR, views: Augmentation, seed: int) -> None:
-        self.name, self.module, self.views = name, seqclr, views
-        self.seeds = [derive_seed(seed, f"view {number}", 0) for number in range(2)]
+    name: str
+    module: SeqCLR
+    views: Augmentation
+    seed: int
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The losses of SeqCLR.forward for uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""
         images = batch.images.to(self.module.encoder.cls_token.device, non_blocking=True)
-        return forward(*(to_input(_draw(self.views, images, batch, seed, epoch)) for seed in self.seeds))
+        seeds = [derive_seed(self.seed, f"view {number}", 0) for number in range(2)]
+        return forward(*(to_input(_draw(self.views, images, batch, seed, epoch)) for seed in seeds))
 
 
+@dataclass
 class FinetuningTask:
     """Trains the recognizer on labeled crops.
 
     Args:
-        recognizer: the model.
+        module: the model.
         augmentation: augments each crop on the device; None for none.
         seed: seed of the augmentation.
     """
 
-    name = "fine-tuning"
-
-    def __init__(self, recognizer: Recognizer, augmentation: Augmentation | None, seed: int) -> None:
-        self.module, self.augmentation, self.seed = recognizer, augmentation, seed
+    module: Recognizer
+    augmentation: Augmentation | None
+    seed: int
+    name: str = "fine-tuning"
 
     def loss(self, batch: CropBatch, epoch: int, forward: Forward) -> dict[str, Tensor]:
         """The loss of the head for labeled uint8 crops (B, 3, H, W); calls `forward` instead of `module`."""

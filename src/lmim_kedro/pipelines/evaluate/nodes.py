@@ -1,11 +1,12 @@
 """Nodes of the evaluate stage."""
 
-from typing import Any
-
 from lmim_kedro.params import EvaluationParams, TrainingParams
+from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Encoder, Json, Module, PackedStore, Recognizer
 
 
-def read_benchmarks(recognizer: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+def read_benchmarks(
+    recognizer: Recognizer, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
+) -> DataFrame:
     """What the recognizer reads in every crop of every benchmark."""
     from lmim_kedro.reading.reader import read_store
     from lmim_kedro.training.device import pick_device, use_threads
@@ -14,25 +15,24 @@ def read_benchmarks(recognizer: Any, crops: Any, evaluation: EvaluationParams, t
     return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device))
 
 
-def judge(readings: Any, manifest: Any, evaluation: EvaluationParams) -> Any:
+def judge(readings: DataFrame, manifest: DataFrame, evaluation: EvaluationParams) -> DataFrame:
     """Readings with their verdicts by each metric, and with what the manifest knows of the crop."""
     from lmim_kedro.scoring.metrics import judge_readings
 
     return judge_readings(readings, manifest, evaluation.metric)
 
 
-def look(encoder: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+def look(encoder: Encoder, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams) -> Arrays:
     """Attention of the pre-trained encoder's last block on a few benchmark crops (paper, Figure 3)."""
-    import numpy as np
-
     from lmim_kedro.evaluation.attention import attention_maps
+    from lmim_kedro.evaluation.cls import spaced
     from lmim_kedro.training.device import pick_device
 
-    chosen = np.linspace(0, len(crops) - 1, min(evaluation.attention_crops, len(crops))).astype(int)
+    chosen = spaced(len(crops), evaluation.attention_crops)
     return attention_maps(encoder, crops, chosen, evaluation.attention_queries, pick_device(training.device))
 
 
-def note_facts(recognizer: Any, training: TrainingParams) -> dict[str, Any]:
+def note_facts(recognizer: Recognizer, training: TrainingParams) -> Json:
     """Where the numbers come from: versions, machine, model size, commit."""
     from lmim_kedro.reporting.facts import run_facts
 
@@ -40,24 +40,26 @@ def note_facts(recognizer: Any, training: TrainingParams) -> dict[str, Any]:
 
 
 def look_at_cls(
-    encoder: Any, lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams
-) -> tuple[dict[str, Any], Any]:
+    encoder: Encoder, pretrained: Module, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
+) -> tuple[Json, Arrays]:
     """How far [cls] spreads over benchmark crops, and which crops it takes for alike; the teacher's beside it."""
     from lmim_kedro.evaluation import cls
     from lmim_kedro.training.device import pick_device
 
-    encoders = {"encoder": encoder, "teacher": getattr(lmim, "teacher", None)}
+    encoders = {"encoder": encoder, "teacher": getattr(pretrained, "teacher", None)}
     return cls.look_at_cls(encoders, crops, batch_size=evaluation.batch_size, device=pick_device(training.device))
 
 
-def reconstruct(lmim: Any, crops: Any, evaluation: EvaluationParams, training: TrainingParams) -> Any:
+def reconstruct(
+    pretrained: Module, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
+) -> Arrays:
     """What the decoder predicts for a few masked benchmark crops; nothing for a method without reconstruction."""
     from lmim_kedro.evaluation import reconstruction
     from lmim_kedro.evaluation.cls import spaced
     from lmim_kedro.models.lmim import LMIM
     from lmim_kedro.training.device import pick_device
 
-    if not isinstance(lmim, LMIM) or lmim.pretraining.method == "none":
+    if not isinstance(pretrained, LMIM) or pretrained.pretraining.method == "none":
         return {}
     chosen = spaced(len(crops), evaluation.attention_crops)
-    return reconstruction.reconstruct(lmim, crops, chosen, pick_device(training.device))
+    return reconstruction.reconstruct(pretrained, crops, chosen, pick_device(training.device))

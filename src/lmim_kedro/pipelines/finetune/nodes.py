@@ -1,15 +1,16 @@
 """Nodes of the finetune stage."""
 
 import logging
-from typing import Any
+from pathlib import Path
 
 from lmim_kedro.params import TrainingParams
+from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
 from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
 
 log = logging.getLogger(__name__)
 
 
-def resolve_recipe(recipe: Recipe, pretraining_recipe: dict[str, Any]) -> dict[str, Any]:
+def resolve_recipe(recipe: Recipe, pretraining_recipe: Json) -> Json:
     """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now.
 
     What parameters say of pre-training has no effect on an encoder that is made; where they differ, the log says so.
@@ -24,7 +25,9 @@ def resolve_recipe(recipe: Recipe, pretraining_recipe: dict[str, Any]) -> dict[s
     return resolve_finetuning(recipe, Recipe(**pretraining_recipe)).model_dump(mode="json")
 
 
-def finetune(crops: Any, encoder: Any, recipe: dict[str, Any], training: TrainingParams, state: Any) -> tuple[Any, Any]:
+def finetune(
+    crops: PackedStore, encoder: Encoder, recipe: Json, training: TrainingParams, state: Path
+) -> tuple[Recognizer, DataFrame]:
     """The recognizer and the metrics of its training."""
     from lmim_kedro.training import finetuning
 

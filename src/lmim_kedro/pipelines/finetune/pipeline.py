@@ -1,13 +1,13 @@
 """The finetune stage: encoder -> recognizer."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline, node
 
 from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
 
 
 def create_pipeline() -> Pipeline:
     """Labeled crops and a pre-trained encoder in, a recognizer out."""
-    return pipeline(
+    return Pipeline(
         [
             node(resolve_recipe, ["params:recipe", "pretraining_recipe"], "recipe", name="resolve_recipe"),
             node(

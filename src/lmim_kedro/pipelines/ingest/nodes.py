@@ -6,6 +6,7 @@ from typing import Any
 
 from lmim_kedro.crops.sources.source import Source
 from lmim_kedro.params import FinetuningParams, IngestParams
+from lmim_kedro.pipelines.node_types import DataFrame, Figure, Manifest, PackedStore, ndarray
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +21,14 @@ def pack_labeled_crops(sources: list[Source], folder: Path, ingest: IngestParams
     return _pack(sources, folder, ingest, need_labels=True)
 
 
-def find_duplicates(crops: Any, ingest: IngestParams) -> Any:
+def find_duplicates(crops: PackedStore, ingest: IngestParams) -> DataFrame:
     """Crops that occur several times in a set, exactly or nearly."""
     from lmim_kedro.crops.checks import duplicates
 
     return duplicates.find_duplicates(crops, ingest)
 
 
-def list_clusters(duplicates: Any, crops: Any, ingest: IngestParams) -> Any:
+def list_clusters(duplicates: DataFrame, crops: PackedStore, ingest: IngestParams) -> DataFrame:
     """The largest clusters of copies in a set, such as a watermark."""
     from lmim_kedro.crops.checks import duplicates as found
 
@@ -37,7 +38,7 @@ def list_clusters(duplicates: Any, crops: Any, ingest: IngestParams) -> Any:
     return clusters
 
 
-def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
+def find_leaks(crops: PackedStore, benchmarks: PackedStore, ingest: IngestParams) -> DataFrame:
     """Crops to train on that are crops of a benchmark, exactly or nearly."""
     from lmim_kedro.crops.checks import leaks
 
@@ -46,7 +47,7 @@ def find_leaks(crops: Any, benchmarks: Any, ingest: IngestParams) -> Any:
     return found
 
 
-def draw_leaks(leaks: Any, crops: Any, benchmarks: Any) -> Any:
+def draw_leaks(leaks: DataFrame, crops: PackedStore, benchmarks: PackedStore) -> ndarray:
     """A contact sheet of leaks, each beside the benchmark's crop."""
     from lmim_kedro.crops.checks import leaks as checks
 
@@ -61,7 +62,7 @@ def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: In
     return exclude(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
 
 
-def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]:
+def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[DataFrame, Figure]:
     """The data card of all sources, and a drawing of it.
 
     Args:
@@ -85,7 +86,7 @@ def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[Any, Any]
     return card, draw_data_card(card)
 
 
-def list_crops(crops: Any) -> tuple[Any, Any]:
+def list_crops(crops: PackedStore) -> tuple[Manifest, DataFrame]:
     """The manifest of a packed store, table by table, and its summary, a row per source."""
     from lmim_kedro.crops.store.manifest import manifest_tables, summarize
 

@@ -1,37 +1,36 @@
 """Nodes of the paper pipeline. `runs`: by variant and seed, a function that loads what that run left."""
 
 import logging
-from typing import Any
 
 from lmim_kedro.params import EvaluationParams
+from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Json, PaperTable, Results, Runs, ndarray
 
 log = logging.getLogger(__name__)
 
 
-def build_tables(runs: dict[Any, Any], env: str, evaluation: EvaluationParams) -> tuple[Any, Any]:
+def build_tables(runs: Runs[DataFrame], env: str, evaluation: EvaluationParams) -> tuple[Results, list[PaperTable]]:
     """The verdicts of all runs, and the paper's tables with them."""
-    from lmim_kedro.reporting.paper import tables as paper_tables
-    from lmim_kedro.reporting.paper.results import read_results
+    from lmim_kedro.reporting.paper import results, tables
 
-    results = read_results(runs, env, evaluation.metric, evaluation.labels)
-    return results, paper_tables.build_tables(results)
+    found = results.read_results(runs, env, evaluation.metric, evaluation.labels)
+    return found, tables.build_tables(found)
 
 
-def format_tables(tables: Any, results: Any) -> tuple[Any, str, str]:
+def format_tables(tables: list[PaperTable], results: Results) -> tuple[DataFrame, str, str]:
     """The tables as one long table, as Markdown and as LaTeX."""
     from lmim_kedro.reporting.paper.formats import long_table, to_latex, to_markdown
 
     return long_table(tables, results.env), to_markdown(tables, results), to_latex(tables, results)
 
 
-def compare_order(tables: Any, results: Any) -> Any:
+def compare_order(tables: list[PaperTable], results: Results) -> DataFrame:
     """Which pairs of rows come in the paper's order, and how sure that is."""
     from lmim_kedro.reporting.paper import ordering
 
     return ordering.compare_order(tables, results)
 
 
-def tabulate_cls(runs: dict[Any, Any]) -> Any:
+def tabulate_cls(runs: Runs[Json]) -> DataFrame:
     """Spread and rank of [cls] and patch features: a row for each run and encoder."""
     import pandas as pd
 
@@ -40,55 +39,51 @@ def tabulate_cls(runs: dict[Any, Any]) -> Any:
     return pd.DataFrame(cls_rows({run: load() for run, load in runs.items()}), columns=CLS_COLUMNS)
 
 
-def draw_losses(teacher: dict[Any, Any], pretraining: dict[Any, Any], finetuning: dict[Any, Any]) -> Any:
+def draw_losses(teacher: Runs[DataFrame], pretraining: Runs[DataFrame], finetuning: Runs[DataFrame]) -> ndarray:
     """Loss curves of every variant, of its first seed."""
-    from lmim_kedro.reporting.paper import figures as paper_figures
-    from lmim_kedro.reporting.paper.selection import first_seeds
+    from lmim_kedro.reporting.paper import figures, selection
 
     stages = {"Teacher": teacher, "Pre-training": pretraining, "Fine-tuning": finetuning}
-    return paper_figures.draw_losses(
-        {title: {variant: load() for variant, load in first_seeds(runs).items()} for title, runs in stages.items()}
-    )
+    first = {title: selection.first_seeds(runs) for title, runs in stages.items()}
+    return figures.draw_losses({title: {name: load() for name, load in runs.items()} for title, runs in first.items()})
 
 
-def draw_lengths(runs: dict[Any, Any], evaluation: EvaluationParams) -> Any:
+def draw_lengths(runs: Runs[DataFrame], evaluation: EvaluationParams) -> ndarray:
     """Accuracy by word length of each method, over its seeds."""
-    from lmim_kedro.reporting.paper import figures as paper_figures
-    from lmim_kedro.reporting.paper.selection import methods
+    from lmim_kedro.reporting.paper import figures, selection
     from lmim_kedro.scoring.analysis import accuracy_by_length
 
     tables = {
         title: [accuracy_by_length(load(), evaluation.metric) for (name, _), load in runs.items() if name == variant]
-        for variant, title in methods(runs).items()
+        for variant, title in selection.methods(runs).items()
     }
-    return paper_figures.draw_lengths(tables, evaluation.metric)
+    return figures.draw_lengths(tables, evaluation.metric)
 
 
-def draw_attention(runs: dict[Any, Any]) -> Any:
+def draw_attention(runs: Runs[Arrays]) -> ndarray:
     """Attention of the methods on the same crops, queries marked."""
-    from lmim_kedro.reporting.paper import figures as paper_figures
-    from lmim_kedro.reporting.paper.selection import arrays_of_methods
+    from lmim_kedro.reporting.paper import figures, selection
 
-    return paper_figures.draw_attention(arrays_of_methods(runs))
+    return figures.draw_attention(selection.arrays_of_methods(runs))
 
 
-def draw_reconstructions(runs: dict[Any, Any]) -> Any:
+def draw_reconstructions(runs: Runs[Arrays]) -> ndarray:
     """What the methods predict for masked crops."""
-    from lmim_kedro.reporting.paper import figures as paper_figures
-    from lmim_kedro.reporting.paper.selection import arrays_of_methods
+    from lmim_kedro.reporting.paper import figures, selection
 
-    return paper_figures.draw_reconstructions(arrays_of_methods(runs))
+    return figures.draw_reconstructions(selection.arrays_of_methods(runs))
 
 
-def draw_neighbors(runs: dict[Any, Any]) -> Any:
+def draw_neighbors(runs: Runs[Arrays]) -> ndarray:
     """The nearest crops by [cls], before and after alignment; or of what was run."""
-    from lmim_kedro.reporting.paper import figures as paper_figures
-    from lmim_kedro.reporting.paper.selection import neighbors_by_cls
+    from lmim_kedro.reporting.paper import figures, selection
 
-    return paper_figures.draw_neighbors(neighbors_by_cls(runs))
+    return figures.draw_neighbors(selection.neighbors_by_cls(runs))
 
 
-def render_page(tables: Any, order: Any, cls_table: Any, results: Any, **figures: Any) -> str:
+def render_page(
+    tables: list[PaperTable], order: DataFrame, cls_table: DataFrame, results: Results, **figures: ndarray
+) -> str:
     """The page; how many pairs of rows keep the paper's order is logged."""
     from lmim_kedro.reporting.paper.page import headline, render_tables
 

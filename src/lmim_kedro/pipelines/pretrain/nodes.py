@@ -1,17 +1,20 @@
 """Nodes of the pretrain stage."""
 
-from typing import Any
+from pathlib import Path
 
 from lmim_kedro.params import TrainingParams, ViewsParams
+from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, Module, PackedStore
 from lmim_kedro.recipe import Recipe
 
 
-def resolve_pretraining(recipe: Recipe) -> dict[str, Any]:
+def resolve_pretraining(recipe: Recipe) -> Json:
     """The recipe of this run, defaults and variant merged: written beside the checkpoints."""
     return recipe.model_dump(mode="json")
 
 
-def make_teacher(crops: Any, recipe: Recipe, training: TrainingParams, state: Any) -> tuple[Any, Any]:
+def make_teacher(
+    crops: PackedStore, recipe: Recipe, training: TrainingParams, state: Path
+) -> tuple[Encoder, DataFrame]:
     """The frozen encoder whose features are predicted, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
@@ -19,14 +22,14 @@ def make_teacher(crops: Any, recipe: Recipe, training: TrainingParams, state: An
 
 
 def pretrain(
-    crops: Any,
-    teacher: Any,
-    recipe: dict[str, Any],
+    crops: PackedStore,
+    teacher: Encoder,
+    recipe: Json,
     views: ViewsParams,
     training: TrainingParams,
-    state: Any,
-    views_store: Any,
-) -> tuple[Any, Any, Any]:
+    state: Path,
+    views_store: PackedStore,
+) -> tuple[Module, Encoder, DataFrame]:
     """The pre-trained model, its encoder alone, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 

@@ -1,28 +1,28 @@
 """Nodes of the report stage."""
 
 import logging
-from typing import Any
 
 from lmim_kedro.params import EvaluationParams
+from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Figures, Json, PackedStore, Readings, ndarray
 
 log = logging.getLogger(__name__)
 
 
-def score_predictions(predictions: Any, recipe: dict[str, Any], evaluation: EvaluationParams) -> dict[str, Any]:
+def score_predictions(predictions: DataFrame, recipe: Json, evaluation: EvaluationParams) -> Json:
     """Accuracies of every benchmark, with intervals, and averages of whole protocols."""
     from lmim_kedro.reporting.scores import build_scores
 
     return build_scores(predictions, recipe, evaluation.metric, evaluation.labels)
 
 
-def summarize(scores: dict[str, Any]) -> dict[str, Any]:
+def summarize(scores: Json) -> Json:
     """The few numbers by which `dvc metrics show` and `dvc exp show` compare runs."""
     from lmim_kedro.reporting import scores as library
 
     return library.summarize(scores)
 
 
-def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
+def tabulate(scores: Json) -> tuple[DataFrame, str]:
     """The accuracies as a table, the paper's beside them, and the same as Markdown."""
     from lmim_kedro.reporting.tables import accuracy_table, to_markdown
 
@@ -30,7 +30,9 @@ def tabulate(scores: dict[str, Any]) -> tuple[Any, str]:
     return table, to_markdown(table, scores)
 
 
-def analyze(predictions: Any, evaluation: EvaluationParams) -> tuple[Any, Any, Any, Any, Any]:
+def analyze(
+    predictions: DataFrame, evaluation: EvaluationParams
+) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame, DataFrame]:
     """Accuracy by length, by shape of the crop and by character; confusions of characters; calibration."""
     from lmim_kedro.scoring import analysis
 
@@ -44,14 +46,14 @@ def analyze(predictions: Any, evaluation: EvaluationParams) -> tuple[Any, Any, A
 
 
 def draw_figures(
-    by_length: Any,
-    by_aspect: Any,
-    calibration: Any,
-    teacher: Any,
-    pretraining: Any,
-    finetuning: Any,
+    by_length: DataFrame,
+    by_aspect: DataFrame,
+    calibration: DataFrame,
+    teacher: DataFrame,
+    pretraining: DataFrame,
+    finetuning: DataFrame,
     evaluation: EvaluationParams,
-) -> Any:
+) -> Figures:
     """Loss curves of each stage, accuracy over word length and shape, and the reliability curve."""
     from lmim_kedro.reporting import figures
 
@@ -63,7 +65,7 @@ def draw_figures(
     )
 
 
-def choose_readings(predictions: Any, crops: Any, evaluation: EvaluationParams) -> Any:
+def choose_readings(predictions: DataFrame, crops: PackedStore, evaluation: EvaluationParams) -> Readings:
     """Right and wrong readings with their crops."""
     from lmim_kedro.reporting import shown_readings as library
 
@@ -71,30 +73,29 @@ def choose_readings(predictions: Any, crops: Any, evaluation: EvaluationParams) 
 
 
 def render_page(
-    scores: dict[str, Any],
-    recipe: dict[str, Any],
-    facts: dict[str, Any],
-    figures: Any,
-    readings: Any,
-    confusions: Any,
-    sheet: Any,
-    attention: Any,
-    reconstructions: Any,
-    cls_statistics: dict[str, Any],
-    **tables: Any,
+    scores: Json,
+    recipe: Json,
+    facts: Json,
+    figures: Figures,
+    readings: Readings,
+    confusions: DataFrame,
+    sheet: ndarray,
+    attention: Arrays,
+    reconstructions: Arrays,
+    cls_statistics: Json,
+    data_card: DataFrame,
+    **tables: DataFrame,
 ) -> str:
     """The page; the accuracies are logged.
 
     Args:
-        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...;
-            data_card.
+        tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
     """
-    from lmim_kedro.reporting import page
-    from lmim_kedro.reporting.sections import Report
+    from lmim_kedro.reporting import page, sections
 
     stages = {"teacher": "teacher", "pretraining": "pre-training", "finetuning": "fine-tuning"}
     uses = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
-    report = Report(
+    report = sections.Report(
         scores,
         recipe,
         facts,
@@ -107,7 +108,7 @@ def render_page(
         attention=attention,
         reconstructions=reconstructions,
         cls_statistics=cls_statistics,
-        data_card=tables["data_card"],
+        data_card=data_card,
     )
     for line in page.headline(scores):
         log.info(line)

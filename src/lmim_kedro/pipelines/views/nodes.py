@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from lmim_kedro.params import IngestParams, ViewPreset, ViewsParams
+from lmim_kedro.pipelines.node_types import DataFrame, Json, PackedStore, ndarray
 from lmim_kedro.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
-def resolve_views(recipe: Recipe) -> dict[str, Any]:
+def resolve_views(recipe: Recipe) -> Json:
     """The preset of guidance views that this run uses."""
     return recipe.views.model_dump(mode="json")
 
 
-def draw_views(crops: Any, policy: dict[str, Any], recipe: Recipe, views: ViewsParams) -> tuple[Any, Any]:
+def draw_views(crops: PackedStore, policy: Json, recipe: Recipe, views: ViewsParams) -> tuple[ndarray, DataFrame]:
     """A contact sheet of crops and their views, and statistics of the policy on a sample of crops."""
     from lmim_kedro.views.show import show_views
 
@@ -27,7 +28,7 @@ def draw_views(crops: Any, policy: dict[str, Any], recipe: Recipe, views: ViewsP
     return sheet, statistics
 
 
-def draw_augmentation(crops: Any, recipe: Recipe, views: ViewsParams) -> Any:
+def draw_augmentation(crops: PackedStore, recipe: Recipe, views: ViewsParams) -> ndarray:
     """A contact sheet of labeled crops with the augmentation of fine-tuning."""
     from lmim_kedro.views.show import show_augmentation
 
