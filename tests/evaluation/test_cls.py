@@ -42,7 +42,7 @@ class NoisyCrops:
 
 
 def features(cls: np.ndarray) -> Features:
-    return Features(cls, np.zeros(cls.shape[1]), np.eye(cls.shape[1]))
+    return Features(cls, np.eye(cls.shape[1]))
 
 
 def test_effective_rank_counts_the_directions_in_which_features_vary() -> None:
