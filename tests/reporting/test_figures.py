@@ -8,8 +8,7 @@ import pandas as pd
 from lmim_kedro.reporting.figures import (
     Drawing,
     _thin,
-    draw_accuracy_by_aspect,
-    draw_accuracy_by_length,
+    draw_accuracy_by,
     draw_calibration,
     draw_training,
 )
@@ -64,13 +63,13 @@ def test_bars_are_named_after_their_lengths_and_crops() -> None:
         pd.DataFrame({"label": ["a", "ab", "a" * 16, "a" * 30, "??"], "prediction": ["a", "b", "a", "a" * 30, "??"]}),
         "waics",
     )
-    drawing = draw_accuracy_by_length(table, "waics")
+    drawing = draw_accuracy_by("length", table, "waics")
     assert drawing is not None
     assert drawing.alt == "Bars of accuracy by label length from 1 to ≥16; highest at 1."
 
 
 def test_bars_of_shape_are_those_of_the_table(predictions: pd.DataFrame) -> None:
-    drawing = draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics")
+    drawing = draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics")
     assert drawing is not None
     assert drawing.alt.startswith("Bars of accuracy by width / height from 2 to 3 to 4 to 5;")
     assert svg(drawing).rstrip().endswith("</svg>")
@@ -89,6 +88,6 @@ def test_reliability_curve_says_how_far_it_is_off(predictions: pd.DataFrame) -> 
 
 def test_nothing_to_score_draws_nothing() -> None:
     nothing = pd.DataFrame({"label": ["-"], "prediction": ["-"], "aspect": [1.0], "confidence": [1.0]})
-    assert draw_accuracy_by_length(accuracy_by_length(nothing, "waics"), "waics") is None
-    assert draw_accuracy_by_aspect(accuracy_by_aspect(nothing, "waics"), "waics") is None
+    assert draw_accuracy_by("length", accuracy_by_length(nothing, "waics"), "waics") is None
+    assert draw_accuracy_by("aspect", accuracy_by_aspect(nothing, "waics"), "waics") is None
     assert draw_calibration(calibration(nothing, "waics"), "waics") is None

@@ -10,14 +10,12 @@ import pytest
 from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.figures import (
     Figures,
-    draw_accuracy_by_aspect,
-    draw_accuracy_by_length,
+    draw_accuracy_by,
     draw_calibration,
     draw_training,
 )
-from lmim_kedro.reporting.page import headline, render_page
 from lmim_kedro.reporting.scores import build_scores
-from lmim_kedro.reporting.sections import Report, Section
+from lmim_kedro.reporting.sections import Report, Section, headline, render_page
 from lmim_kedro.reporting.shown_readings import choose_readings
 from lmim_kedro.reporting.tables import accuracy_table, to_markdown
 from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
@@ -71,8 +69,8 @@ def inputs(
         "summaries": summaries,
         "figures": Figures(
             draw_training(*stages.values()),
-            draw_accuracy_by_length(accuracy_by_length(predictions, "waics"), "waics"),
-            draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics"),
+            draw_accuracy_by("length", accuracy_by_length(predictions, "waics"), "waics"),
+            draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics"),
             draw_calibration(calibration(predictions, "waics"), "waics"),
         ),
         "confusions": confusions(predictions, "waics"),
@@ -106,6 +104,12 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
         "5 min 0 s",
     ):
         assert shown in text, shown
+
+
+def test_size_of_a_run_is_that_of_the_crops_that_were_used(inputs: dict[str, Any]) -> None:
+    summaries = {use: summary.head(0) for use, summary in inputs["summaries"].items()}
+    none = Page(render_page(Report(**inputs | {"summaries": summaries}))).text
+    assert "pre-trained on 0 crops, fine-tuned on 0 labeled crops" in " ".join(none.split())
 
 
 def test_page_shows_where_the_recognizer_goes_wrong(inputs: dict[str, Any]) -> None:

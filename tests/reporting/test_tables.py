@@ -9,7 +9,7 @@ import pytest
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.reporting.scores import build_scores
-from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, total, training_table
+from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, training_table
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -111,12 +111,6 @@ def test_stages_that_were_not_trained_are_left_out(stages: dict[str, pd.DataFram
     rows = training_table(stages | {"teacher": stages["teacher"].head(0)})
     assert [row["stage"] for row in rows] == ["pre-training", "fine-tuning"]
     assert rows[0]["steps"] == 3000 and rows[0]["seconds"] == 300
-
-
-def test_total_of_a_summary_is_its_last_row(summaries: dict[str, pd.DataFrame]) -> None:
-    assert total(summaries["pretraining"])["ok"] == 13_851
-    assert total(summaries["finetuning"])["ok"] == 6_725
-    assert total(summaries["benchmarks"].head(0)) == {}
 
 
 def test_recipe_in_words_says_what_was_done_and_not_what_was_not(recipe: dict[str, Any], facts: dict[str, Any]) -> None:

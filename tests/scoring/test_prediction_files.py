@@ -66,7 +66,7 @@ def test_every_form_gives_the_same_pairs_whatever_the_file_is_called(
     form: str, newline: str, mark: str, tmp_path: Path
 ) -> None:
     pairs = read_pairs(write(tmp_path / "predictions.txt", mark + FORMS[form].replace("\n", newline)))
-    assert list(zip(pairs.predictions, pairs.labels, strict=True)) == PAIRS
+    assert list(zip(*pairs, strict=True)) == PAIRS
 
 
 @pytest.mark.parametrize(

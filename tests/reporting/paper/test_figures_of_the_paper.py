@@ -14,7 +14,7 @@ from lmim_kedro.reporting.paper.figures import (
     draw_neighbors,
     draw_reconstructions,
 )
-from lmim_kedro.reporting.paper.page import cls_rows
+from lmim_kedro.reporting.paper.page import CLS_COLUMNS, cls_table
 
 
 def is_picture(image: np.ndarray) -> bool:
@@ -79,12 +79,15 @@ def test_lengths_of_seeds_make_one_line() -> None:
 def test_cls_rows_leave_out_teachers_that_there_were_not() -> None:
     part = {"std": 0.5, "effective_rank": 7.0}
     found = {"crops": 9, "width": 4, "cls": part, "patches": part}
-    rows = cls_rows(
-        {("lmim", 0): {"encoder": found, "teacher": found}, ("mim", 1): {"encoder": found, "teacher": None}}
+    wide = found | {"patches": {"std": 0.25, "effective_rank": 3.0}}
+    table = cls_table(
+        {("lmim", 0): {"encoder": wide, "teacher": found}, ("mim", 1): {"encoder": found, "teacher": None}}
     )
-    assert [(row["variant"], row["seed"], row["encoder"]) for row in rows] == [
-        ("lmim", 0, "encoder"),
-        ("lmim", 0, "teacher"),
-        ("mim", 1, "encoder"),
+    assert list(table.columns) == CLS_COLUMNS
+    assert table[["variant", "seed", "encoder"]].to_numpy().tolist() == [
+        ["lmim", 0, "encoder"],
+        ["lmim", 0, "teacher"],
+        ["mim", 1, "encoder"],
     ]
-    assert rows[0]["cls_std"] == 0.5 and rows[0]["patches_effective_rank"] == 7
+    assert table.iloc[0, 3:].tolist() == [9, 4, 0.5, 7, 0.25, 3]
+    assert list(cls_table({}).columns) == CLS_COLUMNS

@@ -1,6 +1,5 @@
 """Test whether the rows of a table are in the paper's order."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from lmim_kedro.reporting.paper.tables import AVG, BEYOND, PaperTable, TableRow
 
 SIGNIFICANT = 0.05
 COLUMNS = [
-    "table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b",
-    "paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant", "seeds_agreeing",
-    "seeds_compared",
-]  # fmt: skip
+    *("table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b"),
+    *("paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant"),
+    *("seeds_agreeing", "seeds_compared"),
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,11 @@ def compare_paired(
         benchmarks: positions of the crops of each benchmark; benchmarks count the same, whatever their sizes.
         draws: number of permutations and of bootstrap samples.
         seed: seed of both.
+
+    Example:
+        >>> a, b = np.array([[1, 0, 0, 0]]), np.array([[1, 1, 1, 0]])
+        >>> compare_paired(a, b, [np.arange(4)]).difference
+        50.0
     """
     random = np.random.default_rng(seed)
     difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)
@@ -78,36 +82,19 @@ def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFram
     and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
     those with the sign of the paper's difference, or of ours over all seeds where it has none.
     """
-    rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
-
-
-def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
-    rows = _comparable(table)
-    if len(rows) < 2:
-        return []
-    paper = [table.cell(row, AVG).paper or math.nan for row in rows]
-    ours = [table.cell(row, table.compared).mean or 0.0 for row in rows]
-    whole = {
-        "table": table.number,
-        "caption": table.caption,
-        "env": results.env,
-        "rows": len(rows),
-        **_rank_correlations(paper, ours),
-    }
-    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
-    return [
-        whole | _pair(table, (rows[i], rows[j]), paper[j] - paper[i], results, [results.benchmarks[n] for n in names])
-        for i, j in combinations(range(len(rows)), 2)
-    ]
-
-
-def _beyond(table: PaperTable, results: Results) -> list[dict[str, Any]]:
-    whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(table.rows)}
-    places = list(results.benchmarks.values())
-    lmim = [row for row in table.rows if row.variant == "lmim"]
-    others = [row for row in table.rows if row.variant != "lmim"]
-    return [whole | _pair(table, (one, other), None, results, places) for one in lmim for other in others]
+    pairs: list[dict[str, Any]] = []
+    for table in tables:
+        rows = table.rows if table.number == BEYOND else _comparable(table)
+        whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(rows)}
+        chosen = list(combinations(rows, 2))
+        if table.number == BEYOND:
+            chosen = [(a, b) for a in rows if a.variant == "lmim" for b in rows if b.variant != "lmim"]
+        else:
+            means = [(table.cell(row, AVG).paper, table.cell(row, table.compared).mean) for row in rows]
+            both = pd.DataFrame(means, columns=["paper", "ours"], dtype=float)
+            whole |= {name: round(both.corr(name).iloc[0, 1], 4) for name in ("spearman", "kendall")}
+        pairs += [whole | _pair(table, pair, results) for pair in chosen]
+    return pd.DataFrame(pairs, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 
 
 def _comparable(table: PaperTable) -> list[TableRow]:
@@ -117,17 +104,14 @@ def _comparable(table: PaperTable) -> list[TableRow]:
     return [row for row in run if row.labels == counts.most_common(1)[0][0]]
 
 
-def _pair(
-    table: PaperTable,
-    rows: tuple[TableRow, TableRow],
-    in_paper: float | None,
-    results: Results,
-    places: list[np.ndarray],
-) -> dict[str, Any]:
+def _pair(table: PaperTable, rows: tuple[TableRow, TableRow], results: Results) -> dict[str, Any]:
     a, b = (str(row.variant) for row in rows)
-    found = compare_paired(results.credit[a], results.credit[b], places)
+    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
+    found = compare_paired(results.credit[a], results.credit[b], [results.benchmarks[name] for name in names])
     by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    printed = [table.cell(row, AVG).paper for row in rows] if table.number != BEYOND else [None, None]
+    in_paper = None if printed[0] is None or printed[1] is None else printed[1] - printed[0]
     expected = found.difference if in_paper is None else in_paper
     return {
         **{f"row_{side}": f"{row.name} {row.detail}".strip() for side, row in zip("ab", rows, strict=True)},
@@ -143,13 +127,3 @@ def _pair(
         "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * expected > 0 for seed in common),
         "seeds_compared": len(common),
     }
-
-
-def _rank_correlations(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """Spearman's rho and Kendall's tau-b; NaN where one does not vary."""
-    from scipy.stats import kendalltau, spearmanr
-
-    if len(set(one)) < 2 or len(set(other)) < 2:
-        return {"spearman": math.nan, "kendall": math.nan}
-    found = {"spearman": spearmanr(one, other), "kendall": kendalltau(one, other)}
-    return {name: round(float(each.statistic), 4) for name, each in found.items()}
