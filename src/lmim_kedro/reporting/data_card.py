@@ -37,7 +37,7 @@ def draw_data_card(card: pd.DataFrame) -> Figure:
             ax.hlines(places, low, high, color=TEAL, linewidth=3, alpha=0.5)
             ax.plot(middle, places, "o", color=INK, markersize=4)
             ax.set(xscale="log", title=title, xlabel="median; line: 5 to 95 %")
-            ax.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.xaxis.set_major_formatter("{x:g}")
             ax.xaxis.set_minor_locator(NullLocator())
         figure.legend(loc="outside lower left", ncols=len(_STATUSES))

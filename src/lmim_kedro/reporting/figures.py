@@ -97,10 +97,10 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
         looks = {column: look for column, look in curves.items() if column in metrics and metrics[column].notna().any()}
         if looks:
             with matplotlib.rc_context(STYLE):
-                figure, axes = _figure((3.6, 2.35))
+                figure, axes = _figure(figsize=(3.6, 2.35))
                 lines = [(metrics, column, {"label": name, "color": color}) for column, (name, color) in looks.items()]
                 ends = zip(looks.values(), plot_curves(axes, lines, title, unit), strict=True)
-                axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
                 axes.xaxis.set_major_formatter("{x:,.0f}")
                 if len(looks) > 1:
                     axes.legend()
@@ -124,7 +124,7 @@ def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing |
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(size)
         places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
-        axes.bar(places, heights, 0.74, color=TEAL, alpha=0.85)
+        axes.bar(places, heights, width=0.74, color=TEAL, alpha=0.85)
         axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
         axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
         label_accuracy(axes, metric, under)
@@ -143,10 +143,10 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     if error is None:
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure((3.4, 2.9))
+        figure, axes = _figure(figsize=(3.4, 2.9))
         sure, right = table["confidence_percent"], table["accuracy_percent"]
         shares = 100 * table["crops"] / table["crops"].sum()
-        axes.bar(50 * (table["low"] + table["high"]), shares, 9.4, color="#dfe5e8", label="share of crops")
+        axes.bar(50 * (table["low"] + table["high"]), shares, width=9.4, color="#dfe5e8", label="share of crops")
         axes.plot([0, 100], [0, 100], color=SLATE, linewidth=1, linestyle=(0, (3, 3)), label="as sure as right")
         axes.plot(sure, right, color=TEAL, marker="o", markersize=3.5)
         axes.errorbar(sure, right, _spread(table), fmt="none", ecolor=TEAL, elinewidth=1, capsize=2)
@@ -202,14 +202,12 @@ def plot_curves(
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means of neighbors, so that a long run is a line and not a carpet."""
-    if len(steps) <= _POINTS:
-        return steps, values
-    parts = np.array_split(np.arange(len(steps)), _POINTS)
+    parts = np.array_split(np.arange(len(steps)), min(len(steps), _POINTS))
     return np.array([steps[part][-1] for part in parts]), np.array([values[part].mean() for part in parts])
 
 
-def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
+def _figure(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=figsize, layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -35,9 +35,8 @@ def picture(image: Image.Image | np.ndarray, kind: str = "jpeg") -> str:
 def thumbnail(encoded: bytes) -> str:
     """A data URI of an encoded crop in any format: its aspect ratio is kept, and it is scaled down to _THUMBNAIL."""
     crop = Image.fromarray(decode(encoded))
-    scale = min(_THUMBNAIL[0] / crop.width, _THUMBNAIL[1] / crop.height, 1)
-    size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
-    return picture(crop.resize(size, Image.Resampling.LANCZOS) if scale < 1 else crop)
+    crop.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS, reducing_gap=None)
+    return picture(crop)
 
 
 def crop_picture(crop: np.ndarray, zoom: int = 3) -> Image.Image:
@@ -56,13 +55,12 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
 
     Args:
         crop: (3, H, W) uint8.
-        attention: (rows, columns), not negative; scaled so that its largest value is full.
+        attention: (rows, columns), not negative, not all 0; scaled so that its largest value is full.
         query: (row, column) of the query patch.
         zoom: picture pixels per crop pixel.
     """
     image = crop_picture(crop, zoom)
-    strength = attention / max(float(attention.max()), 1e-12)
-    colors = Image.fromarray(matplotlib.colormaps["viridis"](strength, bytes=True)[..., :3])
+    colors = Image.fromarray(matplotlib.colormaps["viridis"](attention / attention.max(), bytes=True)[..., :3])
     gray = image.convert("L").convert("RGB")
     blended = Image.blend(gray, colors.resize(image.size, Image.Resampling.BILINEAR), 0.6)
     rows, columns = attention.shape

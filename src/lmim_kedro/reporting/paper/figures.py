@@ -157,11 +157,13 @@ def _grid(
     texts: Sequence[Sequence[str]] | None = None,
 ) -> np.ndarray:
     """Pictures in rows and columns, titles above, names at the left, a text under each, a scale below them all."""
-    height = _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0)
-    bare = {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}
+    bare = {"axes.spines.left": False, "axes.spines.bottom": False}
     with matplotlib.rc_context(STYLE | bare):
         figure = Figure(
-            figsize=(_COLUMN * len(columns) + (1.0 if names else 0), height),
+            figsize=(
+                _COLUMN * len(columns) + (1.0 if names else 0),
+                _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0),
+            ),
             layout=ConstrainedLayoutEngine(h_pad=0.015, w_pad=0.02, hspace=0, wspace=0),
         )
         grid = np.atleast_2d(figure.subplots(len(rows), len(columns), squeeze=False))

@@ -1,9 +1,10 @@
 """Test whether the rows of a table are in the paper's order."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -84,16 +85,19 @@ def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFram
     """
     pairs: list[dict[str, Any]] = []
     for table in tables:
-        rows = table.rows if table.number == BEYOND else _comparable(table)
-        whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(rows)}
-        chosen = list(combinations(rows, 2))
+        whole = {"table": table.number, "caption": table.caption, "env": results.env}
         if table.number == BEYOND:
-            chosen = [(a, b) for a in rows if a.variant == "lmim" for b in rows if b.variant != "lmim"]
-        else:
-            means = [(table.cell(row, AVG).paper, table.cell(row, table.compared).mean) for row in rows]
-            both = pd.DataFrame(means, columns=["paper", "ours"], dtype=float)
-            whole |= {name: round(both.corr(name).iloc[0, 1], 4) for name in ("spearman", "kendall")}
-        pairs += [whole | _pair(table, pair, results) for pair in chosen]
+            whole["rows"] = len(table.rows)
+            lmim, others = ([row for row in table.rows if (row.variant == "lmim") is it] for it in (True, False))
+            pairs += [whole | _pair(table, (a, b), math.nan, results) for a, b in product(lmim, others)]
+            continue
+        rows = _comparable(table)
+        both = pd.DataFrame({"paper": [table.cell(row, AVG).paper for row in rows]}, dtype=float)
+        both["ours"] = [table.cell(row, table.compared).mean for row in rows]
+        whole |= {name: round(both.corr(name).loc["paper", "ours"], 4) for name in ("spearman", "kendall")}
+        whole["rows"] = len(rows)
+        for (i, a), (j, b) in combinations(enumerate(rows), 2):
+            pairs.append(whole | _pair(table, (a, b), both["paper"][j] - both["paper"][i], results))
     return pd.DataFrame(pairs, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 
 
@@ -104,25 +108,24 @@ def _comparable(table: PaperTable) -> list[TableRow]:
     return [row for row in run if row.labels == counts.most_common(1)[0][0]]
 
 
-def _pair(table: PaperTable, rows: tuple[TableRow, TableRow], results: Results) -> dict[str, Any]:
+def _pair(table: PaperTable, rows: tuple[TableRow, TableRow], in_paper: float, results: Results) -> dict[str, Any]:
+    """The comparison of two rows; `in_paper` is their difference in the paper, NaN where it has none."""
     a, b = (str(row.variant) for row in rows)
     names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
     found = compare_paired(results.credit[a], results.credit[b], [results.benchmarks[name] for name in names])
     by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
-    printed = [table.cell(row, AVG).paper for row in rows] if table.number != BEYOND else [None, None]
-    in_paper = None if printed[0] is None or printed[1] is None else printed[1] - printed[0]
-    expected = found.difference if in_paper is None else in_paper
+    expected = found.difference if math.isnan(in_paper) else in_paper
     return {
         **{f"row_{side}": f"{row.name} {row.detail}".strip() for side, row in zip("ab", rows, strict=True)},
         "variant_a": a,
         "variant_b": b,
-        "paper_difference": None if in_paper is None else round(in_paper, 4),
+        "paper_difference": round(in_paper, 4),
         "our_difference": round(found.difference, 4),
         "low": round(found.low, 4),
         "high": round(found.high, 4),
         "p_value": round(found.p_value, 5),
-        "agrees": None if in_paper is None or abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
+        "agrees": in_paper * found.difference > 0 if abs(in_paper) > 1e-9 else None,
         "significant": found.p_value < SIGNIFICANT,
         "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * expected > 0 for seed in common),
         "seeds_compared": len(common),
