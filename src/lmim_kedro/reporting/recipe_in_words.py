@@ -50,7 +50,7 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
     length = f"{optimization.epochs:g} epochs" if optimization.epochs is not None else f"{optimization.steps:,} steps"
     number, unit = optimization.warmup_epochs, "epoch"
     if number is None:
-        number, unit = optimization.warmup_steps or 0, "step"
+        number, unit = optimization.warmup_steps, "step"
     warmup = f"{number:g} {unit}{'' if number == 1 else 's'}"
     words = [
         f"{length}, batches of {optimization.batch_size:,}",

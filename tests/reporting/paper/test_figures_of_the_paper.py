@@ -160,6 +160,7 @@ def test_attention_has_a_row_for_each_query_and_a_column_for_each_method_that_sa
     own = {"crops": crops(2), "maps": np.random.default_rng(0).random((2, 2, 8, 32)), "queries": queries}
     figure: Any = draw_attention({"MIM": own, "LMIM": own, "of other queries": own | {"queries": queries + 1}})
     rows = grid(figure, 3)
+    assert figure.get_size_inches().tolist() == pytest.approx([3 * 1.55, 4 * 0.42 + 0.35])
     assert [[shown(axes) is not None for axes in row] for row in rows] == [[True] * 3, [False, True, True]] * 2
     assert same(rows[0][0], own["crops"][0]) and same(rows[2][0], own["crops"][1])
     assert [[axes.get_title() for axes in row] for row in rows] == [["crop", "MIM", "LMIM"], *[[""] * 3] * 3]
