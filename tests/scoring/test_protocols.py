@@ -74,3 +74,22 @@ def test_labels_are_part_of_the_common_protocols_only() -> None:
 def test_unknown_protocol_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="no protocol `common`: choose one of common_1015_2077"):
         get_protocol("common")
+
+
+def test_sizes_are_those_of_the_published_test_sets() -> None:
+    assert list(SIZES.values()) == [
+        *(3000, 647, 857, 1015, 1811, 2077, 645, 288),
+        *(2426, 1369, 900, 779, 1585, 829, 400_000),
+        *(63_646, 14_059, 50_000, 23_389),
+    ]
+
+
+def test_chinese_is_scored_as_chinese_and_all_others_by_waics() -> None:
+    assert {name: get_protocol(name).metric for name in NAMES if name != "chinese"} == dict.fromkeys(
+        ("common_1015_2077", "common_857_1811", "union14m"), "waics"
+    )
+    assert get_protocol("chinese").metric == "chinese"
+    with pytest.raises(InputError, match="ic13_1015 is missing"):
+        get_protocol("common_1015_2077").average(
+            {name: each for name, each in whole("common_1015_2077").items() if name != "ic13_1015"}
+        )
