@@ -62,6 +62,14 @@ NAMES = {
     "sin": "cos",
     "cos": "sin",
 }
+SAME = ("frozen", "strict")
+"""Keywords that guard and do not compute: a program that assigns to no field and zips equal lengths is the same one."""
+LOOKS = (
+    *("alpha", "aspect", "capsize", "elinewidth", "figsize", "fontsize", "fraction", "h_pad", "height", "hspace"),
+    *("labelpad", "linestyle", "linewidth", "markersize", "nbins", "ncols", "pad", "rotation", "w_pad", "width"),
+    "wspace",
+)
+"""Keywords of a drawing's sizes and gaps, where a file imports matplotlib: another one is a matter of taste."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,8 @@ def changes_of(file: str, source: str) -> Iterator[Change]:
             file, node.lineno, place(node.lineno, node.col_offset), place(node.end_lineno, node.end_col_offset), text
         )
 
-    for node in _code(ast.parse(source)):
+    skipped = SAME + LOOKS if "import matplotlib" in source else SAME
+    for node in _code(ast.parse(source), skipped):
         match node:
             case ast.BinOp(op=op) if type(op) in SWAPS and not _is_text(node):
                 yield change(node, ast.BinOp(node.left, SWAPS[type(op)](), node.right))
@@ -120,25 +129,31 @@ def changes_of(file: str, source: str) -> Iterator[Change]:
                 yield change(node.func, ast.Name(NAMES[name], ast.Load()))
 
 
-def _code(tree: ast.AST) -> Iterator[ast.AST]:
+def _code(tree: ast.AST, skipped: tuple[str, ...]) -> Iterator[ast.AST]:
     """Nodes that compute: without annotations, raised errors, log lines, texts in f-strings and defaults of fields."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.Raise | ast.JoinedStr | ast.arguments | ast.Assert):
             continue
+        if isinstance(child, ast.keyword) and child.arg in skipped:
+            continue
+        if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr == "default_rng":
+            continue  # a seed is as good as another
+        if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name) and child.target.id == "STYLE":
+            continue  # fonts, lines and grays of all drawings
         if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and _is_log(child.func):
             continue
         if isinstance(child, ast.AnnAssign):
             if child.value is not None:
                 yield child.value
-                yield from _code(child.value)
+                yield from _code(child.value, skipped)
             continue
         if isinstance(child, ast.FunctionDef):
             for statement in child.body:
                 yield statement
-                yield from _code(statement)
+                yield from _code(statement, skipped)
             continue
         yield child
-        yield from _code(child)
+        yield from _code(child, skipped)
 
 
 def _is_log(function: ast.Attribute) -> bool:

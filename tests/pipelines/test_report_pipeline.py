@@ -67,7 +67,7 @@ def left_behind(project: Path) -> dict[str, Any]:
             "finetuning": base["finetuning"],
         },
         "predictions": pd.DataFrame(
-            {"benchmark": "rendered", "index": range(8), "label": "word", "prediction": ["word"] * 6 + ["ward"] * 2}
+            {"benchmark": "scene", "index": range(8), "label": "word", "prediction": ["word"] * 6 + ["ward"] * 2}
         ),
         "teacher_metrics": untrained,
         "pretraining_metrics": untrained,
@@ -125,10 +125,10 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     by = {f"accuracy_by_{what}" for what in ("length", "aspect", "character")}
     assert outputs.keys() == names - {"accuracy_by_{what}"} | by
     SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
-    assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["rendered"]["waics"] == 0.75
+    assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["scene"]["waics"] == 0.75
     assert json.loads((tmp_path / "metrics.json").read_text())["waics_percent"] == 75.0
     assert pd.read_csv(tmp_path / "accuracy.csv")["waics_percent"].tolist() == [75.0]
-    assert "| rendered | 8 | 0 | 75.00 |" in re.sub(" +", " ", (tmp_path / "accuracy.md").read_text())
+    assert "| scene | 8 | 0 | 75.00 |" in re.sub(" +", " ", (tmp_path / "accuracy.md").read_text())
     assert pd.read_csv(tmp_path / "accuracy_by_length.csv")["crops"].tolist() == [8]
     assert pd.read_csv(tmp_path / "confusions.csv")[["label", "prediction", "count"]].to_numpy().tolist() == [
         ["o", "a", 2]
@@ -137,8 +137,9 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     page = (tmp_path / "deep/report.html").read_text("utf-8")
     assert page.rstrip().endswith("</html>")
     assert "of [cls] over 8 benchmark crops: encoder 0.035 in 10.4 of 384 directions." in page
+    assert "not pre-trained, fine-tuned on 8 labeled crops, seed 0" in page
     assert "how near the predicted features come to the teacher's" in page
-    assert caplog.messages[-1].startswith("rendered: WAICS 75.00 %")
+    assert caplog.messages[-1].startswith("scene: WAICS 75.00 %")
 
 
 def catalog_text(project: Path) -> str:

@@ -126,9 +126,9 @@ def summaries() -> dict[str, pd.DataFrame]:
         ["all", 13_858, 13_851, 7, "5 truncated, 2 empty", 0, 50.0, 24.0, 32_200_000],
     ]
     return {
-        "pretraining": pd.DataFrame(rows, columns=columns),
-        "finetuning": pd.DataFrame([["words", 6_725, 6_725, 0, None, 6_725, 71.0, 28.0, 9e6]], columns=columns),
-        "benchmarks": pd.DataFrame([["svt", 50, 50, 0, "", 50, np.nan, np.nan, 1e5]], columns=columns),
+        "Pre-training": pd.DataFrame(rows, columns=columns),
+        "Fine-tuning": pd.DataFrame([["words", 6_725, 6_725, 0, None, 6_725, 71.0, 28.0, 9e6]], columns=columns),
+        "Benchmarks": pd.DataFrame([["svt", 50, 50, 0, "", 50, np.nan, np.nan, 1e5]], columns=columns),
     }
 
 

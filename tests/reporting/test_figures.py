@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.axes import Axes
 
+from lmim_kedro.reporting import figures
 from lmim_kedro.reporting.figures import (
     Drawing,
     _thin,
-    draw_accuracy_by_aspect,
-    draw_accuracy_by_length,
+    draw_accuracy_by,
     draw_calibration,
     draw_training,
 )
@@ -64,13 +67,13 @@ def test_bars_are_named_after_their_lengths_and_crops() -> None:
         pd.DataFrame({"label": ["a", "ab", "a" * 16, "a" * 30, "??"], "prediction": ["a", "b", "a", "a" * 30, "??"]}),
         "waics",
     )
-    drawing = draw_accuracy_by_length(table, "waics")
+    drawing = draw_accuracy_by("length", table, "waics")
     assert drawing is not None
     assert drawing.alt == "Bars of accuracy by label length from 1 to ≥16; highest at 1."
 
 
 def test_bars_of_shape_are_those_of_the_table(predictions: pd.DataFrame) -> None:
-    drawing = draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics")
+    drawing = draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics")
     assert drawing is not None
     assert drawing.alt.startswith("Bars of accuracy by width / height from 2 to 3 to 4 to 5;")
     assert svg(drawing).rstrip().endswith("</svg>")
@@ -89,6 +92,112 @@ def test_reliability_curve_says_how_far_it_is_off(predictions: pd.DataFrame) -> 
 
 def test_nothing_to_score_draws_nothing() -> None:
     nothing = pd.DataFrame({"label": ["-"], "prediction": ["-"], "aspect": [1.0], "confidence": [1.0]})
-    assert draw_accuracy_by_length(accuracy_by_length(nothing, "waics"), "waics") is None
-    assert draw_accuracy_by_aspect(accuracy_by_aspect(nothing, "waics"), "waics") is None
+    assert draw_accuracy_by("length", accuracy_by_length(nothing, "waics"), "waics") is None
+    assert draw_accuracy_by("aspect", accuracy_by_aspect(nothing, "waics"), "waics") is None
     assert draw_calibration(calibration(nothing, "waics"), "waics") is None
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of every figure that is drawn."""
+    found: list[Axes] = []
+
+    def keep(figure: Any, alt: str) -> Drawing:
+        found.extend(figure.axes)
+        return Drawing("", alt)
+
+    monkeypatch.setattr(figures, "_drawing", keep)
+    return found
+
+
+def metrics(loss: list[float], **columns: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"step": range(1, len(loss) + 1), "loss": loss, **columns})
+
+
+NONE = metrics([])
+
+
+def test_curves_are_those_of_the_metrics_and_named_where_there_are_two(drawn: list[Axes]) -> None:
+    table = metrics([4.0, 2.0, 1.0], reconstruction=[3.0, 1.0, 0.5], alignment=[np.nan, 1.0, 0.5])
+    alts = [drawing.alt for drawing in draw_training(NONE, table, NONE)]
+    loss, alignment = drawn
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[4, 2, 1], [3, 1, 0.5]]  # type: ignore[union-attr]
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[1, 2, 3]] * 2  # type: ignore[union-attr]
+    legend = loss.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["in all", "reconstruction"]
+    assert alignment.get_legend() is None, "its title says what it is"
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("optimizer step", "squared error")
+    assert alts[0] == "Pre-training: loss over 3 rows of the metrics table; at the end in all 1, reconstruction 0.5."
+    assert all(tick == int(tick) for tick in loss.get_xticks())
+
+
+@pytest.mark.parametrize(
+    ("loss", "scale"),
+    [([30.0, 1.0], "linear"), ([30.5, 1.0], "log"), ([100.0, 0.0], "linear"), ([9.0, -1.0], "linear")],
+)
+def test_axis_is_logarithmic_where_a_positive_loss_falls_far(drawn: list[Axes], loss: list[float], scale: str) -> None:
+    draw_training(metrics(loss), NONE, NONE)
+    assert drawn[0].get_yscale() == scale
+
+
+def test_axis_begins_at_zero_unless_values_are_negative(drawn: list[Axes]) -> None:
+    draw_training(metrics([2.0, 1.0]), metrics([0.0, 0.0]), metrics([2.0, -1.0]))
+    positive, zero, negative = (axes.get_ylim() for axes in drawn)
+    assert positive == (0, pytest.approx(2.12)) and zero == (0, pytest.approx(1.06))
+    assert negative[0] < -1
+    draw_training(metrics([2.0, 0.0]), NONE, NONE)
+    assert drawn[-1].get_ylim()[0] == 0
+
+
+def test_line_of_two_points_has_markers_and_a_longer_one_has_none(drawn: list[Axes]) -> None:
+    draw_training(metrics([2.0, 1.0]), NONE, metrics([3.0, 2.0, 1.0]))
+    assert [axes.lines[0].get_marker() for axes in drawn] == ["o", "None"]
+
+
+def test_lines_of_up_to_400_points_are_drawn_as_they_are() -> None:
+    values = np.random.default_rng(0).random(400)
+    assert _thin(np.arange(400), values)[1].tolist() == values.tolist()
+    assert len(_thin(np.arange(401), np.zeros(401))[0]) == 400
+
+
+TABLE = pd.DataFrame(
+    {
+        "length": ["1", "2"],
+        "crops": [3, 1],
+        "accuracy_percent": [80.0, 50.0],
+        "low_percent": [70.0, 50.1],  # rounding may put a bound on the wrong side
+        "high_percent": [95.0, 60.0],
+    }
+)
+
+
+def spans(axes: Axes) -> list[list[list[float]]]:
+    """Lower and upper end of each error bar."""
+    (bars,) = [each for each in axes.containers if hasattr(each, "has_yerr")]
+    return np.stack(bars[2][0].get_segments()).round(6).tolist()  # type: ignore[index, attr-defined]
+
+
+def test_bars_are_as_high_as_the_accuracy_with_their_intervals(drawn: list[Axes]) -> None:
+    draw_accuracy_by("length", TABLE, "waics")
+    (axes,) = drawn
+    assert [bar.get_height() for bar in axes.patches] == [80, 50]  # type: ignore[attr-defined]
+    assert spans(axes) == [[[0, 70], [0, 95]], [[1, 50], [1, 60]]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1\n3", "2\n1"]
+    assert axes.get_ylim() == (0, 100)
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("WAICS (%)", "characters in the label; below: crops")
+    assert axes.figure.get_size_inches().tolist() == [6.8, 2.9]  # type: ignore[union-attr]
+    draw_accuracy_by("aspect", TABLE.rename(columns={"length": "aspect"}), "waics")
+    assert drawn[1].get_xlabel() == "width / height of the crop; below: crops"
+    assert drawn[1].figure.get_size_inches().tolist() == [4.6, 2.9]  # type: ignore[union-attr]
+
+
+def test_reliability_curve_stands_over_the_share_of_crops_and_the_diagonal(drawn: list[Axes]) -> None:
+    table = TABLE.drop(columns="length").assign(low=[0.8, 0.9], high=[0.9, 1.0], confidence_percent=[84.0, 99.0])
+    draw_calibration(table, "waics")
+    (axes,) = drawn
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in axes.patches]  # type: ignore[attr-defined]
+    assert bars == [(pytest.approx(85), 75), (pytest.approx(95), 25)]
+    diagonal, curve = (np.transpose(line.get_data()).tolist() for line in axes.lines[:2])
+    assert diagonal == [[0, 0], [100, 100]] and curve == [[84, 80], [99, 50]]
+    assert axes.get_xlim() == axes.get_ylim() == (0, 100)
+    assert spans(axes) == [[[84, 70], [84, 95]], [[99, 50], [99, 60]]]

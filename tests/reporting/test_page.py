@@ -10,18 +10,17 @@ import pytest
 from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.figures import (
     Figures,
-    draw_accuracy_by_aspect,
-    draw_accuracy_by_length,
+    draw_accuracy_by,
     draw_calibration,
     draw_training,
 )
-from lmim_kedro.reporting.page import headline, render_page
 from lmim_kedro.reporting.scores import build_scores
-from lmim_kedro.reporting.sections import Report, Section
+from lmim_kedro.reporting.sections import Report, Section, headline, render_page
 from lmim_kedro.reporting.shown_readings import choose_readings
 from lmim_kedro.reporting.tables import accuracy_table, to_markdown
 from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
 from lmim_kedro.scoring.metrics import Metric
+from lmim_kedro.scoring.protocols import get_protocol
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -71,8 +70,8 @@ def inputs(
         "summaries": summaries,
         "figures": Figures(
             draw_training(*stages.values()),
-            draw_accuracy_by_length(accuracy_by_length(predictions, "waics"), "waics"),
-            draw_accuracy_by_aspect(accuracy_by_aspect(predictions, "waics"), "waics"),
+            draw_accuracy_by("length", accuracy_by_length(predictions, "waics"), "waics"),
+            draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics"),
             draw_calibration(calibration(predictions, "waics"), "waics"),
         ),
         "confusions": confusions(predictions, "waics"),
@@ -106,6 +105,12 @@ def test_page_shows_what_made_the_numbers(inputs: dict[str, Any]) -> None:
         "5 min 0 s",
     ):
         assert shown in text, shown
+
+
+def test_size_of_a_run_is_that_of_the_crops_that_were_used(inputs: dict[str, Any]) -> None:
+    summaries = {use: summary.head(0) for use, summary in inputs["summaries"].items()}
+    none = Page(render_page(Report(**inputs | {"summaries": summaries}))).text
+    assert "pre-trained on 0 crops, fine-tuned on 0 labeled crops" in " ".join(none.split())
 
 
 def test_page_shows_where_the_recognizer_goes_wrong(inputs: dict[str, Any]) -> None:
@@ -202,3 +207,64 @@ def test_headline_is_one_line_per_benchmark(inputs: dict[str, Any]) -> None:
     lines = headline(inputs["scores"])
     assert [line.partition(":")[0] for line in lines] == ["svt", "rendered"]
     assert re.fullmatch(r"svt: WAICS \d\d\.\d\d % \(95 %: [\d.]+ to [\d.]+\) of \d\d crops", lines[0])
+
+
+def test_page_names_the_place_of_each_query_and_shows_every_picture(inputs: dict[str, Any]) -> None:
+    page = Page(render_page(Report(**inputs)))
+    alts = [image["alt"] for image in page.all("img")]
+    assert [alt for alt in alts if str(alt).startswith("attention")][:3] == [
+        f"attention of the patch in row 5, column {column}" for column in (7, 15, 26)
+    ]
+    assert alts.count("masked crop") == alts.count("prediction") == 2
+    assert "the pixels that are predicted" in page.text
+    similar = {"crops": inputs["reconstructions"]["crops"], "masked": inputs["reconstructions"]["masked"]}
+    similar["similarity"] = inputs["attention"]["maps"][:, 0]
+    page = Page(render_page(Report(**inputs | {"reconstructions": similar})))
+    assert "how near the predicted features come" in page.text
+
+
+def test_recipe_is_on_the_page_as_json_that_people_can_read(inputs: dict[str, Any]) -> None:
+    html = render_page(Report(**inputs | {"scores": inputs["scores"] | {"notes": ["naïve"]}}))
+    text = Page(html).text
+    assert '\n  "seed": 3,\n' in text and '"naïve"' in text
+    assert not re.search(r"\n[ \t]+\n", html) and html.count("\n\n") < 40, "templates leave no empty lines"
+
+
+def test_page_shows_the_twelve_most_frequent_confusions(inputs: dict[str, Any]) -> None:
+    pairs = pd.DataFrame({"label": list("abcdefghijklmn"), "prediction": list("bcdefghijklmno")})
+    table = confusions(pd.concat([pairs] * 3, ignore_index=True), "waics")
+    text = " ".join(Page(render_page(Report(**inputs | {"confusions": table}))).text.split())
+    assert "l: m" in text and "m: n" not in text
+    assert "The most frequent of 42 characters read as others; 0 were left out and 0 added." in text
+
+
+def test_sizes_beside_the_paper_are_those_of_the_language(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    text = " ".join(Page(render_page(Report(**inputs))).text.split())
+    assert "a recognizer of 1.1 M parameters, pre-trained on" in text and "35.8 M parameters" in text
+    scores = build_scores(predictions.assign(benchmark="scene"), recipe, "chinese")
+    text = " ".join(Page(render_page(Report(**inputs | {"scores": scores, "facts": {}}))).text.split())
+    assert "43.8 M parameters" in text and "This run: vit_small, pre-trained" in text
+
+
+def test_spread_of_cls_is_told_for_each_encoder(inputs: dict[str, Any]) -> None:
+    own = {"crops": 1200, "width": 384, "cls": {"std": 0.0351, "effective_rank": 10.44}}
+    statistics = {"encoder": own, "teacher": None}
+    text = Page(render_page(Report(**inputs, cls_statistics=statistics))).text
+    assert "over 1,200 benchmark crops: encoder 0.0351 in 10.4 of 384 directions." in text
+    assert "Spread and effective rank" not in Page(render_page(Report(**inputs))).text
+
+
+def test_headline_is_in_percent_and_says_what_cannot_be_scored(recipe: dict[str, Any]) -> None:
+    sizes = get_protocol("common_857_1811").sizes
+    frames = [pd.DataFrame({"benchmark": name, "label": "a", "prediction": "a"}, range(n)) for name, n in sizes.items()]
+    scores = build_scores(pd.concat(frames), recipe | {"variant": "mim"})
+    assert headline(scores)[-1] == "common_857_1811 W-Avg: WAICS 100.00 % of 7,248 crops"
+    symbols = build_scores(pd.DataFrame({"benchmark": "svt", "label": ["-"], "prediction": ["-"]}), recipe)
+    assert headline(symbols) == ["svt: WAICS cannot be scored of 0 crops"]
+
+
+def test_what_is_not_known_of_the_machine_is_left_out(inputs: dict[str, Any]) -> None:
+    text = Page(render_page(Report(**inputs))).text
+    assert "cpu threads2" in text and "commit" not in text and "parameters1,120,000" in text

@@ -5,21 +5,21 @@ import pytest
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import AUGMENTATIONS
-from lmim_kedro.reporting.recipe_in_words import recipe_in_words
+from lmim_kedro.reporting.recipe_in_words import optimization_in_words, recipe_in_words
 
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4, **ADAMW)
 
 
-def told(augmentation: str = "abinet", **changes) -> dict[str, dict[str, str]]:
+def told(augmentation: str = "abinet", views=None, finetuning=None, **changes) -> dict[str, dict[str, str]]:
     pretraining = {"teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION, **changes}
     names = {"variant": "v", "env": "test", "seed": 0, "model_name": "vit_small", "views_name": "strong"}
     recipe = Recipe(
         **names,
         model=ModelParams(),
-        views=ViewPreset(pick=(1, 1), contrast=(0.5, 1.0)),
+        views=views or ViewPreset(pick=(1, 1), contrast=(0.5, 1.0)),
         pretraining=PretrainingParams.model_validate(pretraining),
-        finetuning=FinetuningParams(optimization=OPTIMIZATION, augmentation=augmentation),
+        finetuning=FinetuningParams(optimization=OPTIMIZATION, augmentation=augmentation, **finetuning or {}),
     )
     return {group: dict(rows) for group, rows in recipe_in_words(recipe.model_dump(mode="json"), {})}
 
@@ -57,3 +57,54 @@ def test_augmentation_added_from_outside_has_its_own_name(monkeypatch: pytest.Mo
     monkeypatch.setattr(AUGMENTATIONS, "_entries", {**AUGMENTATIONS._entries, "mine": object})
     assert told("mine")["Fine-tuning reference"]["Augmentation"] == "mine"
     assert told("none")["Fine-tuning reference"]["Augmentation"] == "none"
+
+
+def test_optimization_is_told_in_the_unit_that_was_given():
+    epochs = "10 epochs, batches of 512; AdamW, learning rate 0.0003 after 1 epoch of warm-up, then half-cosine to 0; "
+    assert optimization_in_words(OPTIMIZATION) == epochs + "betas 0.9 and 0.95, weight decay 0.05"
+    steps = OptimizationParams(
+        steps=30_000, batch_size=256, warmup_steps=500, base_learning_rate=1e-4, layer_decay=0.75, clip_norm=2.0
+    )
+    assert optimization_in_words(steps) == (
+        "30,000 steps, batches of 256; AdamW, learning rate 0.0001 after 500 steps of warm-up, then half-cosine to 0; "
+        "betas 0.9 and 0.95, weight decay 0.05; layer-wise decay 0.75; gradient norm clipped at 2"
+    )
+
+
+def test_what_was_not_done_is_not_told():
+    rows = told()["Pre-training"]
+    assert not {"Encoder from", "Budget", "Length"} & rows.keys()
+    assert told(method="none", weights="a.pt")["Pre-training"] == {"Encoder from": "a.pt", "Method": "none"}
+    assert not {"Guidance", "Alignment", "Target", "Teacher"} & told(method="mim")["Pre-training"].keys()
+    off = told(guidance=False, alignment_weight=0)["Pre-training"]
+    assert (off["Guidance"], off["Alignment"]) == ("none", "none")
+
+
+def test_teacher_is_told_where_features_are_the_target():
+    assert "Teacher" not in told(target="pixel")["Pre-training"]
+    assert told(target="pixel")["Pre-training"]["Target"] == "pixels"
+    assert told()["Pre-training"]["Teacher"].startswith(
+        "masked autoencoder trained here on the same crops, 75 % masked"
+    )
+    path = {"teacher": {"path": "maerec.pth", "optimization": OPTIMIZATION}}
+    assert told(**path)["Pre-training"]["Teacher"] == "maerec.pth"
+
+
+def test_decoder_has_sizes_where_it_is_autoregressive_alone():
+    model, recognizer = ModelParams(), ModelParams().recognizer
+    sizes = f", {recognizer.depth} layers, width {recognizer.width}, {recognizer.heads} heads"
+    assert told()["Fine-tuning reference"]["Decoder"] == "autoregressive" + sizes
+    assert told(finetuning={"decoder": "ctc"})["Fine-tuning reference"]["Decoder"] == "ctc"
+    assert "seeing" not in told()["Model vit_small"]["Patches"] and model.patch_overlap == 0
+
+
+def test_views_are_told_with_their_ranges_and_the_jitter_after_them():
+    assert told()["Guidance views strong"] == {"Operations each": "1 to 1", "Out of": "contrast 0.5–1"}
+    jitter = {"probability": 0.8, "brightness": 0.4, "contrast": 0.3, "saturation": 0.2, "hue": 0.1}
+    views = ViewPreset(sharpen=((0.0, 0.5), (0.7, 1.3)), rotate=10, jitter=jitter, grayscale_probability=0.2)
+    assert told(views=views)["Guidance views strong"] == {
+        "Operations each": "3 or more",
+        "Out of": "sharpen 0–0.5, 0.7–1.3; rotate 10",
+        "Then": "color jitter with probability 0.8 (brightness 0.4, contrast 0.3, saturation 0.2, hue 0.1), "
+        "gray with probability 0.2",
+    }

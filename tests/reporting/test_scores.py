@@ -120,3 +120,30 @@ def test_summary_counts_benchmarks_the_same_and_leaves_out_what_cannot_be_scored
     assert summarize(scores) == expected
     nothing = summarize(scores | {"accuracy": {"symbols": scores["accuracy"]["symbols"]}})  # type: ignore[index]
     assert (nothing["waics_percent"], nothing["crops"]) == (None, 0)
+
+
+def test_benchmarks_without_crops_are_not_there_and_the_others_keep_their_order(recipe: dict[str, Any]) -> None:
+    names = pd.Categorical(["svt", "iiit5k"], categories=["cute80", "iiit5k", "svt"])
+    scores = build_scores(pd.DataFrame({"benchmark": names, "label": "a", "prediction": "a"}), recipe)
+    assert list(scores["accuracy"]) == ["svt", "iiit5k"]
+
+
+def test_scores_have_six_decimals(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame({"benchmark": "rendered", "label": list("aaa"), "prediction": list("aab")})
+    scores = build_scores(predictions.assign(confidence=0.95), recipe)
+    assert scores["accuracy"]["rendered"]["waics"] == 0.666667
+    assert scores["calibration_error"] == 0.2833 and scores["notes"] == []
+    assert build_scores(predictions.assign(confidence=1 / 3), recipe)["calibration_error"] == 0.3334
+    assert summarize(scores)["waics_percent"] == 66.6667
+
+
+def test_protocol_of_another_metric_is_not_averaged_and_its_sizes_count_what_cannot_be_scored(
+    recipe: dict[str, Any],
+) -> None:
+    sizes = get_protocol("common_857_1811").sizes
+    whole = pd.concat([constant(name, size - 1, size - 1) for name, size in sizes.items()])
+    symbols = pd.DataFrame({"benchmark": list(sizes), "label": "--", "prediction": "--"})
+    scores = build_scores(pd.concat([whole, symbols]), recipe)
+    assert list(scores["averages"]) == ["common_857_1811"] and scores["notes"] == []
+    assert scores["averages"]["common_857_1811"]["n"] == 7248 - 6
+    assert build_scores(pd.concat([whole, symbols]), recipe, "exact")["averages"] == {}

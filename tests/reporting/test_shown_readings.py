@@ -4,12 +4,13 @@ import base64
 import io
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from lmim_kedro.reporting.images import attention_picture, thumbnail
+from lmim_kedro.reporting.images import attention_picture, picture, thumbnail
 from lmim_kedro.reporting.shown_readings import Span, choose_readings, mark_differences
 
 
@@ -103,3 +104,56 @@ def test_attention_is_brightest_where_it_is_largest_and_the_query_is_boxed() -> 
     red = (picture[..., 0] > 180) & (picture[..., 1] < 80)
     rows, columns = np.nonzero(red)
     assert (rows.min() // 12, rows.max() // 12, columns.min() // 12, columns.max() // 12) == (6, 6, 4, 4)
+
+
+def test_color_of_attention_is_its_share_of_the_largest() -> None:
+    crop, attention = np.full((3, 32, 128), 100, np.uint8), np.full((8, 32), 0.15)
+    attention[:, 16:] = 0.3
+    shown = np.asarray(attention_picture(crop, attention, (0, 0))).astype(int)
+    for column, share in ((150, 0.5), (300, 1.0)):
+        color = np.array(matplotlib.colormaps["viridis"](share, bytes=True)[:3])
+        assert np.abs(shown[60, column] - (0.4 * 100 + 0.6 * color)).max() <= 1
+
+
+def test_box_around_the_query_is_red_on_white_and_lies_on_its_patch() -> None:
+    crop, attention = np.zeros((3, 32, 128), np.uint8), np.ones((8, 32))
+    shown = np.asarray(attention_picture(crop, attention, (2, 20))).tolist()
+    top, left, size = 2 * 12, 20 * 12, 12  # picture pixels: 3 for each of the 4 by 4 of a patch
+    red, white = [214, 39, 40], [255, 255, 255]
+    inside = shown[top + size // 2][left + size // 2]
+    for edge, step in ((left, 1), (left + size - 1, -1)):
+        line = [shown[top + size // 2][edge + step * place] for place in range(-2, 4)]
+        assert line == [inside, white, red, red, white, inside]
+    for edge, step in ((top, 1), (top + size - 1, -1)):
+        line = [shown[edge + step * place][left + size // 2] for place in range(-2, 4)]
+        assert line == [inside, white, red, red, white, inside]
+
+
+def test_pictures_keep_their_colors_and_drawings_every_pixel() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    assert np.array_equal(np.asarray(opened(picture(noise, "png"))), noise)
+    jpeg = opened(picture(noise))
+    assert JpegImagePlugin.get_sampling(jpeg) == 0, "letters in color are blurred if color is stored at half the size"
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=88)
+    assert jpeg.quantization == Image.open(file).quantization  # type: ignore[attr-defined]
+
+
+def test_two_characters_in_a_row_that_differ_are_one_span() -> None:
+    prediction, label = mark_differences("abxy", "abcd", "waics")
+    assert prediction == [Span("ab", "same"), Span("xy", "differs")]
+    assert label == [Span("ab", "same"), Span("cd", "differs")]
+
+
+def test_shown_crop_is_named_and_right_or_wrong_by_its_own_row(predictions: pd.DataFrame, crops: Any) -> None:
+    shown = choose_readings(predictions, crops, "waics", right=90, wrong=90, surest=5)
+    rows = predictions.set_index("key")
+    for part in (shown.right, shown.wrong, shown.surest_mistakes):
+        for reading in part:
+            row = rows.loc[reading.key]
+            assert "".join(span.text for span in reading.label) == row["label"]
+            assert "".join(span.text for span in reading.prediction) == row["prediction"]
+            assert (reading.benchmark, reading.confidence) == (row["benchmark"], row["confidence"])
+            assert reading.picture == thumbnail(crops.draw(row["label"], row["index"]))
+    total = sum(map(len, (shown.right, shown.wrong, shown.surest_mistakes)))
+    assert total == 90 - predictions["label"].isin(["--"]).sum(), "what cannot be scored is neither right nor wrong"

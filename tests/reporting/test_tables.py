@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
-from lmim_kedro.reporting.rendering import markdown
+from lmim_kedro.reporting.rendering import _duration, markdown, plain_rows
 from lmim_kedro.reporting.scores import build_scores
-from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, total, training_table
+from lmim_kedro.reporting.tables import accuracy_table, compared_tables, to_markdown, training_table
 from lmim_kedro.scoring.protocols import get_protocol
 
 
@@ -113,12 +113,6 @@ def test_stages_that_were_not_trained_are_left_out(stages: dict[str, pd.DataFram
     assert rows[0]["steps"] == 3000 and rows[0]["seconds"] == 300
 
 
-def test_total_of_a_summary_is_its_last_row(summaries: dict[str, pd.DataFrame]) -> None:
-    assert total(summaries["pretraining"])["ok"] == 13_851
-    assert total(summaries["finetuning"])["ok"] == 6_725
-    assert total(summaries["benchmarks"].head(0)) == {}
-
-
 def test_recipe_in_words_says_what_was_done_and_not_what_was_not(recipe: dict[str, Any], facts: dict[str, Any]) -> None:
     words = {group: dict(rows) for group, rows in recipe_in_words(recipe, facts)}
     assert words["Pre-training"]["Masking"] == "random, 80 % of the patches"
@@ -154,3 +148,79 @@ def test_recognizer_of_before_there_were_presets_is_of_the_reference(
 ) -> None:
     without = {name: value for name, value in recipe["finetuning"].items() if name != "preset"}
     assert build_scores(predictions, recipe | {"finetuning": without})["finetuning"] == "reference"
+
+
+def test_each_stage_is_told_by_its_first_best_and_last_rows() -> None:
+    metrics = pd.DataFrame(
+        {
+            "step": [10, 20, 40],
+            "epoch": [0.25, 0.5, 1.0],
+            "loss": [9.0, 4.0, 5.0],
+            "learning_rate": [1e-4, 3e-4, 0.0],
+            "crops_per_second": [100.0, 900.0, 800.0],
+            "seconds": [1.0, 2.0, 4.5],
+        }
+    )
+    assert training_table({"fine-tuning": metrics}) == [
+        {"stage": "fine-tuning", "steps": 40, "epochs": 1.0, "first_loss": 9.0, "loss": 5.0,
+         "peak_learning_rate": 3e-4, "crops_per_second": 800.0, "seconds": 4.5},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.94, "0.9 s"),
+        (59.2, "59.2 s"),
+        (60, "1 min 0 s"),
+        (125, "2 min 5 s"),
+        (3600, "1 h 0 min"),
+        (9000, "2 h 30 min"),
+    ],
+)
+def test_duration_has_the_two_units_that_matter(seconds: float, words: str) -> None:
+    assert _duration(seconds) == words
+
+
+def test_numbers_of_markdown_are_as_they_were_written_and_to_the_right() -> None:
+    lines = markdown(pd.DataFrame({"name": ["a", "b"], "value": ["1.50", "10"]}), ["name"]).splitlines()
+    assert lines == ["| name   |   value |", "|:-------|--------:|", "| a      |    1.50 |", "| b      |      10 |"]
+
+
+def test_missing_cells_are_none_and_others_as_they_are() -> None:
+    assert plain_rows(pd.DataFrame({"a": [1, 2], "b": ["x", None]})) == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+
+
+def test_main_results_stand_before_the_ablation(recipe: dict[str, Any]) -> None:
+    predictions = pd.DataFrame({"benchmark": ["curve", "svt"], "label": "a", "prediction": "a"})
+    tables = compared_tables(build_scores(predictions, recipe))
+    assert [table.caption[:7] for table in tables] == ["Table 7", "Table 8", "Table 1"]
+    assert all(len(row.cells) == len(table.columns) for table in tables for row in table.rows)
+    assert "PARSeq" not in {row.name for table in tables for row in table.rows}, "cited rows are not run by the authors"
+    counterparts = {
+        table.caption[:7]: [row.name for row in table.rows if row.kind == "counterpart"] for table in tables
+    }
+    assert counterparts == {"Table 7": ["LMIM"], "Table 8": ["LMIM"], "Table 1": ["guidance and alignment"]}
+
+
+def test_averages_without_a_row_of_the_paper_have_no_cell_of_it(whole: dict[str, Any]) -> None:
+    table = accuracy_table(whole | {"variant": "mask_density"}).set_index("benchmark")
+    assert table["paper_percent"].isna().all() and table["paper_row"].isna().all()
+    named = accuracy_table(whole).set_index("benchmark")
+    assert named.loc["common_1015_2077 Avg", "paper_row"] == "Table 8, LMIM, Union14M-L, original labels"
+    other = whole | {
+        "averages": {"common_857_1811": {"avg": 0.5, "weighted_avg": 0.5, "n": 7248, "labels": "original"}}
+    }
+    assert pd.isna(accuracy_table(other).set_index("benchmark").loc["common_857_1811 Avg", "paper_percent"])
+    (compared,) = compared_tables(other)
+    assert compared.columns[-1] == "W-Avg" and compared.rows[0].cells[-1] is None, "averages of other test sets"
+
+
+def test_percents_of_the_markdown_have_two_decimals_and_the_papers_one(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    scores = build_scores(predictions.assign(prediction=predictions["label"]), recipe)
+    text = to_markdown(accuracy_table(scores), scores)
+    cells = [cell.strip() for cell in text.splitlines()[4].split("|")]
+    assert cells[1] == "svt" and cells[4] == "100.00" and "97.7" in cells
+    assert "original labels" in text.splitlines()[0]

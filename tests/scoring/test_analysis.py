@@ -139,3 +139,36 @@ def test_confidence_that_is_none_is_refused() -> None:
 def test_analysing_imports_no_torch() -> None:
     code = "import sys, lmim_kedro.scoring.analysis; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lengths_of_16_and_more_share_a_row_and_no_others() -> None:
+    pairs = [("a" * length, "a" * length) for length in (14, 15, 16, 17)]
+    table = accuracy_by_length(read(pairs), "waics")
+    assert table[["length", "crops"]].to_numpy().tolist() == [["14", 1], ["15", 1], ["≥16", 2]]
+
+
+def test_percents_have_two_decimals() -> None:
+    pairs = [("a", "a"), ("a", "a"), ("a", "b")]
+    table = accuracy_by_length(read(pairs), "waics")
+    assert table.loc[0, "accuracy_percent"] == 66.67
+    sure = calibration(read(pairs, confidence=[0.91, 0.92, 0.92]), "waics")
+    assert sure.loc[0, ["confidence_percent", "accuracy_percent"]].tolist() == [91.67, 66.67]
+    recall = accuracy_by_character(read(pairs), "waics").set_index("character")
+    assert recall.loc["a", "recall_percent"] == 66.67
+
+
+def test_confidences_of_0_and_1_are_in_the_outer_bins() -> None:
+    pairs = [("a", "a"), ("a", "b"), ("a", "a")]
+    table = calibration(read(pairs, confidence=[0.0, 1.0, 0.3]), "waics")
+    assert table[["low", "high", "crops"]].to_numpy().tolist() == [[0.0, 0.1, 1], [0.3, 0.4, 1], [0.9, 1.0, 1]]
+
+
+def test_confusions_as_frequent_as_each_other_come_in_the_order_of_the_alphabet() -> None:
+    table = confusions(read([("d", "e"), ("b", "c"), ("b", "a")]), "waics")
+    assert table[["label", "prediction"]].to_numpy().tolist() == [["b", "a"], ["b", "c"], ["d", "e"]]
+    assert confusions(read([("ra", "na"), ("ro", "no")]), "waics")["example"].tolist() == ["ra: na"], "the first"
+
+
+def test_characters_as_frequent_as_each_other_come_in_the_order_of_the_alphabet() -> None:
+    table = accuracy_by_character(read([("bbac", "bbac")]), "waics")
+    assert table["character"].tolist() == ["b", "a", "c"] and table.index.tolist() == [0, 1, 2]

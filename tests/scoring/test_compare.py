@@ -13,7 +13,7 @@ import pytest
 
 from lmim_kedro.cli import cli
 from lmim_kedro.errors import InputError
-from lmim_kedro.scoring.compare import Comparison, compare, pair_up, read_predictions
+from lmim_kedro.scoring.compare import Comparison, compare, pair_up, read_predictions, write_differences
 
 LABELS = ["Cat", "dog", "bird", "fish", "--", "cow"]
 
@@ -167,3 +167,49 @@ def test_nothing_to_compare_has_no_difference() -> None:
 def test_comparing_imports_no_torch() -> None:
     code = "import sys, lmim_kedro.scoring.compare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_table_is_in_two_columns_with_accuracies_of_both() -> None:
+    lines = Comparison(both=8000, only_a=2, only_b=1992, neither=6, unscorable=1).table("waics").splitlines()
+    assert lines[0] == "crops               10,000 (1 more cannot be scored)"
+    assert lines[1] == "both right          8,000" and lines[4] == "both wrong          6"
+    assert lines[5:7] == ["WAICS of A          80.02 %", "WAICS of B          99.92 %"]
+    assert lines[7].startswith("B - A               +19.90 points (95 %: +19.")
+    assert Comparison(1, 1, 0, 0).table("exact").splitlines()[0] == "crops               2"
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_interval_holds_the_share_of_samples_that_was_asked_for(level: float) -> None:
+    result = Comparison(both=200, only_a=30, only_b=55, neither=115)
+    deviation = math.sqrt((85 / 400 - (25 / 400) ** 2) / 400)
+    reach = {0.5: 0.6745, 0.9: 1.6449}[level] * deviation
+    assert result.interval(level) == pytest.approx((0.0625 - reach, 0.0625 + reach), abs=0.003)
+
+
+def test_files_without_keys_are_keyed_by_line_from_1(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 [x] [y]\n1 [z] [dog]\n")
+    found = read_predictions(tmp_path / "a.txt")
+    assert found.to_dict("list") == {
+        "benchmark": ["", ""], "key": ["1", "2"], "label": ["y", "dog"], "prediction": ["x", "z"],
+    }  # fmt: skip
+
+
+def test_pairs_have_the_confidences_that_are_known_and_one_label() -> None:
+    assert list(pair_up(A, B)) == [
+        *("benchmark", "key", "label", "prediction_a", "confidence_a", "prediction_b", "confidence_b"),
+    ]
+    assert "confidence_a" not in pair_up(A.drop(columns="confidence"), B)
+    assert pair_up(A, B)["label"].tolist() == LABELS
+
+
+def test_differences_are_written_without_a_column_of_numbers(tmp_path: Path) -> None:
+    assert write_differences(pair_up(A, B), "waics", tmp_path / "d.csv") == 3
+    assert (tmp_path / "d.csv").read_text().startswith("benchmark,key,label,")
+    with pytest.raises(InputError, match="give another --differences"):
+        write_differences(pair_up(A, B), "waics", tmp_path)
+
+
+def test_old_name_of_the_command_works(files: tuple[str, str]) -> None:
+    command = [sys.executable, "-m", "lmim_kedro.scoring.compare", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "only B right" in done.stdout

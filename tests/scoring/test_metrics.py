@@ -173,3 +173,29 @@ def test_scoring_imports_no_torch() -> None:
 
 def evaluation(metric: str) -> EvaluationParams:
     return EvaluationParams(metric=metric, labels="original", batch_size=1, attention_crops=1, attention_queries=1)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_bootstrap_interval_holds_the_share_that_was_asked_for(level: float) -> None:
+    result = Score(np.repeat([1.0, 0.0], [700, 300]))
+    reach = {0.5: 0.6745, 0.9: 1.6449}[level] * math.sqrt(0.7 * 0.3 / 1000)
+    assert bootstrap_interval(result, level) == pytest.approx((0.7 - reach, 0.7 + reach), abs=0.002)
+
+
+def test_interval_of_one_right_crop_is_not_that_of_all_right() -> None:
+    low, high = bootstrap_interval(Score(np.array([1.0, 0.0])))
+    assert (low, high) == (0, 1)
+
+
+def test_judged_columns_come_in_a_fixed_order() -> None:
+    columns = list(judge_readings(readings(), manifest()))
+    first = ["benchmark", "key", "index", "label", "prediction", "confidence", *verdicts(), "one_minus_ned", "length"]
+    assert columns == [*first, "aspect", "width", "height"]
+
+
+def test_graded_metrics_are_no_verdicts() -> None:
+    assert verdicts()[:4] == ("waics", "case_sensitive", "exact", "chinese") and "ned" not in verdicts()
+
+
+def test_metric_is_a_verdict_unless_it_says_otherwise() -> None:
+    assert not Metric("plain", str).graded

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.registries import METRICS
 from lmim_kedro.scoring import normalization
 from lmim_kedro.scoring.metrics import judge_readings
 
@@ -32,7 +33,7 @@ def test_letters_and_digits_keep_their_case() -> None:
 
 
 def test_verbatim_keeps_symbols_and_spaces() -> None:
-    assert normalization.verbatim(" A-b ") == " A-b "
+    assert METRICS["exact"].normalize(" A-b ") == " A-b "
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_every_form_gives_the_same_pairs_whatever_the_file_is_called(
     form: str, newline: str, mark: str, tmp_path: Path
 ) -> None:
     pairs = read_pairs(write(tmp_path / "predictions.txt", mark + FORMS[form].replace("\n", newline)))
-    assert list(zip(pairs.predictions, pairs.labels, strict=True)) == PAIRS
+    assert list(zip(*pairs, strict=True)) == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,21 @@ def test_command_fails_with_the_sentence_alone(tmp_path: Path, capsys: pytest.Ca
 def test_published_chinese_accuracies_come_out(subset: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--metric", "chinese", str(SHARED / f"golden/chinese_predictions/transocr_{subset}.txt")]) == 0
     assert capsys.readouterr().out.endswith(f"{PUBLISHED[subset]} %\n")
+
+
+def test_first_line_of_an_unknown_form_is_shown_up_to_60_characters(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"'{'x' * 60}'"):
+        read_pairs(write(tmp_path / "a", "x" * 60))
+    with pytest.raises(InputError, match=f"'{'x' * 57}[.]{{3}}'"):
+        read_pairs(write(tmp_path / "a", "x" * 61))
+
+
+def test_files_of_nothing_but_the_two_columns_are_read(tmp_path: Path) -> None:
+    for text in ("prediction\tlabel\na\tb\n", "label,prediction\nb,a\n"):
+        assert read_pairs(write(tmp_path / "a", text)) == (["a"], ["b"])
+
+
+@pytest.mark.parametrize("row", ['{"prediction": 1, "label": "b"}', '{"prediction": "a", "label": 1}', '"a"', "{"])
+def test_lines_of_json_without_two_strings_are_refused(row: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a:2 is not a JSON object with the strings"):
+        read_pairs(write(tmp_path / "a", f'{{"prediction": "a", "label": "b"}}\n{row}\n'))

@@ -27,8 +27,7 @@ def _sets(file: str) -> Iterator[tuple[str, list[str], list[str]]]:
     if Path(file).suffix != ".parquet":
         from lmim_kedro.scoring.files import read_pairs
 
-        pairs = read_pairs(file)
-        yield file, pairs.predictions, pairs.labels
+        yield file, *read_pairs(file)
         return
     from lmim_kedro.scoring.compare import read_predictions
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import entropy
 from torch import Tensor
 
 from lmim_kedro.crops.pixels import decode_batch, to_input
@@ -25,27 +26,30 @@ class Features:
 
     Attributes:
         cls: (N, D) float32.
-        patch_mean: (D,) float64, over all patches of all crops.
-        patch_covariance: (D, D) float64, likewise.
+        patch_covariance: (D, D) float64, over all patches of all crops.
     """
 
     cls: np.ndarray
-    patch_mean: np.ndarray
     patch_covariance: np.ndarray
 
 
 def spaced(count: int, most: int = CROPS) -> np.ndarray:
-    """Indices of at most `most` of `count` crops, evenly spaced."""
+    """Indices of at most `most` of `count` crops, evenly spaced.
+
+    Example:
+        >>> spaced(10, 4).tolist()
+        [0, 3, 6, 9]
+    """
     return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
 @torch.no_grad()
 def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: int, device: torch.device) -> Features:
-    """Features of some crops by the encoder's final norm; patches are not kept, only their mean and covariance."""
+    """Features of some crops by the encoder's final norm; patches are not kept, only their covariance."""
     model, encoder = encoder.model, encoder.to(device).eval()
     cls: list[Tensor] = []
-    count = 0
-    total = torch.zeros(model.width, dtype=torch.float64)
+    # Sums are in float64: the covariance is a small difference of two large ones.
+    count, total = 0, torch.zeros(model.width, dtype=torch.float64)
     products = torch.zeros(model.width, model.width, dtype=torch.float64)
     for start in range(0, len(index), batch_size):
         images, _ = decode_batch(crops.fetch(index[start : start + batch_size]), model.image_height, model.image_width)
@@ -55,29 +59,21 @@ def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: 
         count, total, products = count + len(patches), total + patches.sum(0), products + patches.T @ patches
     mean = total / count
     covariance = products / count - mean[:, None] * mean[None]
-    return Features(torch.cat(cls).numpy(), mean.numpy(), covariance.numpy())
+    return Features(torch.cat(cls).numpy(), covariance.numpy())
 
 
 def effective_rank(covariance: np.ndarray) -> float:
     """In how many directions features vary: exp of the entropy of the covariance's eigenvalues, as shares of their sum.
 
-    Args:
-        covariance: (D, D).
-
-    Returns: 1 to D; 0 where nothing varies.
-
-    Source: Roy and Vetterli, The effective rank, EUSIPCO 2007.
+    Takes a covariance (D, D); gives 1 to D, or 0 where nothing varies. Source: Roy and Vetterli, The effective rank,
+    EUSIPCO 2007.
 
     Example:
         >>> round(effective_rank(np.diag([2.0, 2.0, 0.0])), 3)
         2.0
     """
     values = np.clip(np.linalg.eigvalsh(covariance), 0, None)
-    if values.sum() <= 1e-12:
-        return 0.0
-    shares = values / values.sum()
-    shares = shares[shares > 1e-12]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    return float(np.exp(entropy(values))) if values.sum() > 1e-12 else 0.0
 
 
 def statistics(features: Features) -> dict[str, Any]:
@@ -86,8 +82,8 @@ def statistics(features: Features) -> dict[str, Any]:
     Returns: crops, width; for cls and patches: std (over crops, or all patches; mean over dimensions), effective_rank.
     """
     cls = features.cls.astype(np.float64)
-    covariances = {"cls": np.cov(cls, rowvar=False, bias=True).reshape(cls.shape[1], -1)}
-    covariances["patches"] = features.patch_covariance
+    of_cls = np.cov(cls, rowvar=False, bias=True).reshape(cls.shape[1], -1)
+    covariances = {"cls": of_cls, "patches": features.patch_covariance}
     return {"crops": len(cls), "width": cls.shape[1]} | {
         name: {
             "std": round(float(np.sqrt(np.clip(np.diagonal(covariance), 0, None)).mean()), 6),
@@ -108,6 +104,10 @@ def nearest(cls: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarra
         count: how many to find for each.
 
     Returns: rows (Q, K), the nearest first, and cosines (Q, K); K = count, or all others.
+
+    Example:
+        >>> nearest(np.array([[2.0, 0], [3, 0.1], [-2, 0], [-3, 0.1]]), np.array([0, 2]), 1)[0].tolist()
+        [[1], [3]]
     """
     centered = cls.astype(np.float64) - cls.mean(0, dtype=np.float64)
     centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
@@ -130,9 +130,7 @@ def look_at_cls(
 
     Args:
         encoders: encoders by name; None for an encoder that does not exist.
-        crops: the store.
         batch_size: number of crops encoded at once.
-        device: device to compute on.
         queries, neighbors: how many crops are shown, and how many neighbors of each.
 
     Returns:
@@ -144,16 +142,15 @@ def look_at_cls(
     found: dict[str, Any] = dict.fromkeys(encoders)
     arrays: dict[str, np.ndarray] = {}
     for name, encoder in encoders.items():
-        if encoder is None:
-            continue
-        size = (encoder.model.image_height, encoder.model.image_width)
-        features = encode(encoder, crops, index, batch_size, device)
-        rows, cosines = nearest(features.cls, asked, neighbors)
-        found[name] = statistics(features)
-        arrays["queries"] = decode_batch(crops.fetch(index[asked]), *size)[0]
-        arrays["query_labels"] = np.array(crops.labels(index[asked]), dtype=np.str_)
-        flat = index[rows.ravel()]
-        arrays[name] = decode_batch(crops.fetch(flat), *size)[0].reshape(*rows.shape, 3, *size)
-        arrays[f"{name}_labels"] = np.array(crops.labels(flat), dtype=np.str_).reshape(rows.shape)
-        arrays[f"{name}_cosines"] = cosines.astype(np.float32)
+        if encoder is not None:
+            size = (encoder.model.image_height, encoder.model.image_width)
+            features = encode(encoder, crops, index, batch_size, device)
+            rows, cosines = nearest(features.cls, asked, neighbors)
+            flat = index[rows.ravel()]
+            found[name] = statistics(features)
+            arrays["queries"] = decode_batch(crops.fetch(index[asked]), *size)[0]
+            arrays["query_labels"] = np.array(crops.labels(index[asked]), dtype=np.str_)
+            arrays[name] = decode_batch(crops.fetch(flat), *size)[0].reshape(*rows.shape, 3, *size)
+            arrays[f"{name}_labels"] = np.array(crops.labels(flat), dtype=np.str_).reshape(rows.shape)
+            arrays[f"{name}_cosines"] = cosines.astype(np.float32)
     return found, arrays

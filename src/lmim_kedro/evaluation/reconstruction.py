@@ -35,22 +35,17 @@ def reconstruct(
     parts = split(priority, model.pretraining.mask_ratio)
     guide = model.encoder(images) if model.guided else None
     predicted = model.decode(model.encoder(images, parts.kept, parts.removed), guide, parts).float()
-    pixels = model.encoder.patch_embed.pixels(images)
-    patches, gray = model.encoder.patch_embed.patches(pixels), torch.zeros_like(predicted[..., :1])
-    masked = _put(patches, parts.removed, gray.expand(-1, -1, patches.shape[-1]))
-    found = {"crops": pictures, "masked": _picture(model, masked)}
+    patches = model.encoder.patch_embed.patches(model.encoder.patch_embed.pixels(images))
+    places = parts.removed.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    found = {"crops": pictures, "masked": _picture(model, patches.scatter(1, places, 0))}  # 0 is mid gray
     if model.pixel_target:
-        there = torch.gather(patches, 1, parts.removed.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+        # Targets are pixels normalized patch by patch: the crop's own mean and deviation put them back.
+        there = patches.gather(1, places)
         mean, deviation = there.mean(-1, keepdim=True), (there.var(-1, keepdim=True) + 1e-6).sqrt()
-        return found | {"predicted": _picture(model, _put(patches, parts.removed, predicted * deviation + mean))}
+        return found | {"predicted": _picture(model, patches.scatter(1, places, predicted * deviation + mean))}
     cosine = F.cosine_similarity(predicted, model.target(images, parts.removed), dim=-1)
     similarity = torch.full((len(index), size.tokens), torch.nan, device=device).scatter(1, parts.removed, cosine)
     return found | {"similarity": similarity.view(-1, size.rows, size.columns).cpu().numpy()}
-
-
-def _put(patches: Tensor, places: Tensor, values: Tensor) -> Tensor:
-    """`patches` (B, N, P) with `values` (B, M, P) at `places` (B, M)."""
-    return patches.scatter(1, places.unsqueeze(-1).expand_as(values), values)
 
 
 def _picture(model: LMIM, patches: Tensor) -> np.ndarray:

@@ -1,15 +1,13 @@
 """The machine and the versions that made a number."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import nn
+import torch
+from torch import nn
 
 
 def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
@@ -19,9 +17,6 @@ def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
         model: model whose parameters are counted.
         device: the parameter training.device.
     """
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -32,7 +27,7 @@ def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cpu_threads": torch.get_num_threads(),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "device": device,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
@@ -40,14 +35,9 @@ def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of the source, with a + where the tree has changes; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()

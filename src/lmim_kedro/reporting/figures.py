@@ -41,8 +41,8 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "lmim-kedro",
 }
-_SIZE = (3.6, 2.35)
 _POINTS = 400
+"""Largest number of points of a line."""
 _LOG_SPAN = 30
 """A positive quantity that spans more than this factor is drawn on a logarithmic axis."""
 
@@ -65,25 +65,22 @@ class Figures:
     calibration: Drawing | None = None
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One line of a loss figure: a column of a metrics table, and what to call it."""
-
-    column: str
-    name: str
-    color: str = TEAL
-
-
-_LOSS = (Curve("loss", "loss"),)
-_PRETRAINING = (
-    (
-        "Pre-training: loss",
-        "squared error",
-        (Curve("loss", "in all", SLATE), Curve("reconstruction", "reconstruction")),
-    ),
-    ("Pre-training: alignment", "squared distance of the two [cls]", (Curve("alignment", "alignment", AMBER),)),
-    ("Pre-training: spread of [cls]", "std over the crops of a batch", (Curve("cls_std", "[cls]", AMBER),)),
+_LOSS = {"loss": ("loss", TEAL)}
+_LOSSES = {"loss": ("in all", SLATE), "reconstruction": ("reconstruction", TEAL)}
+_ALIGNMENT = {"alignment": ("alignment", AMBER)}
+_CURVES = (
+    ("teacher", "Teacher: loss", "squared error", _LOSS),
+    ("pretraining", "Pre-training: loss", "squared error", _LOSSES),
+    ("pretraining", "Pre-training: alignment", "squared distance of the two [cls]", _ALIGNMENT),
+    ("pretraining", "Pre-training: spread of [cls]", "std over the crops of a batch", {"cls_std": ("[cls]", AMBER)}),
+    ("finetuning", "Fine-tuning: loss", "cross-entropy per word", _LOSS),
+    ("finetuning", "Fine-tuning: accuracy", "share of words", {"accuracy": ("accuracy", TEAL)}),
 )
+"""Figures of training: stage, title, unit, and for each column of its metrics table a name and a color."""
+_BARS = {
+    "length": ("label length", "characters in the label; below: crops", (6.8, 2.9)),
+    "aspect": ("width / height", "width / height of the crop; below: crops", (4.6, 2.9)),
+}
 
 
 def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: pd.DataFrame) -> list[Drawing]:
@@ -93,33 +90,46 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
         teacher, pretraining, finetuning: metrics tables with `step` and `loss`; `reconstruction`, `alignment`,
             `cls_std` and `accuracy` are drawn if present. A table may be empty.
     """
-    wanted = [
-        (teacher, "Teacher: loss", "squared error", _LOSS),
-        *((pretraining, *rest) for rest in _PRETRAINING),
-        (finetuning, "Fine-tuning: loss", "cross-entropy per word", _LOSS),
-        (finetuning, "Fine-tuning: accuracy", "share of words", (Curve("accuracy", "accuracy"),)),
-    ]
+    stages = {"teacher": teacher, "pretraining": pretraining, "finetuning": finetuning}
     drawings = []
-    for metrics, title, unit, curves in wanted:
-        present = [c for c in curves if c.column in metrics and metrics[c.column].notna().any()]
-        if present and not metrics.empty:
-            drawings.append(_draw_curves(metrics, title, unit, present))
+    for stage, title, unit, curves in _CURVES:
+        metrics = stages[stage]
+        looks = {column: look for column, look in curves.items() if column in metrics and metrics[column].notna().any()}
+        if looks:
+            with matplotlib.rc_context(STYLE):
+                figure, axes = _figure(figsize=(3.6, 2.35))
+                lines = [(metrics, column, {"label": name, "color": color}) for column, (name, color) in looks.items()]
+                ends = zip(looks.values(), plot_curves(axes, lines, title, unit), strict=True)
+                axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+                axes.xaxis.set_major_formatter("{x:,.0f}")
+                if len(looks) > 1:
+                    axes.legend()
+                last = ", ".join(f"{name} {end:.4g}" for (name, _), end in ends)
+                alt = f"{title} over {len(metrics)} rows of the metrics table; at the end {last}."
+                drawings.append(_drawing(figure, alt))
     return drawings
 
 
-def draw_accuracy_by_length(table: pd.DataFrame, metric: str) -> Drawing | None:
-    """Bars of accuracy over the number of characters in the label, with bootstrap intervals.
+def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing | None:
+    """Bars of accuracy with bootstrap intervals.
 
     Args:
-        table: table from scoring.analysis.accuracy_by_length; without rows, None is returned.
+        column: `length` (characters in the label) or `aspect` (width / height of the crop).
+        table: table from scoring.analysis.accuracy_by_length or accuracy_by_aspect; without rows, None is returned.
         metric: name of the table's metric.
     """
-    return _draw_bars(table, "length", metric, "label length", "characters in the label; below: crops", (6.8, 2.9))
-
-
-def draw_accuracy_by_aspect(table: pd.DataFrame, metric: str) -> Drawing | None:
-    """Bars of accuracy over width / height of the crop; the table is from scoring.analysis.accuracy_by_aspect."""
-    return _draw_bars(table, "aspect", metric, "width / height", "width / height of the crop; below: crops", (4.6, 2.9))
+    if table.empty:
+        return None
+    what, under, size = _BARS[column]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(size)
+        places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
+        axes.bar(places, heights, width=0.74, color=TEAL, alpha=0.85)
+        axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
+        label_accuracy(axes, metric, under)
+        best = names[int(heights.argmax())]
+        return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
 
 
 def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
@@ -133,10 +143,10 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     if error is None:
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure((3.4, 2.9))
+        figure, axes = _figure(figsize=(3.4, 2.9))
         sure, right = table["confidence_percent"], table["accuracy_percent"]
         shares = 100 * table["crops"] / table["crops"].sum()
-        axes.bar(50 * (table["low"] + table["high"]), shares, 9.4, color="#dfe5e8", label="share of crops")
+        axes.bar(50 * (table["low"] + table["high"]), shares, width=9.4, color="#dfe5e8", label="share of crops")
         axes.plot([0, 100], [0, 100], color=SLATE, linewidth=1, linestyle=(0, (3, 3)), label="as sure as right")
         axes.plot(sure, right, color=TEAL, marker="o", markersize=3.5)
         axes.errorbar(sure, right, _spread(table), fmt="none", ecolor=TEAL, elinewidth=1, capsize=2)
@@ -147,27 +157,9 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
         return _drawing(figure, alt)
 
 
-def _draw_bars(
-    table: pd.DataFrame, column: str, metric: str, what: str, under: str, size: tuple[float, float]
-) -> Drawing | None:
-    if table.empty:
-        return None
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(size)
-        places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
-        axes.bar(places, heights, 0.74, color=TEAL, alpha=0.85)
-        axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
-        label_accuracy(axes, metric, under)
-        best = names[int(heights.argmax())]
-        return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
-
-
 def label_accuracy(axes: Axes, metric: str, under: str) -> None:
     """Give the vertical axis all of an accuracy's percents and its name, and the other one its label."""
-    axes.set_ylim(0, 100)
-    axes.set_ylabel(f"{METRICS[metric].title} (%)")
-    axes.set_xlabel(under)
+    axes.set(ylim=(0, 100), ylabel=f"{METRICS[metric].title} (%)", xlabel=under)
 
 
 def _spread(table: pd.DataFrame) -> np.ndarray:
@@ -175,19 +167,6 @@ def _spread(table: pd.DataFrame) -> np.ndarray:
     middle = table["accuracy_percent"].to_numpy()
     bounds = middle - table["low_percent"].to_numpy(), table["high_percent"].to_numpy() - middle
     return np.clip(np.stack(bounds), 0, None)
-
-
-def _draw_curves(metrics: pd.DataFrame, title: str, unit: str, curves: Sequence[Curve]) -> Drawing:
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(_SIZE)
-        lines = [(metrics, curve.column, {"color": curve.color, "label": curve.name}) for curve in curves]
-        ends = plot_curves(axes, lines, title, unit)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        if len(curves) > 1:
-            axes.legend()
-        last = ", ".join(f"{curve.name} {end:.4g}" for curve, end in zip(curves, ends, strict=True))
-        return _drawing(figure, f"{title} over {len(metrics)} rows of the metrics table; at the end {last}.")
 
 
 def plot_curves(
@@ -200,10 +179,9 @@ def plot_curves(
     """Plot columns of metrics tables over optimizer steps.
 
     Args:
-        axes: where to plot.
         lines: for each line a metrics table, the name of its column and the line's style.
         title, unit: title of the axes and label of its vertical axis.
-        span: the axis is logarithmic where the largest value is more than this many times the smallest.
+        span: the axis is logarithmic where the largest value is more than this many times the smallest, and positive.
 
     Returns: the last finite value of each line.
     """
@@ -213,32 +191,23 @@ def plot_curves(
         # A line of one or two points would hardly be seen without its markers.
         axes.plot(steps, value, **style, marker="o" if len(steps) < 3 else None)
         values.append(value[np.isfinite(value)])
-    axes.set_title(title)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel(unit)
-    _choose_scale(axes, np.concatenate(values), span)
-    return [float(value[-1]) for value in values]
-
-
-def _choose_scale(axes: Axes, values: np.ndarray, span: float) -> None:
-    """Logarithmic where the largest value is more than `span` times the smallest, else from zero."""
-    low, high = float(values.min()), float(values.max())
+    axes.set(title=title, xlabel="optimizer step", ylabel=unit)
+    low, high = (float(bound(np.concatenate(values))) for bound in (np.min, np.max))
     if low > 0 and high / low > span:
         axes.set_yscale("log")
     elif low >= 0:
         axes.set_ylim(0, (high or 1) * 1.06)
+    return [float(value[-1]) for value in values]
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means of neighbors, so that a long run is a line and not a carpet."""
-    if len(steps) <= _POINTS:
-        return steps, values
-    parts = np.array_split(np.arange(len(steps)), _POINTS)
+    parts = np.array_split(np.arange(len(steps)), min(len(steps), _POINTS))
     return np.array([steps[part][-1] for part in parts]), np.array([values[part].mean() for part in parts])
 
 
-def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
+def _figure(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=figsize, layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -1,20 +1,15 @@
 """Pictures as data URIs, so that a page needs no other file."""
 
-from __future__ import annotations
-
 import io
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
 from lmim_kedro.crops.pixels import decode
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-_QUALITY = 88
 _THUMBNAIL = (320, 64)
 """Twice the size at which a page shows a crop, at most: sharp on dense screens, small in the file."""
 
@@ -29,27 +24,19 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{b64encode(data).decode('ascii')}"
 
 
-def picture(image: Image.Image | np.ndarray) -> str:
-    """A data URI of a picture, or of an array (H, W, 3) uint8."""
+def picture(image: Image.Image | np.ndarray, kind: str = "jpeg") -> str:
+    """A data URI of a picture, or of an array (H, W, 3) uint8; kind `png` is without loss, for drawings."""
     opened = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     file = io.BytesIO()
-    opened.save(file, "JPEG", quality=_QUALITY, subsampling=0)
-    return data_uri(file.getvalue(), "jpeg")
-
-
-def png(image: np.ndarray) -> str:
-    """A data URI of a drawing (H, W, 3) uint8, without loss."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return data_uri(file.getvalue(), "png")
+    opened.save(file, kind, **({"quality": 88, "subsampling": 0} if kind == "jpeg" else {}))
+    return data_uri(file.getvalue(), kind)
 
 
 def thumbnail(encoded: bytes) -> str:
     """A data URI of an encoded crop in any format: its aspect ratio is kept, and it is scaled down to _THUMBNAIL."""
     crop = Image.fromarray(decode(encoded))
-    scale = min(_THUMBNAIL[0] / crop.width, _THUMBNAIL[1] / crop.height, 1)
-    size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
-    return picture(crop.resize(size, Image.Resampling.LANCZOS) if scale < 1 else crop)
+    crop.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS, reducing_gap=None)
+    return picture(crop)
 
 
 def crop_picture(crop: np.ndarray, zoom: int = 3) -> Image.Image:
@@ -68,15 +55,12 @@ def attention_picture(crop: np.ndarray, attention: np.ndarray, query: Sequence[i
 
     Args:
         crop: (3, H, W) uint8.
-        attention: (rows, columns), not negative; scaled so that its largest value is full.
+        attention: (rows, columns), not negative, not all 0; scaled so that its largest value is full.
         query: (row, column) of the query patch.
         zoom: picture pixels per crop pixel.
     """
-    from matplotlib import colormaps
-
     image = crop_picture(crop, zoom)
-    strength = attention / max(float(attention.max()), 1e-12)
-    colors = Image.fromarray(colormaps["viridis"](strength, bytes=True)[..., :3])
+    colors = Image.fromarray(matplotlib.colormaps["viridis"](attention / attention.max(), bytes=True)[..., :3])
     gray = image.convert("L").convert("RGB")
     blended = Image.blend(gray, colors.resize(image.size, Image.Resampling.BILINEAR), 0.6)
     rows, columns = attention.shape
@@ -98,8 +82,6 @@ def prediction_picture(reconstructions: Mapping[str, np.ndarray], number: int) -
 
 def similarity_picture(similarity: np.ndarray, size: tuple[int, int], zoom: int = 3) -> Image.Image:
     """Cosines (rows, columns) as color from dark (0 or less) to yellow (1), light gray where nothing was removed."""
-    from matplotlib import colormaps
-
-    colors = colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
+    colors = matplotlib.colormaps["viridis"](np.clip(np.nan_to_num(similarity), 0, 1), bytes=True)[..., :3].copy()
     colors[np.isnan(similarity)] = (226, 230, 232)
     return Image.fromarray(colors).resize((size[1] * zoom, size[0] * zoom), Image.Resampling.NEAREST)

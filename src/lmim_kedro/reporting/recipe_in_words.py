@@ -8,6 +8,7 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import METHODS
 
 Rows = list[tuple[str, str]]
+"""What, and its value in words."""
 
 BUDGETS = {
     "crops": "longer by as many crops as the teacher saw",
@@ -34,26 +35,23 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         facts: from reporting.facts.run_facts; gives the number of parameters.
     """
     made = Recipe.model_validate(recipe)
-    run = [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]
-    groups = [
-        ("Run", run),
+    drawn = METHODS[made.pretraining.method].draws_views(made.pretraining)
+    return [
+        ("Run", [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]),
         (f"Model {made.model_name}", _model(made.model, facts)),
         ("Pre-training", _pretraining(made.pretraining)),
+        *([(f"Guidance views {made.views_name}", _views(made.views))] if drawn else []),
         (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
-    if METHODS[made.pretraining.method].draws_views(made.pretraining):
-        groups.insert(3, (f"Guidance views {made.views_name}", _views(made.views)))
-    return groups
 
 
 def optimization_in_words(optimization: OptimizationParams) -> str:
     """Describe length, optimizer and schedule, such as `10 epochs, batches of 512; AdamW, learning rate 0.0003 ...`."""
     length = f"{optimization.epochs:g} epochs" if optimization.epochs is not None else f"{optimization.steps:,} steps"
-    warmup = (
-        _count(optimization.warmup_epochs, "epoch")
-        if optimization.warmup_epochs is not None
-        else _count(optimization.warmup_steps or 0, "step")
-    )
+    number, unit = optimization.warmup_epochs, "epoch"
+    if number is None:
+        number, unit = optimization.warmup_steps, "step"
+    warmup = f"{number:g} {unit}{'' if number == 1 else 's'}"
     words = [
         f"{length}, batches of {optimization.batch_size:,}",
         f"AdamW, learning rate {optimization.learning_rate:g} after {warmup} of warm-up, then half-cosine to 0",
@@ -68,21 +66,18 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
 
 def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
     overlap = f", seeing {model.patch_overlap} pixels more on either side" if model.patch_overlap else ""
-    rows = [
+    patches = (
+        f"{model.patch_height} × {model.patch_width} pixels{overlap}: {model.rows} × {model.columns} tokens, [cls]"
+    )
+    heads = f"{model.depth} blocks, width {model.width}, {model.heads} heads"
+    parameters = facts.get("parameters")
+    return [
         ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}"),
-        (
-            "Patches",
-            f"{model.patch_height} × {model.patch_width} pixels{overlap}: {model.rows} × {model.columns} tokens, [cls]",
-        ),
-        (
-            "Encoder",
-            f"{model.depth} blocks, width {model.width}, {model.heads} heads, {model.position_grid} position grid",
-        ),
+        ("Patches", patches),
+        ("Encoder", f"{heads}, {model.position_grid} position grid"),
         ("Guided decoder", f"{model.decoder_depth} blocks, width {model.decoder_width}, {model.decoder_heads} heads"),
+        *([("Recognizer", f"{parameters:,} parameters")] if parameters else []),
     ]
-    if parameters := facts.get("parameters"):
-        rows.append(("Recognizer", f"{parameters:,} parameters"))
-    return rows
 
 
 def _pretraining(pretraining: PretrainingParams) -> Rows:
@@ -96,11 +91,8 @@ def _pretraining(pretraining: PretrainingParams) -> Rows:
         rows.append(("Masking", f"{pretraining.masking}, {100 * pretraining.mask_ratio:g} % of the patches"))
     if pretraining.method == "lmim":
         guidance = f"cross-attention to the guidance view, {DECODER_ORDERS[pretraining.decoder_order]}"
-        rows += [
-            ("Guidance", guidance if pretraining.guidance else "none"),
-            ("Alignment", _alignment(pretraining)),
-            ("Target", TARGETS[pretraining.target]),
-        ]
+        rows.append(("Guidance", guidance if pretraining.guidance else "none"))
+        rows += [("Alignment", _alignment(pretraining)), ("Target", TARGETS[pretraining.target])]
         if pretraining.target == "mae_features":
             teacher = pretraining.teacher
             trained = (
@@ -148,16 +140,13 @@ def _views(views: ViewPreset) -> Rows:
         ("Operations each", f"{least} or more" if most is None else f"{least} to {most}"),
         ("Out of", "; ".join(f"{name} {_range(value)}" for name, value in operations.items())),
     ]
-    if views.jitter is not None:
-        jitter = views.jitter
-        rows.append(
-            (
-                "Then",
-                f"color jitter with probability {jitter.probability:g} (brightness {jitter.brightness:g}, contrast "
-                f"{jitter.contrast:g}, saturation {jitter.saturation:g}, hue {jitter.hue:g}), "
-                f"gray with probability {views.grayscale_probability:g}",
-            )
+    if (jitter := views.jitter) is not None:
+        then = (
+            f"color jitter with probability {jitter.probability:g} (brightness {jitter.brightness:g}, contrast "
+            f"{jitter.contrast:g}, saturation {jitter.saturation:g}, hue {jitter.hue:g}), "
+            f"gray with probability {views.grayscale_probability:g}"
         )
+        rows.append(("Then", then))
     return rows
 
 
@@ -166,7 +155,3 @@ def _range(value: Any) -> str:
         joint = ", " if isinstance(value[0], tuple) else "–"
         return joint.join(map(_range, value))
     return f"{value:g}"
-
-
-def _count(number: float, unit: str) -> str:
-    return f"{number:g} {unit}{'' if number == 1 else 's'}"

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lmim_kedro.reporting.images import picture
+
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of this package.
@@ -60,6 +62,8 @@ def _templates() -> Environment:
         "short": lambda value: f"{value:.3g}",
         "megabytes": lambda value: f"{value / 1e6:,.1f}",
         "duration": _duration,
+        "picture": picture,
+        "plain_rows": plain_rows,
     }
     return environment
 

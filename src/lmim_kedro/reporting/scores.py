@@ -47,7 +47,24 @@ def build_scores(
             **{kind: _fraction(result.accuracy) for kind, result in each.items()},
             "one_minus_ned": _fraction(score(*pairs, METRICS[metric].companion).accuracy),
         }
-    averages, notes = _averages(main, metric, labels)
+    sizes = {name: each.count + each.unscorable for name, each in main.items()}
+    notes = [
+        f"{name} has {size:,} crops here; the published test set has {SIZES[name]:,}."
+        for name, size in sizes.items()
+        if size != SIZES.get(name, size)
+    ]
+    averages = {}
+    for name in NAMES:
+        protocol = get_protocol(name, labels if labels in labels_known(name) else "original")
+        if protocol.metric == metric and set(protocol.subsets) <= set(main):
+            try:
+                avg, weighted = protocol.average(main)
+            except InputError as reason:
+                notes.append(f"No average over {name}: {reason}.")
+            else:
+                crops = sum(main[subset].count for subset in protocol.subsets)
+                found = {"avg": _fraction(avg), "weighted_avg": _fraction(weighted)}
+                averages[name] = found | {"n": crops, "labels": protocol.labels}
     preset = recipe["finetuning"].get("preset", "reference")  # recipes of before there were presets have none
     if preset != "reference":
         notes.insert(0, f"Fine-tuned with the preset {preset}; the paper's rows are not.")
@@ -84,32 +101,6 @@ def summarize(scores: Mapping[str, Any]) -> dict[str, Any]:
 
     sizes = {"benchmarks": len(each), "crops": sum(found["n"] for found in each)}
     return {f"{metric}_percent": mean(metric), "one_minus_ned_percent": mean("one_minus_ned"), **sizes}
-
-
-def _averages(main: Mapping[str, Score], metric: str, labels: Labels) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Averages of the protocols that can be given, and notes on test sets that are not as published."""
-    notes = [
-        f"{name} has {each.count + each.unscorable:,} crops here; the published test set has {SIZES[name]:,}."
-        for name, each in main.items()
-        if each.count + each.unscorable != SIZES.get(name, each.count + each.unscorable)
-    ]
-    averages = {}
-    for name in NAMES:
-        protocol = get_protocol(name, labels if labels in labels_known(name) else "original")
-        if protocol.metric != metric or not set(protocol.subsets) <= set(main):
-            continue
-        try:
-            found = protocol.average(main)
-        except InputError as error:
-            notes.append(f"No average over {protocol.name}: {error}.")
-            continue
-        averages[protocol.name] = {
-            "avg": _fraction(found.avg),
-            "weighted_avg": _fraction(found.weighted_avg),
-            "n": sum(main[subset].count for subset in protocol.subsets),
-            "labels": protocol.labels,
-        }
-    return averages, notes
 
 
 def _fraction(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The sections of the report: each is one function here, one template, and one entry of registries.SECTIONS."""
+"""The report: one HTML page that needs nothing but itself. A section is a template here and an entry of SECTIONS."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from lmim_kedro.registries import METRICS
+from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
-from lmim_kedro.reporting.images import attention_picture, crop_picture, picture, prediction_picture
+from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
 from lmim_kedro.reporting.paper.published import published_accuracy
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
 from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.reporting.shown_readings import Readings
-from lmim_kedro.reporting.tables import accuracy_table, compared_tables, total, training_table
+from lmim_kedro.reporting.tables import accuracy_table, compared_tables, training_table
 from lmim_kedro.scoring.metrics import accuracies_with
 
 _PAPER_SIZES = {
@@ -26,7 +27,6 @@ _PAPER_SIZES = {
     ),
     "chinese": "ViT-S, a recognizer of 43.8 M parameters, pre-trained on 11 M crops and fine-tuned on 1.1 M",
 }
-_SHOWN_CONFUSIONS = 12
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Report:
         recipe: a recipe.Recipe as plain values, as saved beside the checkpoint.
         facts: from reporting.facts.run_facts.
         stages: metrics tables by title of the stage; empty ones are left out.
-        summaries: ingest summaries by title of the use: pre-training, fine-tuning, benchmarks.
+        summaries: ingest summaries by title of the use: Pre-training, Fine-tuning, Benchmarks.
         figures, readings: drawn figures and chosen readings.
         confusions: from scoring.analysis.confusions; the most frequent substitutions are shown.
         sheet: (H, W, 3) uint8: crops beside their guidance views.
@@ -83,142 +83,130 @@ class Section:
 Values = dict[str, Any]
 
 
-def _section(title: str) -> Callable[[Callable[[Report], Values | None]], Section]:
-    """Make a section of a function: what its template, named like the function, takes beside the report's parts."""
+def _section(name: str, title: str, more: Callable[[Report], Values | None] = lambda report: {}) -> Section:
+    """A section whose template takes the report's parts and `more`; it is left out where `more` gives None."""
 
-    def make(values: Callable[[Report], Values | None]) -> Section:
-        def show(report: Report) -> str:
-            own = values(report)
-            known = vars(report) | {"metric": METRICS[report.scores["metric"]].title}
-            return "" if own is None else render(values.__name__, **known | own)
+    def show(report: Report) -> str:
+        values = vars(report) | {"metric": METRICS[report.scores["metric"]].title}
+        own = more(report)
+        return "" if own is None else render(name, **values | own)
 
-        return Section(title, show)
-
-    return make
+    return Section(title, show)
 
 
-@_section("Accuracy")
-def accuracy(report: Report) -> Values:
-    """Accuracies with their intervals, and where the recognizer goes wrong."""
+def _accuracy(report: Report) -> Values:
     scores, confusions = report.scores, report.confusions
-    substitutions = confusions[confusions["kind"] == "substitution"].head(_SHOWN_CONFUSIONS)
     return {
         "meaning": METRICS[scores["metric"]].meaning,
         "headline": cards(scores),
         "accuracies": {kind: METRICS[kind].title for kind in accuracies_with(scores["metric"])},
         "table": plain_rows(accuracy_table(scores)),
-        "confusions": plain_rows(substitutions),
+        "confusions": plain_rows(confusions[confusions["kind"] == "substitution"].head(12)),
         "edits": {str(kind): int(count) for kind, count in confusions.groupby("kind")["count"].sum().items()},
     }
 
 
-@_section("Beside the paper")
-def paper(report: Report) -> Values:
-    """The paper's tables that have a row of this variant, and the sizes of both."""
-    return {"compared": compared_tables(report.scores), "size_note": _size_note(report)}
-
-
-@_section("Readings")
-def readings(report: Report) -> Values:
-    """Right and wrong readings."""
-    return {}
-
-
-@_section("Recipe")
-def recipe(report: Report) -> Values:
-    """What made the numbers, in words and as JSON."""
+def _recipe(report: Report) -> Values:
     plain = {"recipe": report.recipe, "scores": report.scores}
     full = {name: json.dumps(value, indent=2, ensure_ascii=False) for name, value in plain.items()}
     return {"recipe": recipe_in_words(report.recipe, report.facts), "full": full}
 
 
-@_section("Data")
-def data(report: Report) -> Values:
-    """What ingest took in and set aside."""
-    return {"summaries": {use: plain_rows(summary) for use, summary in report.summaries.items()}}
-
-
-@_section("Data card")
-def card(report: Report) -> Values | None:
-    """What the checks of ingest found."""
-    return None if report.data_card is None else {"data_card": card_rows(report.data_card)}
-
-
-@_section("Training")
-def training(report: Report) -> Values:
-    """What each stage of training did."""
-    return {"stages": training_table(report.stages), "cls_line": _cls_line(report.cls_statistics)}
-
-
-@_section("Guidance views")
-def views(report: Report) -> Values:
-    """Crops beside their guidance views."""
-    return {"sheet": picture(report.sheet), "views": report.recipe["views_name"]}
-
-
-@_section("Attention")
-def attention(report: Report) -> Values:
-    """Attention of a few patches of a few crops."""
-    arrays = (report.attention[name] for name in ("crops", "maps", "queries"))
+def _attention(report: Report) -> Values:
     rows = [
         {
-            "crop": picture(crop_picture(crop)),
+            "crop": crop_picture(crop),
             "maps": [
-                {
-                    "picture": picture(attention_picture(crop, attended, query)),
-                    "query": f"row {int(query[0]) + 1}, column {int(query[1]) + 1}",
-                }
-                for attended, query in zip(maps, queries, strict=True)
+                (attention_picture(crop, *asked), f"row {asked[1][0] + 1}, column {asked[1][1] + 1}")
+                for asked in zip(maps, queries, strict=True)
             ],
         }
-        for crop, maps, queries in zip(*arrays, strict=True)
+        for crop, maps, queries in zip(*(report.attention[name] for name in ("crops", "maps", "queries")), strict=True)
     ]
     return {"attention": rows}
 
 
-@_section("Reconstructions")
-def reconstructions(report: Report) -> Values | None:
-    """What the masked branch predicts."""
-    arrays, rows = report.reconstructions, []
-    for number, crop in enumerate(arrays.get("crops", ())):
-        masked = crop_picture(arrays["masked"][number])
-        shown = {"crop": crop_picture(crop), "masked": masked, "predicted": prediction_picture(arrays, number)}
-        rows.append({name: picture(image) for name, image in shown.items()})
+def _reconstructions(report: Report) -> Values | None:
+    arrays = report.reconstructions
+    rows = [
+        (crop_picture(crop), crop_picture(arrays["masked"][number]), prediction_picture(arrays, number))
+        for number, crop in enumerate(arrays.get("crops", ()))
+    ]
     return {"reconstructions": rows, "pixels_predicted": "predicted" in arrays} if rows else None
 
 
-@_section("Machine")
-def machine(report: Report) -> Values:
-    """Versions and hardware."""
-    return {"facts": [(name.replace("_", " "), value) for name, value in report.facts.items() if value is not None]}
+accuracy = _section("accuracy", "Accuracy", _accuracy)
+paper = _section(
+    "paper", "Beside the paper", lambda report: {"compared": compared_tables(report.scores), "note": _size_note(report)}
+)
+readings = _section("readings", "Readings")
+recipe = _section("recipe", "Recipe", _recipe)
+data = _section("data", "Data")
+card = _section(
+    "card",
+    "Data card",
+    lambda report: None if report.data_card is None else {"data_card": card_rows(report.data_card)},
+)
+training = _section(
+    "training",
+    "Training",
+    lambda report: {"stages": training_table(report.stages), "cls_line": _cls_line(report.cls_statistics)},
+)
+views = _section("views", "Guidance views")
+attention = _section("attention", "Attention", _attention)
+reconstructions = _section("reconstructions", "Reconstructions", _reconstructions)
+machine = _section("machine", "Machine")
+
+
+def render_page(report: Report) -> str:
+    """The whole page: no script, no font, no picture from elsewhere. The same report gives the same page.
+
+    Its sections are the entries of registries.SECTIONS in their order, without those that have nothing to show.
+    """
+    shown = ((name, SECTIONS[name].title, SECTIONS[name].show(report)) for name in SECTIONS)
+    # Sections are HTML already, with their text escaped.
+    sections = [(name, title, Markup(html)) for name, title, html in shown if html]
+    return render("page", scores=report.scores, sections=sections)
+
+
+def headline(scores: Mapping[str, Any]) -> list[str]:
+    """One line per benchmark and average, for a terminal."""
+    title = METRICS[scores["metric"]].title
+    lines = []
+    for card in cards(scores):
+        interval = "" if card["low"] is None else f" (95 %: {card['low']:.1f} to {card['high']:.1f})"
+        value = "cannot be scored" if card["value"] is None else f"{card['value']:.2f} %{interval}"
+        lines.append(f"{card['name']}: {title} {value} of {card['n']:,} crops")
+    return lines
 
 
 def cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Name, value, low, high (percent), n and the paper's value of each benchmark and average."""
+    """Name, value, low, high, n and the paper's value of each benchmark and average; percent, None for no value."""
     cards = []
-    for name, accuracy in scores["accuracy"].items():
+    for name, found in scores["accuracy"].items():
         low, high = scores["interval_95"][name]
-        cards.append({"name": name, "value": accuracy[scores["metric"]], "low": low, "high": high, "n": accuracy["n"]})
+        cards.append({"name": name, "value": found[scores["metric"]], "low": low, "high": high, "n": found["n"]})
     for name, average in scores["averages"].items():
         for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
             cards.append({"name": f"{name} {title}", "value": average[key], "n": average["n"]})
     for card in cards:
         card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high")}
         found = published_accuracy(scores["variant"], scores["env"], card["name"], scores["labels"])
-        card["paper"] = found and (found[0], f"Table {found[1].table}")
+        card["paper"] = found and found[0]
     return cards
 
 
 def _size_note(report: Report) -> str:
     """What made these numbers and what made the paper's, in two sentences."""
     scores = report.scores
-    crops = {use: int(total(summary).get("ok", 0)) for use, summary in report.summaries.items()}
+    # The last row of a summary counts all of its sources.
+    crops = {use: int(summary["ok"].iloc[-1]) for use, summary in report.summaries.items() if len(summary)}
     parameters = report.facts.get("parameters")
     size = f", a recognizer of {parameters / 1e6:.1f} M parameters" if parameters else ""
     trained = report.recipe["pretraining"]["method"] != "none"
-    before = f"pre-trained on {crops.get('pretraining', 0):,} crops" if trained else "not pre-trained"
+    before = f"pre-trained on {crops.get('Pre-training', 0):,} crops" if trained else "not pre-trained"
     return (
-        f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('finetuning', 0):,} labeled crops, "
+        f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('Fine-tuning', 0):,} labeled crops, "
         f"seed {scores['seed']}. The paper's rows: "
         f"{_PAPER_SIZES['chinese' if scores['metric'] == 'chinese' else 'english']}. "
         "Read them side by side with these sizes in mind."

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,26 +97,15 @@ def _in_turn(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def _with_pictures(rows: pd.DataFrame, crops: CropStore, metric: str) -> list[ShownCrop]:
     pictures = crops.fetch([int(index) for index in rows["index"]])
-    readings = []
+    shown = []
     for row, encoded in zip(rows.to_dict("records"), pictures, strict=True):
         prediction, label = mark_differences(row["prediction"], row["label"], metric)
-        readings.append(
-            ShownCrop(
-                benchmark=str(row["benchmark"]),
-                key=str(row.get("key", row["index"])),
-                picture=thumbnail(encoded),
-                label=label,
-                prediction=prediction,
-                confidence=_number(row.get("confidence")),
-            )
-        )
-    return readings
+        key, confidence = str(row.get("key", row["index"])), row.get("confidence")
+        sure = None if pd.isna(confidence) else float(confidence)
+        shown.append(ShownCrop(str(row["benchmark"]), key, thumbnail(encoded), label, prediction, sure))
+    return shown
 
 
 def _spans(text: str, kinds: list[str]) -> list[Span]:
-    pairs = groupby(zip(text, kinds, strict=True), key=lambda pair: pair[1])
-    return [Span("".join(character for character, _ in group), kind) for kind, group in pairs]
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
+    stretches = groupby(zip(text, kinds, strict=True), key=lambda pair: pair[1])
+    return [Span("".join(character for character, _ in stretch), kind) for kind, stretch in stretches]

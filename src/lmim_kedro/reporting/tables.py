@@ -1,6 +1,6 @@
 """Tables of a report: accuracies, the paper's rows beside ours, what the stages cost, the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,6 @@ from lmim_kedro.reporting.paper.published import (
     CAPTIONS,
     PublishedRow,
     counterparts,
-    has_labels,
     published_accuracy,
     published_rows,
 )
@@ -21,11 +20,11 @@ from lmim_kedro.scoring.protocols import get_protocol
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row of a table of the paper, or ours in it. Cells are in percent; empty ones are None."""
+    """One row of a table of the paper, or ours in it. Kind: ours, counterpart or other; cells: percent or None."""
 
     name: str
     detail: str
-    kind: str  # ours, counterpart or other
+    kind: str
     cells: list[float | None]
 
 
@@ -62,19 +61,14 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
             | {"paper_percent": found[0] if found else None, "paper_row": row_name(found[1]) if found else None}
         )
     for protocol, average in scores["averages"].items():
-        of_paper = [
-            row for row in counterparts(variant, env) if row.protocol == protocol and row.labels == average["labels"]
-        ]
+        beside = counterparts(variant, env)
+        same = next((row for row in beside if (row.protocol, row.labels) == (protocol, average["labels"])), None)
         for column, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
-            paper = getattr(of_paper[0], column) if of_paper else None
+            paper = getattr(same, column, None)
             rows.append(
-                {
-                    "benchmark": f"{protocol} {title}",
-                    "crops": average["n"],
-                    f"{metric}_percent": percent(average[column]),
-                    "paper_percent": paper,
-                    "paper_row": row_name(of_paper[0]) if paper is not None else None,
-                }
+                {"benchmark": f"{protocol} {title}", "crops": average["n"]}
+                | {f"{metric}_percent": percent(average[column]), "paper_percent": paper}
+                | {"paper_row": row_name(same) if same and paper is not None else None}
             )
     table = pd.DataFrame(rows)
     return table.astype({"crops": "Int64", "unscorable": "Int64", "paper_percent": "Float64"})
@@ -94,8 +88,8 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
             continue
         rows = [_our_row(scores, columns)]
         for row in published_rows():
-            if row.table == number and row.authors:
-                same = row in beside and has_labels(row, scores["labels"]) and scores["finetuning"] == "reference"
+            if row.table == number and row.variant:
+                same = row in beside and row.has_labels(scores["labels"]) and scores["finetuning"] == "reference"
                 kind = "counterpart" if same else "other"
                 cells = [row.accuracies.get(name) for name in columns]
                 rows.append(ComparedRow(row.name, row.detail, kind, [*cells, row.avg, row.weighted_avg]))
@@ -106,10 +100,10 @@ def compared_tables(scores: Mapping[str, Any]) -> list[ComparedTable]:
     return tables
 
 
-def _our_row(scores: Mapping[str, Any], columns: Sequence[str]) -> ComparedRow:
+def _our_row(scores: Mapping[str, Any], columns: tuple[str, ...]) -> ComparedRow:
     accuracy = scores["accuracy"]
-    protocol = next(iter(name for name in scores["averages"] if get_protocol(name).subsets == tuple(columns)), None)
-    average = scores["averages"].get(protocol, {})
+    names = [name for name in scores["averages"] if get_protocol(name).subsets == columns]
+    average = scores["averages"][names[0]] if names else {}
     cells = [percent(accuracy[name][scores["metric"]]) if name in accuracy else None for name in columns]
     cells += [percent(average.get(key)) for key in ("avg", "weighted_avg")]
     detail = f"{scores['variant']}, {scores['model']}, fine-tuned {scores['finetuning']}, seed {scores['seed']}"
@@ -126,24 +120,20 @@ def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
     Returns: stage; steps, epochs, loss, seconds at the end; first_loss; peak_learning_rate; crops_per_second (median).
     """
-    rows = []
-    for stage, metrics in stages.items():
-        if metrics.empty:
-            continue
-        last = metrics.iloc[-1]
-        rows.append(
-            {
-                "stage": stage,
-                "steps": int(last["step"]),
-                "epochs": float(last["epoch"]),
-                "first_loss": float(metrics["loss"].iloc[0]),
-                "loss": float(last["loss"]),
-                "peak_learning_rate": float(metrics["learning_rate"].max()),
-                "crops_per_second": float(metrics["crops_per_second"].median()),
-                "seconds": float(last["seconds"]),
-            }
-        )
-    return rows
+    return [
+        {
+            "stage": stage,
+            "steps": int(metrics["step"].iloc[-1]),
+            "epochs": float(metrics["epoch"].iloc[-1]),
+            "first_loss": float(metrics["loss"].iloc[0]),
+            "loss": float(metrics["loss"].iloc[-1]),
+            "peak_learning_rate": float(metrics["learning_rate"].max()),
+            "crops_per_second": float(metrics["crops_per_second"].median()),
+            "seconds": float(metrics["seconds"].iloc[-1]),
+        }
+        for stage, metrics in stages.items()
+        if not metrics.empty
+    ]
 
 
 def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
@@ -153,17 +143,13 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
         f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
         f"{METRICS[scores['metric']].title}, 95 % bootstrap interval over crops; {scores['labels']} labels."
     )
-    texts = pd.DataFrame({name: [_text(name, value) for value in table[name]] for name in table.columns})
-    texts.columns = [name.removesuffix("_percent").replace("_", " ") for name in table.columns]
+    texts = {}
+    for name in table.columns:
+        form = "{:.1f}" if name == "paper_percent" else "{:.2f}" if name.endswith("_percent") else "{}"
+        short = name.removesuffix("_percent").replace("_", " ")
+        texts[short] = ["" if pd.isna(value) else form.format(value) for value in table[name]]
     notes = [f"\n{note}" for note in scores["notes"]]
-    return "\n".join([heading, "", markdown(texts, ["benchmark", "paper row"]), *notes, ""])
-
-
-def _text(name: str, value: Any) -> str:
-    if pd.isna(value):
-        return ""
-    places = 1 if name == "paper_percent" else 2
-    return f"{value:.{places}f}" if name.endswith("_percent") else str(value)
+    return "\n".join([heading, "", markdown(pd.DataFrame(texts), ["benchmark", "paper row"]), *notes, ""])
 
 
 def row_name(row: PublishedRow) -> str:
@@ -179,10 +165,3 @@ def percent(fraction: float | None) -> float | None:
         66.67
     """
     return None if fraction is None else round(100 * fraction, 2)
-
-
-def total(summary: pd.DataFrame) -> dict[str, Any]:
-    """The row of an ingest summary that counts all of its sources; empty if there are none."""
-    if summary.empty:
-        return {}
-    return {str(name): value for name, value in summary.iloc[-1].items()}

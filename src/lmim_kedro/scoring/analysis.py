@@ -1,7 +1,8 @@
 """Where a recognizer goes wrong: accuracy by length, shape and character, confusions, calibration."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ ASPECTS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Bounds of the bins of width / height; a crop of 2.0 belongs to 2 to 3."""
 CONFIDENCES = 10
 """Bins of confidence, equally wide."""
+_ACCURACY = ["crops", "accuracy_percent", "low_percent", "high_percent"]
 
 
 def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -33,9 +35,9 @@ def accuracy_by_length(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
         >>> accuracy_by_length(read, "waics")[["length", "crops", "accuracy_percent"]].to_numpy().tolist()
         [['3', 2, 50.0], ['4', 1, 100.0]]
     """
-    lengths = predictions["label"].str.len().to_numpy(dtype=float)
-    bins = np.minimum(lengths, LONGEST).astype(int)
-    rows = _accuracies(predictions, metric, bins, lambda n: f"≥{LONGEST}" if n == LONGEST else str(n))
+    bins = predictions["label"].str.len().clip(upper=LONGEST).to_numpy(dtype=int)
+    binned = _binned(_credit(predictions, metric), bins)
+    rows = [[f"≥{LONGEST}" if n == LONGEST else str(n), *accuracy] for n, _, accuracy in binned]
     return pd.DataFrame(rows, columns=["length", *_ACCURACY])
 
 
@@ -48,12 +50,11 @@ def accuracy_by_aspect(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns: aspect (such as `2 to 3`), crops (scored), accuracy_percent, low_percent, high_percent (95 %).
     """
-    names = [f"<{ASPECTS[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(ASPECTS, ASPECTS[1:], strict=False))]
-    names.append(f"≥{ASPECTS[-1]:g}")
-    rows: list[list[Any]] = []
-    if "aspect" in predictions:
-        bins = np.searchsorted(ASPECTS, predictions["aspect"].to_numpy(dtype=float), side="right")
-        rows = _accuracies(predictions, metric, bins, lambda n: names[n])
+    names = [f"<{ASPECTS[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(ASPECTS)), f"≥{ASPECTS[-1]:g}"]
+    if "aspect" not in predictions:
+        return pd.DataFrame(columns=["aspect", *_ACCURACY])
+    bins = np.searchsorted(ASPECTS, predictions["aspect"].to_numpy(dtype=float), side="right")
+    rows = [[names[n], *accuracy] for n, _, accuracy in _binned(_credit(predictions, metric), bins)]
     return pd.DataFrame(rows, columns=["aspect", *_ACCURACY])
 
 
@@ -68,12 +69,9 @@ def accuracy_by_character(predictions: pd.DataFrame, metric: str) -> pd.DataFram
         where it is never written. The most frequent in labels first; characters that are only written come last.
     """
     pairs = _texts(predictions, metric)
-    in_labels, written, wrong = Counter[str](), Counter[str](), Counter[str]()
-    for prediction, label in pairs:
-        in_labels.update(label)
-        written.update(prediction)
-    for _, there, _ in _edits(pairs):
-        wrong[there] += 1
+    written = Counter("".join(prediction for prediction, _ in pairs))
+    in_labels = Counter("".join(label for _, label in pairs))
+    wrong = Counter(there for _, there, _ in _edits(pairs))
     rows = []
     for character in in_labels | written:
         count, times = in_labels[character], written[character]
@@ -101,15 +99,13 @@ def confusions(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
         [['substitution', 'a', 'o', 1]]
     """
     pairs = _texts(predictions, metric)
-    in_labels = Counter(character for _, label in pairs for character in label)
-    counts: Counter[tuple[str, str]] = Counter()
-    plainest: dict[tuple[str, str], tuple[int, int]] = {}  # edits of a pair, and its place
+    in_labels = Counter("".join(label for _, label in pairs))
     edits = list(_edits(pairs))
+    counts = Counter((there, read) for _, there, read in edits)
     of_pair = Counter(place for place, _, _ in edits)
-    for place, there, read in edits:
-        counts[there, read] += 1
-        plainest[there, read] = min(plainest.get((there, read), (of_pair[place], place)), (of_pair[place], place))
-    examples = {edit: "{1}: {0}".format(*pairs[place]) for edit, (_, place) in plainest.items()}
+    # The pair with the most edits is written first, so that the one with the fewest, the first of them, stays.
+    fewest_last = sorted(edits, key=lambda edit: (-of_pair[edit[0]], -edit[0]))
+    examples = {(there, read): "{1}: {0}".format(*pairs[place]) for place, there, read in fewest_last}
     rows = [
         {
             "kind": "insertion" if not there else "deletion" if not read else "substitution",
@@ -136,33 +132,26 @@ def calibration(predictions: pd.DataFrame, metric: str) -> pd.DataFrame:
         high_percent (95 %); a row for each of CONFIDENCES bins that holds crops. Errors: InputError for a confidence
         that is not between 0 and 1.
     """
-    rows: list[list[Any]] = []
     columns = ["low", "high", "crops", "confidence_percent", *_ACCURACY[1:]]
     if "confidence" not in predictions:
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(columns=columns)
     sure = predictions["confidence"].to_numpy(dtype=float)
     credit = _credit(predictions, metric)
     if len(bad := sure[~((sure >= 0) & (sure <= 1))]):
         raise InputError(f"{len(bad):,} confidences are not between 0 and 1 (the first is {bad[0]:g}): read again")
     bins = np.minimum((sure * CONFIDENCES).astype(int), CONFIDENCES - 1)
-    for number in range(CONFIDENCES):
-        inside = (bins == number) & ~np.isnan(credit)
-        if inside.any():
-            crops, *accuracy = _accuracy(credit[inside])
-            bounds = [number / CONFIDENCES, (number + 1) / CONFIDENCES]
-            rows.append([*bounds, crops, round(100 * float(sure[inside].mean()), 2), *accuracy])
+    rows = []
+    for number, inside, (crops, *accuracy) in _binned(credit, bins):
+        bounds = [number / CONFIDENCES, (number + 1) / CONFIDENCES]
+        rows.append([*bounds, crops, round(100 * float(sure[inside].mean()), 2), *accuracy])
     return pd.DataFrame(rows, columns=columns)
 
 
 def calibration_error(table: pd.DataFrame) -> float | None:
     """Expected calibration error, 0 to 1: mean distance of accuracy and confidence over bins, by their crops.
 
-    Args:
-        table: from `calibration`.
-
-    Returns: the error; None if the table has no rows.
-
-    Source: Guo et al., 2017, On calibration of modern neural networks.
+    The table is from `calibration`; None is returned if it has no rows. Source: Guo et al., 2017, On calibration of
+    modern neural networks.
 
     Example:
         >>> table = pd.DataFrame({"crops": [3, 1], "confidence_percent": [90, 50], "accuracy_percent": [80, 70]})
@@ -175,21 +164,14 @@ def calibration_error(table: pd.DataFrame) -> float | None:
     return float((gaps * table["crops"]).sum() / table["crops"].sum() / 100)
 
 
-_ACCURACY = ["crops", "accuracy_percent", "low_percent", "high_percent"]
-
-
-def _accuracies(
-    predictions: pd.DataFrame, metric: str, bins: np.ndarray, name: Callable[[int], str]
-) -> list[list[Any]]:
-    """One row for each bin in which something can be scored."""
-    credit = _credit(predictions, metric)
-    return [[name(n), *_accuracy(credit[bins == n])] for n in np.unique(bins[~np.isnan(credit)]).tolist()]
-
-
-def _accuracy(credit: np.ndarray) -> list[Any]:
-    result = Score(credit)
-    bounds = (result.accuracy, *bootstrap_interval(result))
-    return [result.count, *(round(100 * bound, 2) for bound in bounds)]
+def _binned(credit: np.ndarray, bins: np.ndarray) -> Iterator[tuple[int, np.ndarray, list[Any]]]:
+    """For each bin in which something can be scored: its number, where its scored crops are, and _ACCURACY."""
+    scored = ~np.isnan(credit)
+    for number in np.unique(bins[scored]).tolist():
+        inside = scored & (bins == number)
+        result = Score(credit[inside])
+        bounds = (result.accuracy, *bootstrap_interval(result))
+        yield number, inside, [result.count, *(round(100 * bound, 2) for bound in bounds)]
 
 
 def _credit(predictions: pd.DataFrame, metric: str) -> np.ndarray:
@@ -206,8 +188,6 @@ def _texts(predictions: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
 def _edits(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, str, str]]:
     """Place of the pair, character of the label, character of the prediction; one of them is empty if it has none."""
     for place, (prediction, label) in enumerate(pairs):
-        if prediction == label:
-            continue
         for edit in Levenshtein.editops(label, prediction):
             there = "" if edit.tag == "insert" else label[edit.src_pos]
             read = "" if edit.tag == "delete" else prediction[edit.dest_pos]

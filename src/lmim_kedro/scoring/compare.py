@@ -3,24 +3,19 @@
 Files are the evaluate stage's predictions (Parquet), or any file that `lmim-kedro score` reads.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.old_names import call
 from lmim_kedro.scoring.files import read_pairs
 from lmim_kedro.scoring.metrics import METRICS, score, verdicts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CROP = ("benchmark", "key")
 """Columns that identify a crop in a file of predictions."""
@@ -83,20 +78,20 @@ class Comparison:
     def table(self, metric: str) -> str:
         """The comparison in a few lines."""
         low, high = self.interval()
-        accuracies = [(self.both + only) / self.count for only in (self.only_a, self.only_b)]
-        rows = [
-            ("crops", f"{self.count:,}" + (f" ({self.unscorable:,} more cannot be scored)" if self.unscorable else "")),
-            ("both right", f"{self.both:,}"),
-            ("only A right", f"{self.only_a:,}"),
-            ("only B right", f"{self.only_b:,}"),
-            ("both wrong", f"{self.neither:,}"),
-            (f"{METRICS[metric].title} of A", f"{100 * accuracies[0]:.2f} %"),
-            (f"{METRICS[metric].title} of B", f"{100 * accuracies[1]:.2f} %"),
-            ("B - A", f"{100 * self.difference:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f})"),
-            ("p (McNemar, exact)", f"{self.p_value:.2g}"),
-        ]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+        title = METRICS[metric].title
+        rows = {
+            "crops": f"{self.count:,}" + (f" ({self.unscorable:,} more cannot be scored)" if self.unscorable else ""),
+            "both right": f"{self.both:,}",
+            "only A right": f"{self.only_a:,}",
+            "only B right": f"{self.only_b:,}",
+            "both wrong": f"{self.neither:,}",
+            f"{title} of A": f"{100 * (self.both + self.only_a) / self.count:.2f} %",
+            f"{title} of B": f"{100 * (self.both + self.only_b) / self.count:.2f} %",
+            "B - A": f"{100 * self.difference:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f})",
+            "p (McNemar, exact)": f"{self.p_value:.2g}",
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:{width}}  {value}" for name, value in rows.items())
 
 
 def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: str = "waics") -> Comparison:
@@ -113,13 +108,8 @@ def compare(labels: Sequence[str], a: Sequence[str], b: Sequence[str], metric: s
     one, other = (score(each, labels, metric).credit for each in (a, b))
     scored = ~np.isnan(one)
     right_a, right_b = one[scored] == 1, other[scored] == 1
-    return Comparison(
-        both=int((right_a & right_b).sum()),
-        only_a=int((right_a & ~right_b).sum()),
-        only_b=int((~right_a & right_b).sum()),
-        neither=int((~right_a & ~right_b).sum()),
-        unscorable=int((~scored).sum()),
-    )
+    counted = (right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~right_a & ~right_b, ~scored)
+    return Comparison(*(int(np.count_nonzero(each)) for each in counted))
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -127,13 +117,11 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
     The key of a file without keys is the number of the line, from 1. Errors: InputError for a file that cannot be used.
     """
-    import pandas as pd
-
     path = Path(path)
     if path.suffix != ".parquet":
-        pairs = read_pairs(path)
-        rows = {"label": pairs.labels, "prediction": pairs.predictions}
-        return pd.DataFrame({"benchmark": "", "key": [str(n + 1) for n in range(len(pairs.labels))], **rows})
+        predictions, labels = read_pairs(path)
+        keys = [str(number) for number in range(1, len(labels) + 1)]
+        return pd.DataFrame({"benchmark": "", "key": keys, "label": labels, "prediction": predictions})
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -154,15 +142,14 @@ def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
 
     Errors: InputError if the crops are not the same, or a crop has another label.
     """
-    columns = [*CROP, "label", "prediction"]
-    sides = [table[[*columns, *(name for name in ("confidence",) if name in table)]] for table in (a, b)]
+    sides = [table.filter([*CROP, "label", "prediction", "confidence"]) for table in (a, b)]
     for name, side in zip(names, sides, strict=True):
         if twice := int(side.duplicated(list(CROP)).sum()):
             raise InputError(f"{name} holds {twice:,} crops more than once: give a file with one row for each crop")
     both = sides[0].merge(sides[1], on=list(CROP), how="outer", suffixes=("_a", "_b"), indicator=True)
     for side, name in zip(("left_only", "right_only"), names, strict=True):
         if len(only := both[both["_merge"] == side]):
-            first = " ".join(str(part) for part in only.iloc[0][list(CROP)]).strip()
+            first = " ".join(map(str, only.iloc[0][list(CROP)])).strip()
             raise InputError(
                 f"the crops are not the same: {len(only):,} are in {name} alone (the first is {first}): read the same "
                 "benchmarks with both recognizers"

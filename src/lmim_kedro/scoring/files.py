@@ -5,29 +5,19 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lmim_kedro.errors import InputError
 
 COLUMNS = ("prediction", "label")
 _BRACKETS = re.compile(r"\d+ \[(.*)\]", re.DOTALL)
-_BETWEEN = "] ["
 _EXPECTED = (
     "lines of the form `index [prediction] [label]`, or CSV, TSV or JSONL with the columns `prediction` and `label`"
 )
 
 
-@dataclass
-class Pairs:
-    """Predictions and labels, in the order of the file."""
-
-    predictions: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-
-
-def read_pairs(path: str | Path) -> Pairs:
-    """Read a file of predictions. The first line decides its form, whatever its name.
+def read_pairs(path: str | Path) -> tuple[list[str], list[str]]:
+    """Read the predictions and labels of a file. The first line decides its form, whatever its name.
 
     TSV has no quoting, CSV has the usual one, and a JSONL line is an object with two strings.
     In `index [prediction] [label]` both may hold brackets and spaces; see `split_brackets`.
@@ -44,14 +34,11 @@ def read_pairs(path: str | Path) -> Pairs:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     text = text.rstrip("\r\n")
-    pairs = Pairs()
     first = text.partition("\n")[0].removesuffix("\r")
-    for prediction, label in _reader(path, first)(path, text) if text else ():
-        pairs.predictions.append(prediction)
-        pairs.labels.append(label)
-    if not pairs.labels:
+    pairs = list(_reader(path, first)(path, text)) if text else []
+    if not pairs:
         raise InputError(f"{path} holds no predictions: expected {_EXPECTED}")
-    return pairs
+    return [prediction for prediction, _ in pairs], [label for _, label in pairs]
 
 
 def split_brackets(line: str) -> tuple[str, str] | None:
@@ -68,8 +55,8 @@ def split_brackets(line: str) -> tuple[str, str] | None:
     if found is None:
         return None
     body = found[1]
-    places = [place.start() for place in re.finditer(rf"(?={re.escape(_BETWEEN)})", body)]
-    halves = [(body[:place], body[place + len(_BETWEEN) :]) for place in places]
+    # A lookahead, so that places may overlap: `[] [] []` has two.
+    halves = [(body[: place.start()], body[place.start() + 3 :]) for place in re.finditer(r"(?=\] \[)", body)]
     if len(halves) > 1:
         halves = [pair for pair in halves if all(map(_closed, pair))]
     return halves[0] if len(halves) == 1 else None
@@ -100,8 +87,7 @@ def _reader(path: Path, first: str) -> Callable[[Path, str], Iterator[tuple[str,
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Numbered lines. Only newlines end one: a label may hold U+2028 and its like."""
-    for number, line in enumerate(text.split("\n"), 1):
-        yield number, line.removesuffix("\r")
+    return enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
 
 
 def _brackets(path: Path, text: str) -> Iterator[tuple[str, str]]:
@@ -116,7 +102,7 @@ def _brackets(path: Path, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _tsv(path: Path, text: str) -> Iterator[tuple[str, str]]:
-    yield from _table(path, ((number, line.split("\t")) for number, line in _lines(text)))
+    return _table(path, ((number, line.split("\t")) for number, line in _lines(text)))
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[str, str]]:

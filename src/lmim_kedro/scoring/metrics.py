@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import eq
@@ -13,7 +14,7 @@ from rapidfuzz.process import cpdist
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.registries import METRICS
-from lmim_kedro.scoring import normalization
+from lmim_kedro.scoring.normalization import NotInstalled, chinese, letters_and_digits, waics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,41 +46,27 @@ class Metric:
     beside: tuple[str, ...] = ("waics", "case_sensitive", "exact")
 
 
-WAICS = Metric(
-    "WAICS",
-    normalization.waics,
-    "word accuracy ignoring case and symbols: only 0-9, A-Z and a-z are compared",
-)
+WAICS = Metric("WAICS", waics, "word accuracy ignoring case and symbols: only 0-9, A-Z and a-z are compared")
 CASE_SENSITIVE = Metric(
     "case-sensitive",
-    normalization.letters_and_digits,
+    letters_and_digits,
     "word accuracy ignoring symbols: only 0-9, A-Z and a-z are compared, and their case counts",
 )
-EXACT = Metric(
-    "exact",
-    normalization.verbatim,
-    "words right in every character, case and symbols included",
-    companion="ned_exact",
-)
+EXACT = Metric("exact", str, "words right in every character, case and symbols included", companion="ned_exact")
 CHINESE = Metric(
     "Chinese",
-    normalization.chinese,
+    chinese,
     "words right after half-width, lower-case and simplified forms; symbols count",
     companion="ned_chinese",
     beside=("chinese", "exact"),
 )
-NED = Metric("1 - NED", normalization.waics, graded=True)
-NED_EXACT = Metric("1 - NED, exact", normalization.verbatim, graded=True)
-NED_CHINESE = Metric("1 - NED, Chinese", normalization.chinese, graded=True)
+NED = Metric("1 - NED", waics, graded=True)
+NED_EXACT = Metric("1 - NED, exact", str, graded=True)
+NED_CHINESE = Metric("1 - NED, Chinese", chinese, graded=True)
 
 
 def verdicts() -> tuple[str, ...]:
-    """Names of the metrics that say right or wrong.
-
-    Example:
-        >>> verdicts()[:4]
-        ('waics', 'case_sensitive', 'exact', 'chinese')
-    """
+    """Names of the metrics that say right or wrong, such as `waics`."""
     return tuple(name for name in METRICS if not METRICS[name].graded)
 
 
@@ -117,7 +104,7 @@ class Score:
     @property
     def accuracy(self) -> float:
         """Mean credit of the pairs that could be scored, 0 to 1; NaN if there are none."""
-        return float(np.nansum(self.credit, dtype=np.float64) / self.count) if self.count else float("nan")
+        return float(np.nansum(self.credit, dtype=np.float64) / self.count) if self.count else math.nan
 
 
 def score(predictions: Sequence[str], labels: Sequence[str], metric: str) -> Score:
@@ -173,15 +160,14 @@ def bootstrap_interval(result: Score, level: float = 0.95, draws: int = 10_000, 
     if not np.isin(scored, (0, 1)).all():
         raise InputError("the binomial bootstrap needs a metric of right and wrong, not a graded one: use an accuracy")
     if not len(scored):
-        return float("nan"), float("nan")
-    right = int(scored.sum())
-    if right in (0, len(scored)):
+        return math.nan, math.nan
+    if (right := int(scored.sum())) in (0, len(scored)):
         from scipy.stats import binomtest
 
-        wilson = binomtest(right, len(scored)).proportion_ci(level, "wilson")
-        return float(wilson.low), float(wilson.high)
-    means = np.random.default_rng(seed).binomial(len(scored), scored.mean(), draws) / len(scored)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        low, high = binomtest(right, len(scored)).proportion_ci(level, "wilson")
+    else:
+        means = np.random.default_rng(seed).binomial(len(scored), scored.mean(), draws) / len(scored)
+        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -214,7 +200,7 @@ def judge_readings(readings: pd.DataFrame, manifest: pd.DataFrame, metric: str =
     for name in verdicts():
         try:
             credit = score(predictions, labels, name).credit
-        except normalization.NotInstalled:
+        except NotInstalled:
             if name == metric:
                 raise
             credit = np.full(len(judged), np.nan)

@@ -34,11 +34,6 @@ def waics(text: str) -> str:
     return letters_and_digits(text).lower()
 
 
-def verbatim(text: str) -> str:
-    """Keep the text as it is: case, symbols and spaces count."""
-    return text
-
-
 def chinese(text: str) -> str:
     """Half-width forms, lower case, simplified characters; symbols and spaces are kept.
 

@@ -10,44 +10,21 @@ from lmim_kedro.scoring.metrics import Score
 Labels = Literal["original", "corrected"]
 
 SIZES: dict[str, int] = {
-    "iiit5k": 3000,
-    "svt": 647,
-    "ic13_857": 857,
-    "ic13_1015": 1015,
-    "ic15_1811": 1811,
-    "ic15_2077": 2077,
-    "svtp": 645,
-    "cute80": 288,
-    "curve": 2426,
-    "multi_oriented": 1369,
-    "artistic": 900,
-    "contextless": 779,
-    "salient": 1585,
-    "multi_words": 829,
+    "iiit5k": 3000, "svt": 647, "ic13_857": 857, "ic13_1015": 1015, "ic15_1811": 1811, "ic15_2077": 2077,
+    "svtp": 645, "cute80": 288,
+    "curve": 2426, "multi_oriented": 1369, "artistic": 900, "contextless": 779, "salient": 1585, "multi_words": 829,
     "general": 400_000,
-    "scene": 63_646,
-    "web": 14_059,
-    "document": 50_000,
-    "handwriting": 23_389,
-}
-"""Images of each published test set."""
+    "scene": 63_646, "web": 14_059, "document": 50_000, "handwriting": 23_389,
+}  # fmt: skip
+"""Images of each published test set: common benchmarks, Union14M, Chinese benchmark."""
 
-_UNION14M = ("curve", "multi_oriented", "artistic", "contextless", "salient", "multi_words", "general")
 _SUBSETS: dict[str, tuple[str, ...]] = {
     "common_1015_2077": ("iiit5k", "ic13_1015", "svt", "ic15_2077", "svtp", "cute80"),
     "common_857_1811": ("iiit5k", "ic13_857", "svt", "ic15_1811", "svtp", "cute80"),
-    "union14m": _UNION14M,
+    "union14m": ("curve", "multi_oriented", "artistic", "contextless", "salient", "multi_words", "general"),
     "chinese": ("scene", "web", "document", "handwriting"),
 }
 NAMES = tuple(_SUBSETS)
-
-
-@dataclass(frozen=True)
-class Averages:
-    """Avg and W-Avg of a protocol's test sets, 0 to 1."""
-
-    avg: float
-    weighted_avg: float
 
 
 @dataclass(frozen=True)
@@ -74,39 +51,31 @@ class EvaluationProtocol:
         """Images that each test set must have."""
         return {name: SIZES[name] for name in self.subsets}
 
-    def average(self, scores: Mapping[str, Score]) -> Averages:
-        """Average over the test sets: each counting the same, and each by its images.
+    def average(self, scores: Mapping[str, Score]) -> tuple[float, float]:
+        """Avg and W-Avg of the test sets, 0 to 1: each counting the same, and each by its images.
 
         Args:
             scores: by name of test set; others than the protocol's are ignored.
 
         Errors: InputError if a test set is missing, is not of its size, or has nothing that could be scored.
         """
-        self.check({name: each.count + each.unscorable for name, each in scores.items()})
-        own = [scores[name] for name in self.subsets]
-        for name, each in zip(self.subsets, own, strict=True):
-            if each.count == 0:
-                raise InputError(f"no label of `{name}` can be scored by {self.metric}: check its labels")
-        images = sum(each.count for each in own)
-        return Averages(
-            sum(each.accuracy for each in own) / len(own),
-            sum(each.accuracy * each.count for each in own) / images,
-        )
-
-    def check(self, images: Mapping[str, int]) -> None:
-        """Refuse test sets that are missing or of another size. Args: number of images of each. Errors: InputError."""
-        if missing := [name for name in self.subsets if name not in images]:
+        if missing := [name for name in self.subsets if name not in scores]:
             raise InputError(
                 f"protocol {self.name} averages {', '.join(self.subsets)}, but {', '.join(missing)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing (found {', '.join(images) or 'none'}): "
+                f"{'is' if len(missing) == 1 else 'are'} missing (found {', '.join(scores) or 'none'}): "
                 "evaluate all of them, or give each accuracy by itself"
             )
-        for name, expected in self.sizes.items():
-            if images[name] != expected:
+        own = [scores[name] for name in self.subsets]
+        for (name, size), each in zip(self.sizes.items(), own, strict=True):
+            if (images := each.count + each.unscorable) != size:
                 raise InputError(
-                    f"`{name}` has {images[name]:,} images, but in protocol {self.name} it has {expected:,}: "
+                    f"`{name}` has {images:,} images, but in protocol {self.name} it has {size:,}: "
                     "use the published test set, all of it (the ingest summary says what was set aside, and why)"
                 )
+        if empty := [name for name in self.subsets if scores[name].count == 0]:
+            raise InputError(f"no label of `{empty[0]}` can be scored by {self.metric}: check its labels")
+        weighted = sum(each.accuracy * each.count for each in own) / sum(each.count for each in own)
+        return sum(each.accuracy for each in own) / len(own), weighted
 
 
 def labels_known(name: str) -> tuple[Labels, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from itertools import product
 
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.paper.formats import summary, to_latex
-from lmim_kedro.reporting.paper.ordering import compare_order, compare_paired
-from lmim_kedro.reporting.paper.page import headline
+from lmim_kedro.reporting.paper import ordering
+from lmim_kedro.reporting.paper.formats import long_table, summary, to_latex, to_markdown
+from lmim_kedro.reporting.paper.ordering import Paired, compare_order, compare_paired
+from lmim_kedro.reporting.paper.page import CLS_COLUMNS, FIGURES, headline, render_tables
 from lmim_kedro.reporting.paper.results import Results, read_results
-from lmim_kedro.reporting.paper.tables import AVG, BEYOND, MEAN, WEIGHTED, PaperTable, TableRow, build_tables
+from lmim_kedro.reporting.paper.tables import AVG, BEYOND, MEAN, WEIGHTED, Cell, PaperTable, TableRow, build_tables
 from lmim_kedro.scoring.compare import compare
 from lmim_kedro.scoring.protocols import get_protocol
 
@@ -253,3 +255,135 @@ def test_headline_counts_no_pair_that_the_paper_leaves_open() -> None:
     order = pd.DataFrame(pairs).astype({"agrees": "boolean"})
     expected = "Table 2: 1 of 2 pairs of rows in the paper's order, 1 beyond chance; 0 beyond chance the other way"
     assert headline(order) == [expected]
+
+
+def test_long_table_has_a_row_for_each_cell_with_the_spread_of_its_seeds() -> None:
+    found = results({("lmim", 0): 0.5, ("lmim", 1): 0.7})
+    cells = long_table(build_tables(found), "mini").set_index(["table", "row", "column"])
+    ours = cells.loc[(4, "MAE features", MEAN)]
+    assert ours[["ours_percent", "std_percent", "min_percent", "max_percent"]].tolist() == [60, 14.1421, 50, 70]
+    assert (ours["seeds"], ours["crops"], ours["env"], ours["variant"]) == (2, 400, "mini", "lmim")
+    assert cells.loc[(4, "MAE features", AVG), "paper_percent"] == 81.2
+    never = cells.loc[(4, "pixel", MEAN)]
+    assert never[["ours_percent", "std_percent", "min_percent", "max_percent", "env"]].isna().all()
+    assert (never["seeds"], never["crops"]) == (0, 0)
+
+
+def test_markdown_says_how_to_read_it_and_aligns_numbers_to_the_right() -> None:
+    found = results({("lmim", 0): 0.5, ("mim", 0): 0.7})
+    lines = to_markdown(build_tables(found), found).splitlines()
+    assert lines[0].endswith("nor `mim_same_compute` (as much computing as teacher and LMIM).")
+    assert "read rendered (400 crops)" in lines[0]
+    fourth = lines[lines.index("## Table 4: reconstruction target") + 2 :]
+    assert [cell.strip() for cell in fourth[0].split("|")[1:-1]] == [
+        *("row", "source", "variant", AVG, MEAN, "seeds", "crops", "env"),
+    ]
+    assert [(cell[0], cell[-1]) for cell in fourth[1].split("|")[1:-1]] == [
+        *[(":", "-")] * 3, *[("-", ":")] * 4, (":", "-"),
+    ]  # fmt: skip
+    cells = [cell.strip() for cell in fourth[4].split("|")[1:-1]]
+    assert cells == ["MAE features", "authors", "lmim", "81.2", "50.00", "1", "400", "mini"]
+
+
+def test_latex_tables_stand_in_the_middle_with_names_to_the_left() -> None:
+    found = results({("lmim", 0): 0.5})
+    fourth = to_latex(build_tables(found), found).split(r"\begin{table*}")[4]
+    assert r"\caption{Table 4: reconstruction target (mini)}" in fourth
+    assert r"\begin{tabular}{lrrrr}" in fourth and r"\toprule" in fourth
+    assert r"row & Avg & our mean & seeds & crops \\" in fourth
+
+
+def made(shares: dict[str, tuple[float, float]]) -> tuple[PaperTable, Results]:
+    """A table of two test sets, whole, with the paper's Avg and our share right of each variant."""
+    found = results({(name, 0): ours for name, (_, ours) in shares.items()}, {"a": 401, "b": 101})
+    rows = [
+        TableRow(name, "10 epochs", "authors", "original", name, "", [
+            *(Cell(None, tuple(found.accuracies(name, each))) for each in ("a", "b")), Cell(paper, (100 * ours,)),
+        ], (0,), 500)
+        for name, (paper, ours) in shares.items()
+    ]  # fmt: skip
+    return PaperTable(7, "Table 7", ["a", "b", AVG], rows, matched=True), found
+
+
+def test_pair_has_the_papers_sign_unless_one_of_both_has_none() -> None:
+    table, found = made({"one": (80.0, 0.5), "two": (80.0, 0.6), "three": (81.0, 0.7), "four": (82.0, 0.6)})
+    order = compare_order([table], found).set_index(["variant_a", "variant_b"])
+    assert order.loc[("one", "three"), "agrees"] and not order.loc[("three", "four"), "agrees"]
+    assert pd.isna(order.loc[("one", "two"), "agrees"]), "the paper has no order of these"
+    assert not order.loc[("two", "four"), "agrees"], "no difference is not the paper's order"
+    assert order["paper_difference"].tolist() == [0, 1, 2, 1, 2, 1]
+    assert order["our_difference"].tolist() == pytest.approx([10, 20, 10, 10, 0, -10])
+    assert order["seeds_agreeing"].tolist() == [0, 1, 1, 1, 0, 0] and set(order["seeds_compared"]) == {1}
+    assert set(order["row_a"]) == {"one 10 epochs", "two 10 epochs", "three 10 epochs"} and set(order["rows"]) == {4}
+
+
+@pytest.mark.parametrize(("p_value", "significant"), [(0.0499, True), (0.05, False), (0.09, False)])
+def test_order_rounds_what_it_prints_and_is_beyond_chance_below_5_percent(
+    monkeypatch: pytest.MonkeyPatch, p_value: float, significant: bool
+) -> None:
+    third = Paired(1 / 3, -1 / 3, 2 / 3, p_value + 1e-9)
+    monkeypatch.setattr(ordering, "compare_paired", lambda a, b, places: third)
+    table, found = made({"one": (80.0, 0.5), "two": (80.123456, 0.6)})
+    (pair,) = compare_order([table], found).to_dict("records")
+    assert (pair["our_difference"], pair["low"], pair["high"], pair["p_value"]) == (0.3333, -0.3333, 0.6667, p_value)
+    assert pair["significant"] == significant and pair["paper_difference"] == 0.1235
+    exactly = Paired(1 / 3, 0, 1, 0.05)
+    monkeypatch.setattr(ordering, "compare_paired", lambda a, b, places: exactly)
+    assert not compare_order([table], found)["significant"].any()
+
+
+def test_pairs_of_a_matched_table_are_compared_on_its_test_sets_alone() -> None:
+    table, found = made({"one": (80.0, 0.5), "two": (81.0, 0.6)})
+    wrong = found.credit["two"].copy()
+    wrong[:, found.benchmarks["b"]] = 0
+    other = PaperTable(7, "Table 7", ["a", AVG], [
+        TableRow(row.name, "", "authors", "original", row.variant, "", [row.cells[0], row.cells[2]], (0,), 400)
+        for row in table.rows
+    ], matched=True)  # fmt: skip
+    found.credit["two"] = wrong
+    assert compare_order([other], found)["our_difference"].tolist() == pytest.approx([10])
+
+
+def test_p_value_is_never_zero_and_of_no_difference_is_one() -> None:
+    a, b = np.zeros((1, 50)), np.ones((1, 50))
+    assert compare_paired(a, b, [np.arange(50)], draws=99).p_value == 0.01
+    assert compare_paired(a, a, [np.arange(50)], draws=99).p_value == 1
+    interval = compare_paired(np.zeros((1, 400)), np.arange(400)[None] % 2, [np.arange(400)])
+    assert [interval.low, interval.high] == pytest.approx([50 - 4.9, 50 + 4.9], abs=0.25)
+
+
+def test_page_has_each_table_with_the_order_of_its_own_rows() -> None:
+    found = results({("lmim", 0): 0.9, ("mim", 0): 0.5, ("target_pixel", 0): 0.6, ("mask_span", 0): 0.95})
+    tables = build_tables(found)
+    pictures = {name: np.zeros((4, 4, 3), np.uint8) for name in FIGURES}
+    html = render_tables(tables, compare_order(tables, found), pd.DataFrame(columns=CLS_COLUMNS), pictures, found)
+    text = {number: " ".join(re.sub("<[^>]+>", " ", part).split())
+            for number, part in enumerate(html.split('<section id="table-')) if number}  # fmt: skip
+    assert "MAE features pixel +4.8 +30.00" in text[4] and "Order of the rows" not in text[1]
+    assert "over 2 rows: Kendall's tau 1.00, Spearman's rho 1.00" in text[6]
+    assert "Against LMIM" in text[9] and "mask_span lmim for comparison +5.00" in text[9]
+    assert "No run has statistics of [cls]" in html
+    assert html.count('src="data:image/png;base64,') == len(FIGURES)
+
+
+def test_headline_keeps_the_order_of_the_tables() -> None:
+    pairs = {"caption": ["Table 2", "Table 1"], "agrees": [True, True], "significant": [True, False]}
+    lines = headline(pd.DataFrame(pairs).astype({"agrees": "boolean"}))
+    assert [line[:7] for line in lines] == ["Table 2", "Table 1"]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 2), (2, 4), (4, 6), (5, 2)])
+def test_a_few_benchmarks_of_ours_have_columns_beside_their_mean(count: int, columns: int) -> None:
+    found = results({("lmim", 0): 0.5}, {f"own{number}": 21 for number in range(count)})
+    assert len(table(build_tables(found), 4).columns) == columns
+
+
+def test_scores_by_another_metric_do_not_stand_in_the_papers_columns() -> None:
+    runs = {("lmim", 0): lambda: predictions({"scene": 63_646}, 0.5)}  # by WAICS; Table 6 is by the Chinese metric
+    sixth = table(build_tables(read_results(runs, "full", "waics", "original")), 6)
+    assert (sixth.columns, sixth.matched) == ([AVG, MEAN], False)
+
+
+def test_no_runs_are_refused() -> None:
+    with pytest.raises(InputError, match="no predictions of environment `mini`"):
+        read_results({}, "mini", "waics", "original")

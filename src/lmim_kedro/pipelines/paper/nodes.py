@@ -32,11 +32,9 @@ def compare_order(tables: list[PaperTable], results: Results) -> DataFrame:
 
 def tabulate_cls(runs: Runs[Json]) -> DataFrame:
     """Spread and rank of [cls] and patch features: a row for each run and encoder."""
-    import pandas as pd
+    from lmim_kedro.reporting.paper.page import cls_table
 
-    from lmim_kedro.reporting.paper.page import CLS_COLUMNS, cls_rows
-
-    return pd.DataFrame(cls_rows({run: load() for run, load in runs.items()}), columns=CLS_COLUMNS)
+    return cls_table({run: load() for run, load in runs.items()})
 
 
 def draw_losses(teacher: Runs[DataFrame], pretraining: Runs[DataFrame], finetuning: Runs[DataFrame]) -> ndarray:

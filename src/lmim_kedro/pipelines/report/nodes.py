@@ -59,8 +59,8 @@ def draw_figures(
 
     return figures.Figures(
         figures.draw_training(teacher, pretraining, finetuning),
-        figures.draw_accuracy_by_length(by_length, evaluation.metric),
-        figures.draw_accuracy_by_aspect(by_aspect, evaluation.metric),
+        figures.draw_accuracy_by("length", by_length, evaluation.metric),
+        figures.draw_accuracy_by("aspect", by_aspect, evaluation.metric),
         figures.draw_calibration(calibration, evaluation.metric),
     )
 
@@ -91,7 +91,7 @@ def render_page(
     Args:
         tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
     """
-    from lmim_kedro.reporting import page, sections
+    from lmim_kedro.reporting import sections
 
     stages = {"teacher": "teacher", "pretraining": "pre-training", "finetuning": "fine-tuning"}
     uses = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
@@ -110,6 +110,6 @@ def render_page(
         cls_statistics=cls_statistics,
         data_card=data_card,
     )
-    for line in page.headline(scores):
+    for line in sections.headline(scores):
         log.info(line)
-    return page.render_page(report)
+    return sections.render_page(report)

@@ -6,20 +6,20 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from lmim_kedro.reporting.figures import INK, SLATE, STYLE, label_accuracy, plot_curves
+from lmim_kedro.reporting.figures import AMBER, INK, SLATE, STYLE, TEAL, label_accuracy, plot_curves
 from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
 
 DOTS_PER_INCH = 130
 _COLORS = (
-    "#0f6b6b", "#b8621b", "#5b4b9a", "#6c7a83", "#2f7d32", "#b3261e", "#1f77b4", "#8c564b", "#c2a300", "#d16ba5",
-)  # fmt: skip
+    *(TEAL, AMBER, "#5b4b9a", SLATE, "#2f7d32"),
+    *("#b3261e", "#1f77b4", "#8c564b", "#c2a300", "#d16ba5"),
+)
 _LINES = ("-", "--", ":", "-.")
 _LOG_SPAN = 4.0
 """Losses that fall further than so many times: where each begins would hide how all of them end."""
@@ -33,8 +33,8 @@ def draw_losses(stages: Mapping[str, Mapping[str, pd.DataFrame]]) -> np.ndarray:
     Args:
         stages: metrics tables (step, loss) by title of the stage and by variant; empty tables are left out.
     """
-    panels = {title: {name: table for name, table in own.items() if len(table)} for title, own in stages.items()}
-    panels = {title: tables for title, tables in panels.items() if tables}
+    trained = {title: {name: table for name, table in own.items() if len(table)} for title, own in stages.items()}
+    panels = {title: tables for title, tables in trained.items() if tables}
     if not panels:
         return nothing("nothing was trained here")
     styles = _styles([name for tables in panels.values() for name in tables])
@@ -88,14 +88,14 @@ def draw_attention(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     first = next(iter(methods.values()))
     asked = ("crops", "queries")
     same = {name: own for name, own in methods.items() if all(np.array_equal(own[key], first[key]) for key in asked)}
-    rows: list[list[Image.Image | None]] = []
-    for number, crop in enumerate(first["crops"]):
-        for query in range(first["queries"].shape[1]):
-            pictures: list[Image.Image | None] = [crop_picture(crop) if query == 0 else None]
-            for own in same.values():
-                own_query = own["queries"][number][query]
-                pictures.append(attention_picture(crop, own["maps"][number][query], own_query))
-            rows.append(pictures)
+    rows = [
+        [
+            crop_picture(crop) if query == 0 else None,
+            *(attention_picture(crop, own["maps"][number][query], place) for own in same.values()),
+        ]
+        for number, crop in enumerate(first["crops"])
+        for query, place in enumerate(first["queries"][number])
+    ]
     return _grid(rows, ["crop", *same])
 
 
@@ -107,13 +107,14 @@ def draw_reconstructions(methods: Mapping[str, Mapping[str, Any]]) -> np.ndarray
     Args:
         methods: by name the arrays from evaluation.reconstruction.reconstruct.
     """
-    rows, names = [], []
-    for name, own in methods.items():
-        for number, crop in enumerate(own["crops"]):
-            rows.append([crop_picture(crop), crop_picture(own["masked"][number]), prediction_picture(own, number)])
-            names.append(name if number == 0 else "")
-    if not rows:
+    if not methods:
         return nothing("no run has reconstructions")
+    shown = [(name, own, number) for name, own in methods.items() for number in range(len(own["crops"]))]
+    names = [name if number == 0 else "" for name, _, number in shown]
+    rows = [
+        [crop_picture(own["crops"][number]), crop_picture(own["masked"][number]), prediction_picture(own, number)]
+        for _, own, number in shown
+    ]
     scale = None if all("predicted" in own for own in methods.values()) else "cosine of predicted and target features"
     return _grid(rows, ["crop", "masked", "predicted"], names, scale)
 
@@ -129,16 +130,14 @@ def draw_neighbors(runs: Mapping[str, Mapping[str, Any]], labels: bool = True) -
     if not runs:
         return nothing("no run has neighbors by [cls]")
     first = next(iter(runs.values()))
-    rows: list[list[Image.Image | None]] = []
-    names: list[str] = []
-    texts: list[list[str]] = []
+    rows, names, texts = [], [], []
     for number, crop in enumerate(first["queries"]):
         for name, own in runs.items():
+            names.append(name)
             rows.append([crop_picture(crop), *map(crop_picture, own["neighbors"][number])])
             found = zip(own["labels"][number], own["cosines"][number], strict=True)
             texts.append([str(own["query_labels"][number]), *(f"{label}  {cosine:.2f}" for label, cosine in found)])
-            names.append(name)
-    columns = ["crop", *(f"{place + 1}" for place in range(len(rows[0]) - 1))]
+    columns = ["crop", *map(str, range(1, len(rows[0])))]
     return _grid(rows, columns, names, texts=texts if labels else None)
 
 
@@ -158,16 +157,21 @@ def _grid(
     texts: Sequence[Sequence[str]] | None = None,
 ) -> np.ndarray:
     """Pictures in rows and columns, titles above, names at the left, a text under each, a scale below them all."""
-    height = _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0)
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+    bare = {"axes.spines.left": False, "axes.spines.bottom": False}
+    with matplotlib.rc_context(STYLE | bare):
         figure = Figure(
-            figsize=(_COLUMN * len(columns) + (1.0 if names else 0), height),
+            figsize=(
+                _COLUMN * len(columns) + (1.0 if names else 0),
+                _ROW * len(rows) * (1.5 if texts else 1) + 0.35 + (0.55 if scale else 0),
+            ),
             layout=ConstrainedLayoutEngine(h_pad=0.015, w_pad=0.02, hspace=0, wspace=0),
         )
         grid = np.atleast_2d(figure.subplots(len(rows), len(columns), squeeze=False))
         for number, (pictures, line) in enumerate(zip(rows, grid, strict=True)):
             for place, (picture, axes) in enumerate(zip(pictures, line, strict=True)):
-                _place(axes, picture)
+                axes.set(xticks=[], yticks=[])
+                if picture is not None:
+                    axes.imshow(np.asarray(picture), aspect="auto", interpolation="antialiased")
                 if number == 0:
                     axes.set_title(columns[place], loc="center", fontsize=8.5)
                 if texts:
@@ -179,15 +183,6 @@ def _grid(
             bar = figure.colorbar(mappable, ax=grid, location="bottom", fraction=0.04, aspect=40, pad=0.01)
             bar.set_label(scale, fontsize=8)
         return _pixels(figure)
-
-
-def _place(axes: Axes, picture: Image.Image | None) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if picture is not None:
-        axes.imshow(np.asarray(picture), aspect="auto", interpolation="antialiased")
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
-from lmim_kedro.reporting.paper.rows import COMPANIONS
-from lmim_kedro.reporting.paper.tables import MEAN, Cell, PaperTable
+from lmim_kedro.reporting.paper.tables import COMPANIONS, MEAN, Cell, PaperTable
 from lmim_kedro.reporting.rendering import markdown
 from lmim_kedro.scoring.metrics import METRICS
 
@@ -22,6 +21,8 @@ def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
     for table in tables:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
+                extremes = (("min", min(cell.ours, default=None)), ("max", max(cell.ours, default=None)))
+                ours = (("ours", cell.mean), ("std", cell.std), *extremes)
                 rows.append(
                     {
                         "table": table.number,
@@ -32,10 +33,7 @@ def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
                         "variant": row.variant,
                         "column": column,
                         "paper_percent": cell.paper,
-                        "ours_percent": _rounded(cell.mean),
-                        "std_percent": _rounded(cell.std),
-                        "min_percent": _rounded(min(cell.ours, default=None)),
-                        "max_percent": _rounded(max(cell.ours, default=None)),
+                        **{f"{name}_percent": None if value is None else round(value, 4) for name, value in ours},
                         "seeds": len(cell.ours),
                         "crops": row.crops,
                         "env": env if row.crops else None,
@@ -47,19 +45,8 @@ def long_table(tables: Sequence[PaperTable], env: str) -> pd.DataFrame:
 
 
 def summary(results: Results) -> str:
-    """How to read the tables, in a paragraph."""
+    """How to read the tables, in a paragraph; a warning if LMIM's baseline was not trained for as long."""
     of = ", ".join(f"{name} ({len(places):,} crops)" for name, places in results.benchmarks.items())
-    return (
-        f"{METRICS[results.metric].title} in percent. In a cell, the paper's value, then ours: mean over seeds ± "
-        f"standard deviation. Ours were run at the size of environment {results.env}, and read {of}. Cells never run "
-        f"are empty. Where the columns are not the paper's benchmarks, '{MEAN}' is over all of ours: other crops than "
-        "the paper's, so that only the order of rows can be compared."
-        f"{_not_beside(results)}"
-    )
-
-
-def _not_beside(results: Results) -> str:
-    """A warning if LMIM is beside a baseline whose longer trained companions were not run; or nothing."""
     missing = [
         f"`{name}` ({why})"
         for baseline, companions in COMPANIONS.items()
@@ -67,7 +54,13 @@ def _not_beside(results: Results) -> str:
         for name, why in companions.items()
         if name not in results.seeds
     ]
-    return f" LMIM's lead over MIM may be longer training: not run is {' nor '.join(missing)}." if missing else ""
+    how = (
+        f"{METRICS[results.metric].title} in percent. In a cell, the paper's value, then ours: mean over seeds ± "
+        f"standard deviation. Ours were run at the size of environment {results.env}, and read {of}. Cells never run "
+        f"are empty. Where the columns are not the paper's benchmarks, '{MEAN}' is over all of ours: other crops than "
+        "the paper's, so that only the order of rows can be compared."
+    )
+    return f"{how} LMIM's lead over MIM may be longer training: not run is {' nor '.join(missing)}." if missing else how
 
 
 def to_markdown(tables: Sequence[PaperTable], results: Results) -> str:
@@ -122,7 +115,3 @@ def cell_text(cell: Cell) -> str:
     if cell.mean is not None:
         parts.append(f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}"))
     return " / ".join(parts)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from lmim_kedro.reporting.paper.tables import AVG, BEYOND, PaperTable, TableRow
 
 SIGNIFICANT = 0.05
 COLUMNS = [
-    "table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b",
-    "paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant", "seeds_agreeing",
-    "seeds_compared",
-]  # fmt: skip
+    *("table", "caption", "env", "rows", "spearman", "kendall", "row_a", "row_b", "variant_a", "variant_b"),
+    *("paper_difference", "our_difference", "low", "high", "p_value", "agrees", "significant"),
+    *("seeds_agreeing", "seeds_compared"),
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def compare_paired(
         benchmarks: positions of the crops of each benchmark; benchmarks count the same, whatever their sizes.
         draws: number of permutations and of bootstrap samples.
         seed: seed of both.
+
+    Example:
+        >>> a, b = np.array([[1, 0, 0, 0]]), np.array([[1, 1, 1, 0]])
+        >>> compare_paired(a, b, [np.arange(4)]).difference
+        50.0
     """
     random = np.random.default_rng(seed)
     difference = b.mean(0, dtype=np.float64) - a.mean(0, dtype=np.float64)
@@ -78,36 +83,22 @@ def compare_order(tables: Sequence[PaperTable], results: Results) -> pd.DataFram
     and the rank correlations, where it has none. seeds_agreeing of seeds_compared, the seeds that both were run with:
     those with the sign of the paper's difference, or of ours over all seeds where it has none.
     """
-    rows = [pair for table in tables for pair in (_beyond if table.number == BEYOND else _pairs)(table, results)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
-
-
-def _pairs(table: PaperTable, results: Results) -> list[dict[str, Any]]:
-    rows = _comparable(table)
-    if len(rows) < 2:
-        return []
-    paper = [table.cell(row, AVG).paper or math.nan for row in rows]
-    ours = [table.cell(row, table.compared).mean or 0.0 for row in rows]
-    whole = {
-        "table": table.number,
-        "caption": table.caption,
-        "env": results.env,
-        "rows": len(rows),
-        **_rank_correlations(paper, ours),
-    }
-    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
-    return [
-        whole | _pair(table, (rows[i], rows[j]), paper[j] - paper[i], results, [results.benchmarks[n] for n in names])
-        for i, j in combinations(range(len(rows)), 2)
-    ]
-
-
-def _beyond(table: PaperTable, results: Results) -> list[dict[str, Any]]:
-    whole = {"table": table.number, "caption": table.caption, "env": results.env, "rows": len(table.rows)}
-    places = list(results.benchmarks.values())
-    lmim = [row for row in table.rows if row.variant == "lmim"]
-    others = [row for row in table.rows if row.variant != "lmim"]
-    return [whole | _pair(table, (one, other), None, results, places) for one in lmim for other in others]
+    pairs: list[dict[str, Any]] = []
+    for table in tables:
+        whole = {"table": table.number, "caption": table.caption, "env": results.env}
+        if table.number == BEYOND:
+            whole["rows"] = len(table.rows)
+            lmim, others = ([row for row in table.rows if (row.variant == "lmim") is it] for it in (True, False))
+            pairs += [whole | _pair(table, (a, b), math.nan, results) for a, b in product(lmim, others)]
+            continue
+        rows = _comparable(table)
+        both = pd.DataFrame({"paper": [table.cell(row, AVG).paper for row in rows]}, dtype=float)
+        both["ours"] = [table.cell(row, table.compared).mean for row in rows]
+        whole |= {name: round(both.corr(name).loc["paper", "ours"], 4) for name in ("spearman", "kendall")}
+        whole["rows"] = len(rows)
+        for (i, a), (j, b) in combinations(enumerate(rows), 2):
+            pairs.append(whole | _pair(table, (a, b), both["paper"][j] - both["paper"][i], results))
+    return pd.DataFrame(pairs, columns=COLUMNS).astype({"agrees": "boolean", "paper_difference": "float64"})
 
 
 def _comparable(table: PaperTable) -> list[TableRow]:
@@ -117,39 +108,25 @@ def _comparable(table: PaperTable) -> list[TableRow]:
     return [row for row in run if row.labels == counts.most_common(1)[0][0]]
 
 
-def _pair(
-    table: PaperTable,
-    rows: tuple[TableRow, TableRow],
-    in_paper: float | None,
-    results: Results,
-    places: list[np.ndarray],
-) -> dict[str, Any]:
+def _pair(table: PaperTable, rows: tuple[TableRow, TableRow], in_paper: float, results: Results) -> dict[str, Any]:
+    """The comparison of two rows; `in_paper` is their difference in the paper, NaN where it has none."""
     a, b = (str(row.variant) for row in rows)
-    found = compare_paired(results.credit[a], results.credit[b], places)
+    names = [name for name in table.columns if name in results.benchmarks] if table.matched else results.benchmarks
+    found = compare_paired(results.credit[a], results.credit[b], [results.benchmarks[name] for name in names])
     by_seed = [dict(zip(row.seeds, table.cell(row, table.compared).ours, strict=True)) for row in rows]
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
-    expected = found.difference if in_paper is None else in_paper
+    expected = found.difference if math.isnan(in_paper) else in_paper
     return {
         **{f"row_{side}": f"{row.name} {row.detail}".strip() for side, row in zip("ab", rows, strict=True)},
         "variant_a": a,
         "variant_b": b,
-        "paper_difference": None if in_paper is None else round(in_paper, 4),
+        "paper_difference": round(in_paper, 4),
         "our_difference": round(found.difference, 4),
         "low": round(found.low, 4),
         "high": round(found.high, 4),
         "p_value": round(found.p_value, 5),
-        "agrees": None if in_paper is None or abs(in_paper) < 1e-9 else bool(in_paper * found.difference > 0),
+        "agrees": in_paper * found.difference > 0 if abs(in_paper) > 1e-9 else None,
         "significant": found.p_value < SIGNIFICANT,
         "seeds_agreeing": sum((by_seed[1][seed] - by_seed[0][seed]) * expected > 0 for seed in common),
         "seeds_compared": len(common),
     }
-
-
-def _rank_correlations(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """Spearman's rho and Kendall's tau-b; NaN where one does not vary."""
-    from scipy.stats import kendalltau, spearmanr
-
-    if len(set(one)) < 2 or len(set(other)) < 2:
-        return {"spearman": math.nan, "kendall": math.nan}
-    found = {"spearman": spearmanr(one, other), "kendall": kendalltau(one, other)}
-    return {name: round(float(each.statistic), 4) for name, each in found.items()}

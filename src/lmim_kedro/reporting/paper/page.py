@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmim_kedro.reporting.images import png
+from lmim_kedro.reporting.images import picture
 from lmim_kedro.reporting.paper.formats import summary
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import PaperTable
@@ -35,11 +35,10 @@ FIGURES = {
 }
 """Figures by name, in the order of the page: heading and note."""
 
-
 CLS_COLUMNS = [
-    "variant", "seed", "encoder", "crops", "width", "cls_std", "cls_effective_rank", "patches_std",
-    "patches_effective_rank",
-]  # fmt: skip
+    *("variant", "seed", "encoder", "crops", "width"),
+    *("cls_std", "cls_effective_rank", "patches_std", "patches_effective_rank"),
+]
 
 
 def render_tables(
@@ -54,7 +53,7 @@ def render_tables(
     Args:
         tables: from reporting.paper.tables.build_tables.
         order: from reporting.paper.ordering.compare_order.
-        cls_table: a row for each run and encoder: variant, seed, encoder, crops, width, cls_std, ...
+        cls_table: from `cls_table`.
         figures: pictures (H, W, 3) uint8 by the names of FIGURES.
         results: the results behind the tables.
     """
@@ -70,7 +69,7 @@ def render_tables(
         tables=tables,
         pairs={table.number: [pair for pair in pairs if pair["table"] == table.number] for table in tables},
         cls_rows=plain_rows(cls_table),
-        figures=[(name, *FIGURES[name], png(figures[name])) for name in FIGURES],
+        figures=[(name, *FIGURES[name], picture(figures[name], "png")) for name in FIGURES],
     )
 
 
@@ -86,13 +85,12 @@ def headline(order: pd.DataFrame) -> list[str]:
     return lines
 
 
-def cls_rows(statistics: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A flat row for each run and encoder (`encoder`, and `teacher` where there was one), from cls_statistics.json."""
-    rows = []
-    for (variant, seed), own in statistics.items():
-        for encoder, found in own.items():
-            if found is not None:
-                parts = {f"{part}_{name}": value for part in ("cls", "patches") for name, value in found[part].items()}
-                sizes = {"crops": found["crops"], "width": found["width"]}
-                rows.append({"variant": variant, "seed": seed, "encoder": encoder, **sizes, **parts})
-    return rows
+def cls_table(statistics: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.DataFrame:
+    """CLS_COLUMNS of each run and encoder (`encoder`, and `teacher` where there was one), from cls_statistics.json."""
+    rows = [
+        {"variant": variant, "seed": seed, "encoder": encoder, **found}
+        for (variant, seed), own in statistics.items()
+        for encoder, found in own.items()
+        if found is not None
+    ]
+    return pd.json_normalize(rows, sep="_").reindex(columns=CLS_COLUMNS)

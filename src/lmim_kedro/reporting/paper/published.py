@@ -6,7 +6,6 @@ from functools import cache
 from importlib.resources import files
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.reporting.paper.rows import VARIANTS, is_of
 from lmim_kedro.scoring.protocols import Labels, get_protocol, labels_known
 
 _FILES = {
@@ -15,6 +14,7 @@ _FILES = {
     "table_7_union14m.csv": "union14m",
     "table_8_six_benchmarks.csv": "common_1015_2077",
 }
+"""Files and the protocols of their rows; the column `variant`, which is ours, names the variant that repeats a row."""
 _COLUMNS = {"ic13_1015": "ic13", "ic15_2077": "ic15", "cute80": "cute"}
 """Columns with other names in the paper. It does not give the sizes of IC13 and IC15: its weighted averages do."""
 
@@ -29,6 +29,9 @@ CAPTIONS = {
     8: "Table 8: six common benchmarks",
 }
 
+ARD = "ard"
+"""The environment of the rows that were fine-tuned on ARD; the other rows are of all other environments."""
+
 
 @dataclass(frozen=True)
 class PublishedRow:
@@ -40,7 +43,7 @@ class PublishedRow:
         detail: epochs, data and labels, where they distinguish rows.
         protocol: name of its evaluation protocol.
         labels: original or corrected.
-        authors: whether the paper's authors ran it themselves, rather than citing it.
+        variant: name of the variant that repeats the row; None for rows that the authors cite and did not run.
         accuracies: by this project's name of the benchmark; without those that the paper does not give.
         avg, weighted_avg: as printed; None where they are not.
     """
@@ -50,10 +53,18 @@ class PublishedRow:
     detail: str
     protocol: str
     labels: str
-    authors: bool
+    variant: str | None
     accuracies: dict[str, float]
     avg: float | None
     weighted_avg: float | None
+
+    def is_of(self, env: str) -> bool:
+        """Whether it was fine-tuned on the data of an environment, or on what stands in for them in a smaller one."""
+        return ("ARD" in self.detail) == (env == ARD)
+
+    def has_labels(self, labels: Labels) -> bool:
+        """Whether it was scored by these labels, or by the only ones that its protocol has."""
+        return self.labels == (labels if labels in labels_known(self.protocol) else "original")
 
 
 @cache
@@ -69,21 +80,15 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def counterparts(variant: str, env: str) -> list[PublishedRow]:
     """The rows that a variant repeats in an environment, the main results (Tables 6-8) first; empty for none.
 
-    They are listed in reporting.paper.rows. Rows fine-tuned on ARD belong to the environment `ard` alone.
+    Rows fine-tuned on ARD belong to the environment `ard` alone.
 
     Example:
         >>> [(row.table, row.name) for row in counterparts("target_pixel", "mini")]
         [(4, 'pixel')]
     """
-    keys = {key for key, name in VARIANTS.items() if name == variant and is_of(key, env)}
-    own = [row for row in published_rows() if (row.table, row.name, row.detail) in keys]
+    own = [row for row in published_rows() if row.variant == variant and row.is_of(env)]
     ablation = [row for row in own if row.table < 6]  # one of them: Tables 2 to 5 print the row of Table 1 again
     return [row for row in own if row.table >= 6] + ablation[:1]
-
-
-def has_labels(row: PublishedRow, labels: Labels) -> bool:
-    """Whether a row was scored by these labels, or by the only ones that its protocol has."""
-    return row.labels == (labels if labels in labels_known(row.protocol) else "original")
 
 
 def published_accuracy(
@@ -92,8 +97,7 @@ def published_accuracy(
     """The paper's accuracy (percent) of a variant on a benchmark, and its row; None if it has none.
 
     Args:
-        variant: name of the variant in this project.
-        env: its environment.
+        variant, env: name of the variant in this project, and its environment.
         benchmark: this project's name of the benchmark.
         labels: original, or corrected where the benchmark has such labels.
 
@@ -102,7 +106,7 @@ def published_accuracy(
         97.7
     """
     for row in counterparts(variant, env):
-        if has_labels(row, labels) and benchmark in row.accuracies:
+        if row.has_labels(labels) and benchmark in row.accuracies:
             return row.accuracies[benchmark], row
     return None
 
@@ -115,6 +119,7 @@ def _row(file: str, protocol: str, cells: dict[str, str]) -> PublishedRow:
         subsets = {name: number(_COLUMNS.get(name, name)) for name in get_protocol(protocol).subsets}
         table = int(cells["table"]) if "table" in cells else int(file.split("_")[1])
         name = cells["row"] if "row" in cells else cells["method"]
+        variant = cells["variant"]
     except (KeyError, ValueError) as error:
         raise InputError(f"{file} of the installed package is damaged ({error}): install lmim-kedro again") from error
     epochs, data, labels = (cells.get(c) for c in ("pretraining_epochs", "finetuning_data", "labels"))
@@ -125,7 +130,7 @@ def _row(file: str, protocol: str, cells: dict[str, str]) -> PublishedRow:
         detail=", ".join(filter(None, details)),
         protocol=protocol,
         labels=labels or "original",
-        authors=cells.get("source", "authors") == "authors",
+        variant=variant or None,
         accuracies={name: value for name, value in subsets.items() if value is not None},
         avg=number("avg"),
         weighted_avg=number("weighted_avg"),

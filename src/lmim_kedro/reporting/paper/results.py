@@ -1,17 +1,15 @@
 """The accuracies of all runs of an environment, by variant, seed and benchmark."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.compare import CROP
-
-Predictions = Callable[[], pd.DataFrame]
+from lmim_kedro.scoring.protocols import Labels
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,13 @@ class Results:
 
     env: str
     metric: str
-    labels: Literal["original", "corrected"]
+    labels: Labels
     benchmarks: dict[str, np.ndarray]
     images: dict[str, int]
     seeds: dict[str, tuple[int, ...]]
     credit: dict[str, np.ndarray]
 
-    @cached_property
+    @property
     def crops(self) -> int:
         """Crops that can be scored."""
         return sum(len(places) for places in self.benchmarks.values())
@@ -47,7 +45,7 @@ class Results:
 
 
 def read_results(
-    runs: Mapping[tuple[str, int], Predictions], env: str, metric: str, labels: Literal["original", "corrected"]
+    runs: Mapping[tuple[str, int], Callable[[], pd.DataFrame]], env: str, metric: str, labels: Labels
 ) -> Results:
     """Collect the verdicts of all runs.
 
@@ -58,25 +56,24 @@ def read_results(
 
     Errors: InputError if two runs read other crops, or other labels.
     """
-    credit: dict[str, list[np.ndarray]] = {}
-    seeds: dict[str, list[int]] = {}
-    first: tuple[tuple[str, int], pd.DataFrame] | None = None
-    for run, load in runs.items():
-        table = load().sort_values(list(CROP), ignore_index=True)
-        crops = table[[*CROP, "label"]]
-        if first is None:
-            first = run, crops
-        elif not crops.equals(first[1]):
-            raise InputError(
-                f"{_name(run)} read {len(crops):,} crops and {_name(first[0])} {len(first[1]):,}, or other labels: "
-                f"evaluate both anew with `kedro run --env={env} --pipelines=evaluate --params=variant=...,seed=...`"
-            )
-        credit.setdefault(run[0], []).append(table[metric].to_numpy(dtype="float32", na_value=np.nan))
-        seeds.setdefault(run[0], []).append(run[1])
-    if first is None:
+    if not runs:
         raise InputError(f"there are no predictions of environment `{env}`: run its evaluate pipeline first")
-    scorable = ~np.isnan(credit[first[0][0]][0])
-    benchmark = first[1]["benchmark"].astype(str).to_numpy()
+    credit, seeds = defaultdict(list), defaultdict(list)
+    first, crops = "", pd.DataFrame()
+    for (variant, seed), load in runs.items():
+        table = load().sort_values(list(CROP), ignore_index=True)
+        name, own = f"variant {variant}, seed {seed}", table[[*CROP, "label"]]
+        if not first:
+            first, crops = name, own
+        elif not own.equals(crops):
+            raise InputError(
+                f"{name} read {len(own):,} crops and {first} {len(crops):,}, or other labels: evaluate both anew with "
+                f"`kedro run --env={env} --pipelines=evaluate --params=variant=...,seed=...`"
+            )
+        credit[variant].append(table[metric].to_numpy(dtype="float32", na_value=np.nan))
+        seeds[variant].append(seed)
+    scorable = ~np.isnan(next(iter(credit.values()))[0])
+    benchmark = crops["benchmark"].astype(str).to_numpy()
     places = {name: np.flatnonzero(scorable & (benchmark == name)) for name in dict.fromkeys(benchmark)}
     return Results(
         env=env,
@@ -87,7 +84,3 @@ def read_results(
         seeds={variant: tuple(found) for variant, found in seeds.items()},
         credit={variant: np.stack(rows) for variant, rows in credit.items()},
     )
-
-
-def _name(run: tuple[str, int]) -> str:
-    return f"variant {run[0]}, seed {run[1]}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lmim_kedro.reporting.paper.rows import METHODS
+from lmim_kedro.reporting.paper.tables import METHODS
 
 Runs = Mapping[tuple[str, int], Callable[[], Any]]
 
@@ -15,10 +15,7 @@ _SHOWN = 4
 
 def first_seeds(runs: Runs) -> dict[str, Callable[[], Any]]:
     """The function that loads the smallest seed, by variant."""
-    found: dict[str, Callable[[], Any]] = {}
-    for (variant, _), load in runs.items():
-        found.setdefault(variant, load)
-    return found
+    return {variant: runs[variant, min(seed for name, seed in runs if name == variant)] for variant, _ in runs}
 
 
 def methods(runs: Runs) -> dict[str, str]:
@@ -49,27 +46,16 @@ def neighbors_by_cls(runs: Runs) -> dict[str, dict[str, Any]]:
     Returns: arguments of reporting.paper.figures.draw_neighbors by title, all for LMIM's queries.
     """
     first = first_seeds(runs)
-    aligned = first["lmim"]() if "lmim" in first else {}
-    sides: dict[str, tuple[Any, str]]
+    aligned, unaligned = (first[name]() if name in first else {} for name in ("lmim", "no_alignment"))
+    sides = [(title, own, "encoder") for title, own in list(arrays_of_methods(runs).items())[-1:]]
     if aligned:
-        unaligned = first["no_alignment"]() if "no_alignment" in first else {}
         if unaligned and not np.array_equal(unaligned["queries"], aligned["queries"]):
             unaligned = {}  # evaluated on other crops
-        sides = {
-            "before: teacher": (aligned, "teacher"),
-            "not aligned": (unaligned, "encoder"),
-            "after: LMIM": (aligned, "encoder"),
-        }
-    else:
-        sides = {title: (own, "encoder") for title, own in list(arrays_of_methods(runs).items())[-1:]}
+        after = ("after: LMIM", aligned, "encoder")
+        sides = [("before: teacher", aligned, "teacher"), ("not aligned", unaligned, "encoder"), after]
     return {
-        title: {
-            "queries": own["queries"],
-            "query_labels": own["query_labels"],
-            "neighbors": own[side],
-            "labels": own[f"{side}_labels"],
-            "cosines": own[f"{side}_cosines"],
-        }
-        for title, (own, side) in sides.items()
+        title: {name: own[name] for name in ("queries", "query_labels")}
+        | {"neighbors": own[side], "labels": own[f"{side}_labels"], "cosines": own[f"{side}_cosines"]}
+        for title, own, side in sides
         if side in own
     }

@@ -5,16 +5,33 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lmim_kedro.reporting.paper.published import CAPTIONS, PublishedRow, has_labels, published_rows
+from lmim_kedro.reporting.paper.published import ARD, CAPTIONS, PublishedRow, published_rows
 from lmim_kedro.reporting.paper.results import Results
-from lmim_kedro.reporting.paper.rows import ARD, COMPANIONS, METHODS, VARIANTS, is_of
-from lmim_kedro.scoring.protocols import EvaluationProtocol, get_protocol
+from lmim_kedro.scoring.protocols import get_protocol
 
 AVG, WEIGHTED, MEAN = "Avg", "W-Avg", "our mean"
 BEYOND = 9
 """Number of the table of variants that are in none of the paper's."""
 _SHOWN_STAND_INS = 4
 """Largest number of our own benchmarks that are shown beside their mean."""
+
+COMPANIONS: dict[str, dict[str, str]] = {
+    "mim": {
+        "mim_same_crops": "as many crops as teacher and LMIM",
+        "mim_same_compute": "as much computing as teacher and LMIM",
+    }
+}
+"""Our variants that follow a variant of the paper in every table: a baseline trained for longer."""
+
+METHODS = {
+    "scratch": "scratch",
+    "mim": "MIM",
+    "mim_same_crops": "MIM, same crops",
+    "mim_same_compute": "MIM, same compute",
+    "seqclr": "SeqCLR",
+    "lmim": "LMIM",
+}
+"""Titles of the variants that figures show side by side, the weakest in the paper first, companions after their own."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +119,8 @@ def build_tables(results: Results) -> list[PaperTable]:
     the order of rows can be compared. The companions of a row follow it, whether they were run or not.
     """
     tables = [_table(number, results) for number in CAPTIONS]
-    outside = [name for name in results.seeds if name not in VARIANTS.values()]
-    if outside:
+    repeated = {row.variant for row in published_rows()}
+    if outside := [name for name in results.seeds if name not in repeated]:
         tables.append(_beyond(results, outside))
     return tables
 
@@ -111,7 +128,9 @@ def build_tables(results: Results) -> list[PaperTable]:
 def _table(number: int, results: Results) -> PaperTable:
     published = [row for row in published_rows() if row.table == number]
     protocol = get_protocol(published[0].protocol)
-    matched = _is_whole(protocol, results)
+    matched = protocol.metric == results.metric and all(
+        name in results.benchmarks and results.images[name] == size for name, size in protocol.sizes.items()
+    )
     shared = [name for name in protocol.subsets if name in results.benchmarks and protocol.metric == results.metric]
     if matched:
         weighted = [WEIGHTED] if any(row.weighted_avg is not None for row in published) else []
@@ -119,34 +138,33 @@ def _table(number: int, results: Results) -> PaperTable:
     else:
         columns = [*shared, AVG, *(name for name in _stand_ins(results) if name not in shared), MEAN]
     table = PaperTable(number, CAPTIONS[number], columns, matched=matched)
-    crops = _crops(results, protocol.subsets if matched else results.benchmarks)
+    scored = sum(len(results.benchmarks[name]) for name in (protocol.subsets if matched else results.benchmarks))
     for row in published:
-        variant = VARIANTS.get((row.table, row.name, row.detail)) if row.authors else None
-        fits = not shared or has_labels(row, results.labels)
-        table.rows.append(_row(row, variant, table, results, crops if fits else 0))
-        for name, why in COMPANIONS.get(variant or "", {}).items():
+        crops = scored if not shared or row.has_labels(results.labels) else 0
+        table.rows.append(_row(row, table, results, crops))
+        for name, why in COMPANIONS.get(row.variant or "", {}).items():
             # Epochs are the paper's row's: a companion is trained for longer, which is its point.
             kept = [part for part in row.detail.split(", ") if part and not part.endswith(" epochs")]
             detail = ", ".join([why, *kept])
-            own = replace(row, detail=detail, accuracies={}, avg=None, weighted_avg=None)
-            table.rows.append(replace(_row(own, name, table, results, crops if fits else 0), source="beyond"))
+            own = replace(row, detail=detail, variant=name, accuracies={}, avg=None, weighted_avg=None)
+            table.rows.append(replace(_row(own, table, results, crops), source="beyond"))
     return table
 
 
-def _row(row: PublishedRow, variant: str | None, table: PaperTable, results: Results, crops: int) -> TableRow:
-    """A row with the runs of a variant, where there are any; `crops` that it is scored on, 0 for other labels."""
-    key = (row.table, row.name, row.detail)
-    given = variant if crops and variant in results.seeds and is_of(key, results.env) else None
+def _row(row: PublishedRow, table: PaperTable, results: Results, crops: int) -> TableRow:
+    """A row with the runs of its variant, where there are any; `crops` that it is scored on, 0 for other labels."""
+    given = row.variant if crops and row.variant in results.seeds and row.is_of(results.env) else None
+    paper = {**row.accuracies, AVG: row.avg, WEIGHTED: row.weighted_avg}
     return TableRow(
-        row.name,
-        row.detail,
-        "authors" if row.authors else "cited",
-        row.labels,
-        variant,
-        f"of environment {ARD}" if row.authors and not is_of(key, "") else "",
-        [_cell(row, column, given, table, results) for column in table.columns],
-        results.seeds[given] if given else (),
-        crops if given else 0,
+        name=row.name,
+        detail=row.detail,
+        source="authors" if row.variant else "cited",
+        labels=row.labels,
+        variant=row.variant,
+        note=f"of environment {ARD}" if row.variant and not row.is_of("") else "",
+        cells=[Cell(paper.get(column), _ours(column, given, table, results)) for column in table.columns],
+        seeds=results.seeds[given] if given else (),
+        crops=crops if given else 0,
     )
 
 
@@ -155,33 +173,20 @@ def _stand_ins(results: Results) -> list[str]:
     return list(results.benchmarks) if 1 < len(results.benchmarks) <= _SHOWN_STAND_INS else []
 
 
-def _is_whole(protocol: EvaluationProtocol, results: Results) -> bool:
-    return protocol.metric == results.metric and all(
-        name in results.benchmarks and results.images[name] == size for name, size in protocol.sizes.items()
-    )
-
-
-def _cell(row: PublishedRow, column: str, variant: str | None, table: PaperTable, results: Results) -> Cell:
-    paper = {AVG: row.avg, WEIGHTED: row.weighted_avg}.get(column, row.accuracies.get(column))
-    return Cell(paper, _ours(column, variant, table, results))
-
-
 def _ours(column: str, variant: str | None, table: PaperTable, results: Results) -> tuple[float, ...]:
     if variant is None or (column == AVG and not table.matched):
         return ()
     if column in results.benchmarks:
         return tuple(results.accuracies(variant, column).tolist())
-    names = list(results.benchmarks)
-    if table.matched:
-        names = [name for name in table.columns if name in results.benchmarks]
+    # Averages of a matched table are over the paper's benchmarks; a mean of ours is over all that we have.
+    names = [name for name in (table.columns if table.matched else results.benchmarks) if name in results.benchmarks]
     each = np.stack([results.accuracies(variant, name) for name in names])
     counts = np.array([len(results.benchmarks[name]) for name in names])
     return tuple((np.average(each, axis=0, weights=counts) if column == WEIGHTED else each.mean(0)).tolist())
 
 
 def _beyond(results: Results, outside: Sequence[str]) -> PaperTable:
-    columns = [*_stand_ins(results), MEAN]
-    table = PaperTable(BEYOND, "Beyond the paper: variants of this project", columns)
+    table = PaperTable(BEYOND, "Beyond the paper: variants of this project", [*_stand_ins(results), MEAN])
     beside = [name for name in METHODS if name in results.seeds]
     for name in dict.fromkeys([*beside, *outside]):
         cells = [Cell(None, _ours(column, name, table, results)) for column in table.columns]
@@ -189,7 +194,3 @@ def _beyond(results: Results, outside: Sequence[str]) -> PaperTable:
         seeds = results.seeds[name]
         table.rows.append(TableRow(name, detail, "beyond", results.labels, name, "", cells, seeds, results.crops))
     return table
-
-
-def _crops(results: Results, names: Sequence[str] | dict[str, np.ndarray]) -> int:
-    return sum(len(results.benchmarks[name]) for name in names)
