@@ -3,10 +3,10 @@
 import hashlib
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def _noise_field() -> np.ndarray:
     return np.random.Generator(np.random.PCG64(0)).standard_normal(_NOISE_SHAPE, dtype=np.float32)
 
 
-class Choice(Sequence[Thing]):
+class Choice(Generic[Thing]):
     """Things with weights, to draw from.
 
     Example:
@@ -76,12 +76,12 @@ class Choice(Sequence[Thing]):
         'always'
     """
 
-    def __init__(self, weights: dict[Thing, float]) -> None:
+    def __init__(self, weights: Mapping[Thing, float]) -> None:
         self.things = list(weights)
         self.edges = list(accumulate(weights.values()))
 
     def __len__(self) -> int:
         return len(self.things)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        return self.things[place]
+    def __iter__(self) -> Iterator[Thing]:
+        return iter(self.things)

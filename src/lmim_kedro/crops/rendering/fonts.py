@@ -46,7 +46,7 @@ class Fonts:
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         groups = {place: _files(place) for place in weights} if weights is not None else {"embedded": _embedded()}
         shares = weights if weights is not None else {"embedded": 1.0}
-        self.groups = Choice(
+        self.groups: Choice[tuple[Path, ...]] = Choice(
             {tuple(files): float(shares[place]) for place, files in groups.items() if shares[place] > 0}
         )
         if not self.groups:
@@ -72,7 +72,8 @@ class Fonts:
             InputError: if no face has.
         """
         for _ in range(MOST_TRIES):
-            file = draws.pick(draws.weighted(self.groups))
+            group: tuple[Path, ...] = draws.weighted(self.groups)
+            file = draws.pick(group)
             if writes(file, text):
                 return file
         fitting = [file for file in self.files if writes(file, text)]

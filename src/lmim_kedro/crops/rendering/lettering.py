@@ -138,15 +138,15 @@ def _shade(word: Lettering, pieces: Pieces, draws: Draws) -> None:
     word.strip[..., MIX] = shades[None, :] if across else shades[:, None]
 
 
-def add_others(word: Lettering, words: list[tuple[str, Path]], draws: Draws, style: Style) -> Lettering:
-    """Add what stands about the word: other words, a rule, a frame."""
+def add_others(word: Lettering, words: list[str], file: Path, draws: Draws, style: Style) -> Lettering:
+    """Add what stands about the word: other words of the same face, a rule, a frame."""
     rule, border = draws.chance(style.rule), draws.chance(style.border)
     if not (words or rule or border):
         return word
     strip = cv2.copyMakeBorder(word.strip, ROOM, ROOM, ROOM, ROOM, cv2.BORDER_CONSTANT, value=(0, 0, 0))
     left, top, right, bottom = (end + ROOM for end in word.box)
     height, others = bottom - top, np.zeros(strip.shape[:2], np.uint8)
-    for place, (text, file) in enumerate(words):
+    for place, text in enumerate(words):
         ink, _ = _joined(_in_line(text, file, 0.0, 0.0)[0])
         gap = round(draws.uniform(0.3, 0.8) * FACE_SIZE)
         line = round(draws.uniform(0.12, 0.5) * FACE_SIZE)

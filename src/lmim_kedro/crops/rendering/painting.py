@@ -216,27 +216,27 @@ def write(
         _lay(picture, _shifted(shade, offset), dark, draws.uniform(0.4, 0.9))
     if draws.chance(style.extrusion):
         depth = draws.uniform(*style.extrusion_depth) * height
-        side, steps = letters, max(1, round(depth))
-        for step in range(1, steps + 1):
-            side = np.maximum(side, _shifted(letters, toward * depth * step / steps))
-        _lay(picture, side, first * draws.uniform(0.35, 0.7))
+        steps = max(1, round(depth))
+        moved = [_shifted(letters, toward * depth * (step + 1) / steps) for step in range(steps)]
+        _lay(picture, np.maximum.reduce(moved), first * draws.uniform(0.35, 0.7))
     if draws.chance(style.outline):
-        edge = _widened(letters, max(0.7, draws.uniform(*style.outline_width) * height))
-        _lay(picture, edge, _edge_color(inks, draws))
-        if draws.chance(style.hollow):
+        wider = _widened(letters, max(0.7, draws.uniform(*style.outline_width) * height))
+        hollow = draws.chance(style.hollow)
+        _lay(picture, wider, first if hollow else _edge_color(inks, draws))
+        if hollow:
             first = second = inks.ground
     if draws.chance(style.worn):
         kept = draws.noise(max(2, letters.shape[0] // 3), max(2, letters.shape[1] // 3)) + draws.uniform(0.8, 1.6)
-        kept = cv2.resize(kept, letters.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        letters = (letters * np.clip(kept * 2, 0.25, 1)).astype(np.uint8)
+        paint_left = cv2.resize(kept, letters.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        letters = (letters * np.clip(paint_left * 2, 0.25, 1)).astype(np.uint8)
     if cv2.hasNonZero(mix):
         share = mix.astype(np.float32) / 255
         _lay(picture, letters, first[:, None, None] + (second - first)[:, None, None] * share)
     else:
         _lay(picture, letters, first)
     if draws.chance(style.relief):
-        step = toward * max(0.7, height * 0.035)
-        lit = _shifted(letters, step).astype(np.float32) - _shifted(letters, -step)
+        edge = toward * max(0.7, height * 0.035)
+        lit = _shifted(letters, edge).astype(np.float32) - _shifted(letters, -edge)
         picture += lit * np.float32(draws.uniform(25, 80) / 255)
     return picture
 

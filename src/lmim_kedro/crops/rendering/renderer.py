@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -11,10 +12,14 @@ from lmim_kedro.crops.rendering.fonts import Fonts, writes
 from lmim_kedro.crops.rendering.lettering import add_others, bend, frame, set_word
 from lmim_kedro.crops.rendering.painting import paint
 from lmim_kedro.crops.rendering.style import Style
-from lmim_kedro.crops.rendering.words import Vocabulary
+from lmim_kedro.crops.rendering.words import Vocabulary, any_word
 
 Photo = Callable[[Draws], np.ndarray | None]
 HELD_OUT_SHARE = 0.15
+
+
+def no_photo(draws: Draws) -> None:
+    """No photograph as a ground."""
 
 
 def is_held_out(word: str) -> bool:
@@ -24,7 +29,7 @@ def is_held_out(word: str) -> bool:
 
 
 class Renderer:
-    """Draws crops; crop `number` of a seed is the same wherever and whenever it is drawn.
+    """Draws crops; the crop of a key is the same wherever and whenever it is drawn.
 
     Args:
         vocabulary: what is written.
@@ -35,42 +40,43 @@ class Renderer:
     Example:
         >>> from lmim_kedro.crops.rendering.style import EASY
         >>> renderer = Renderer(Vocabulary({"numbers": 1}, {"as_is": 1}), Fonts(), {EASY: 1.0})
-        >>> word, picture = renderer.draw(Draws(7))
-        >>> word.isdigit(), picture.dtype.name
-        (True, 'uint8')
+        >>> word, data = renderer.render((0, 1, 2))
+        >>> word.isdigit(), len(data) > 0
+        (True, True)
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, fonts: Fonts, styles: dict[Style, float], photo: Photo = lambda draws: None
+        self, vocabulary: Vocabulary, fonts: Fonts, styles: dict[Style, float], photo: Photo = no_photo
     ) -> None:
         self.vocabulary, self.fonts, self.styles, self.photo = vocabulary, fonts, Choice(styles), photo
 
-    def file(self, key: tuple[int, ...], accept: Callable[[str], bool] = lambda word: True) -> tuple[str, bytes]:
-        """The word of the crop with this key, and the bytes of its JPEG file.
+    def render(self, key: tuple[int, ...], accept: Callable[[str], bool] = any_word) -> tuple[str, bytes]:
+        """The word of the crop with this key, and its JPEG file.
 
         Args:
-            key: whole numbers of at least 0, as (seed, split, number).
+            key: whole numbers that tell it from all others, as (seed, split, number).
             accept: whether a word may be drawn.
+
+        Raises:
+            InputError: if no word is accepted, or no face has all of its characters.
         """
         draws = Draws(*key)
-        word, picture = self.draw(draws, accept)
-        return word, encode(picture, draws, self._style)
-
-    def draw(self, draws: Draws, accept: Callable[[str], bool] = lambda word: True) -> tuple[str, np.ndarray]:
-        """A word and its picture, (h, w, 3) uint8 RGB, before it is encoded."""
-        self._style = style = draws.weighted(self.styles)
+        style = draws.weighted(self.styles)
         text = self.vocabulary.draw(draws, accept)
+        return text, encode(self.draw(text, draws, style), draws, style)
+
+    def draw(self, text: str, draws: Draws, style: Style) -> np.ndarray:
+        """A text in a style, (h, w, 3) uint8 RGB."""
         file = self.fonts.draw(text, draws)
-        word = set_word(text, file, draws, style)
-        word = bend(word, draws, style)
-        word = add_others(word, self._neighbors(draws, style, file), draws, style)
+        word = bend(set_word(text, file, draws, style), draws, style)
+        word = add_others(word, self._neighbors(file, draws, style), file, draws, style)
         framed = frame(word, draws, style)
         photo = self.photo(draws) if draws.chance(style.photo) else None
         picture = light(paint(framed, draws, style, photo), draws, style)
-        return text, photograph(picture, framed.height, draws, style)
+        return photograph(picture, framed.height, draws, style)
 
-    def _neighbors(self, draws, style, file):  # type: ignore[no-untyped-def]
+    def _neighbors(self, file: Path, draws: Draws, style: Style) -> list[str]:
         if not draws.chance(style.neighbors):
             return []
         words = [self.vocabulary.neighbor(draws) for _ in range(draws.integer(1, 3))]
-        return [(word, file) for word in words if writes(file, word)]
+        return [word for word in words if writes(file, word)]

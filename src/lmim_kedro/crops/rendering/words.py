@@ -17,6 +17,11 @@ MOST_TRIES = 2000
 """Words drawn until one is in the split and made of the symbols; more than a charset with a tenth of them needs."""
 
 
+def any_word(word: str) -> bool:
+    """Accept every word."""
+    return True
+
+
 class Vocabulary:
     """Where words come from, by weight.
 
@@ -64,7 +69,7 @@ class Vocabulary:
             [parts, self.sources.edges, self.case.things, self.case.edges, self.symbols, self.brevity, self.letters]
         )
 
-    def draw(self, draws: Draws, accept: Callable[[str], bool] = lambda word: True) -> str:
+    def draw(self, draws: Draws, accept: Callable[[str], bool] = any_word) -> str:
         """Draw a word that `accept` takes and that has only the symbols.
 
         Raises:
@@ -96,7 +101,7 @@ class Vocabulary:
     def _word(self, draws: Draws, name: str | None = None) -> str:
         name = name or draws.weighted(self.plain)
         if name == "syllables":
-            return _syllables(draws, *self.letters)
+            return PATTERNS[name](draws)
         return draws.weighted(self._list(name))
 
     def _list(self, name: str) -> Choice[str]:

@@ -111,7 +111,7 @@ class RenderedWords:
     def render(self, number: int) -> tuple[str, bytes]:
         """The word of a crop and its JPEG bytes."""
         key = self.seed, get_args(Split).index(self.split), number
-        return self._renderer.file(key, self._in_split)
+        return self._renderer.render(key, self._in_split)
 
     def _in_split(self, word: str) -> bool:
         return is_held_out(word) == (self.split == "heldout")
