@@ -19,7 +19,7 @@ FAR = cv2.dilate(SQUARE, np.ones((21, 21), np.uint8)) == 0
 def written(style, key=0, inks=INKS, mix=None):
     """(3, h, w): a square in white on gray."""
     picture = np.broadcast_to(inks.ground[:, None, None], (3, *SQUARE.shape)).copy()
-    return write(picture, SQUARE, np.zeros_like(SQUARE) if mix is None else mix, 16.0, inks, Draws(key), style)
+    return write(picture, SQUARE, np.zeros_like(SQUARE) if mix is None else mix, 18.0, inks, Draws(key), style)
 
 
 def ground(style, key=0, photo=None):

@@ -19,6 +19,8 @@ HUES = np.array(
     np.float32,
 )
 """Hues that paint and signs have; RGB, of 255."""
+LEAST_HOLLOW = 18
+"""Pixels; in smaller letters, an outline leaves no inside to see."""
 
 
 def draw_color(draws: Draws, colorful: float) -> np.ndarray:
@@ -221,7 +223,7 @@ def write(
         _lay(picture, np.maximum.reduce(moved), first * draws.uniform(0.35, 0.7))
     if draws.chance(style.outline):
         wider = _widened(letters, max(0.7, draws.uniform(*style.outline_width) * height))
-        hollow = draws.chance(style.hollow)
+        hollow = draws.chance(style.hollow) and height >= LEAST_HOLLOW
         _lay(picture, wider, first if hollow else _edge_color(inks, draws))
         if hollow:
             first = second = inks.ground
