@@ -26,6 +26,7 @@ def digests(numbers, **options):
 def test_a_crop_is_the_same_alone_in_any_order_and_in_another_process():
     numbers = list(range(40, 60))
     together = digests(numbers)
+    assert len(set(together)) == len(numbers)
     assert digests(numbers[::-1])[::-1] == together
     assert [digests([number])[0] for number in numbers[:3]] == together[:3]
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:

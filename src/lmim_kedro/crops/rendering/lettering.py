@@ -121,13 +121,11 @@ def _shade(word: Lettering, pieces: Pieces, draws: Draws) -> None:
     """Fill MIX: by turns, from top to bottom, from left to right, or split at a line."""
     left, top, right, bottom = word.box
     if len(pieces) > 1 and draws.chance(0.3):
-        start, period, first = min(x for _, x, _ in pieces), draws.integer(1, 2), draws.integer(1, len(pieces) - 1)
-        if draws.chance(0.5):  # the second half, as of two words in one
-            period, first = len(pieces), first
-        for place in range(len(pieces)):
-            if (place >= first) if period == len(pieces) else place // period % 2:
-                x = pieces[place][1] - start + PAD
-                word.strip[:, x : x + pieces[place][0].shape[1], MIX] = 255
+        half = draws.integer(1, len(pieces) - 1)
+        second = pieces[half:] if draws.chance(0.5) else pieces[1::2]  # two words in one, or every other letter
+        start = min(x for _, x, _ in pieces) - PAD
+        for ink, x, _ in second:
+            word.strip[:, x - start : x - start + ink.shape[1], MIX] = 255
         return
     across = draws.chance(0.35)
     size, low, high = (word.strip.shape[1], left, right) if across else (word.strip.shape[0], top, bottom)

@@ -90,8 +90,8 @@ class Vocabulary:
 
     def _one(self, draws: Draws) -> str:
         name = draws.weighted(self.sources)
-        if name == "random":
-            return _random(draws, self.symbols or LETTERS_AND_DIGITS)
+        if name == "random" and self.symbols:
+            return _of(self.symbols, draws)
         if name == "punctuated":
             return _punctuated(draws, self._cased(self._word(draws), draws))
         if name in PATTERNS and name != "syllables":
@@ -239,9 +239,14 @@ def _plates(draws: Draws) -> str:
     return _digits(draws, 1, 3) + _capitals(draws, 1, 2)
 
 
-def _random(draws: Draws, symbols: str = LETTERS_AND_DIGITS) -> str:
-    text = "".join(draws.pick(symbols) for _ in range(draws.integer(1, 8)))
-    return _in_case(text, draws.pick(["lower", "title", "upper", "upper"])) if symbols is LETTERS_AND_DIGITS else text
+def _random(draws: Draws) -> str:
+    text = _of(LETTERS_AND_DIGITS, draws)
+    return _in_case(text, draws.pick(["lower", "title", "upper", "upper"]))
+
+
+def _of(symbols: str, draws: Draws) -> str:
+    """One to eight of some symbols."""
+    return "".join(draws.pick(symbols) for _ in range(draws.integer(1, 8)))
 
 
 def _punctuated(draws: Draws, word: str) -> str:
