@@ -17,16 +17,9 @@ from lmim_kedro.crops.sources.source import Layout, RawCrop, Source
 from lmim_kedro.errors import InputError, did_you_mean
 
 Split = Literal["pretraining", "finetuning", "heldout"]
-VOCABULARY = {
-    "syllables": 80.0,
-    "numbers": 8.0,
-    "random": 3.0,
-    "plates": 2.0,
-    "punctuated": 3.0,
-    "prices": 2.0,
-    "web": 2.0,
-}
-"""What is written where the catalog names no words: all of it made up, since no word list comes with the project."""
+VOCABULARY = {"syllables": 82.0, "numbers": 12.0, "random": 6.0}
+"""What is written where the catalog names no words: made up, since no word list comes with the project, and of letters
+and digits alone, which every charset has."""
 CASE = {"upper": 0.47, "lower": 0.28, "title": 0.25}
 
 
@@ -41,7 +34,7 @@ class RenderedWords:
         fonts: folders, files or globs of fonts with their weights: {data/01_raw/fonts/plain: 2, my/*.otf: 1}. None:
             the fonts that come with matplotlib.
         vocabulary: files with one word a line and names of patterns (`rendering.words.PATTERNS`), with their weights.
-            None: pseudo-words, numbers and a few of the other patterns.
+            None: pseudo-words, numbers and random strings.
         case: shares of `lower`, `title`, `upper` and `as_is`. None: as signs have them.
         brevity: weight of a word of a list for each letter that it has, above 0 and at most 1.
         symbols: the only characters that words may have; random strings are made of them. None: any.
