@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: run test lint bench mutants install install-test viz clean help
+.PHONY: run test lint fonts bench mutants install install-test viz clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ lint: install-test  ## Linters, import contracts, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+fonts:  ## Free fonts and word lists for rendered words, into data/01_raw (npm, apt-get)
+	$(PYTHON) scripts/fetch_fonts.py
 
 bench: install  ## How fast the parts are here, each beside the plain way, as a table and in bench.json
 	$(BIN)/python -m benchmarks --json bench.json

@@ -1,18 +1,18 @@
-"""Rendered words: the embedded sample's crops."""
+"""Rendered words as a source: splits, options, identity."""
 
 import pickle
 
-import numpy as np
 import pytest
 
 from lmim_kedro.crops.pixels import decode
+from lmim_kedro.crops.rendering.draws import Draws
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
 
 
 def words(split: str, count: int = 1500, seed: int = 0) -> list[str]:
     source = RenderedWords(count, seed, split)
-    return [source._word(np.random.default_rng([seed, number])) for number in range(count)]
+    return [source._renderer.vocabulary.draw(Draws(seed, number), source._in_split) for number in range(count)]
 
 
 def test_no_held_out_word_occurs_in_the_other_splits_whatever_its_case():
@@ -38,16 +38,15 @@ def test_only_the_pretraining_split_is_unlabeled():
 
 
 def test_crops_are_images_with_text_that_stands_out():
-    for crop in RenderedWords(40, split="finetuning").read(0, 40):
+    for crop in RenderedWords(40, split="finetuning", styles={"easy": {}}).read(0, 40):
         pixels = decode(crop.data)
-        assert 15 < pixels.shape[0] < 80 and 15 < pixels.shape[1] < 400
+        assert 8 < pixels.shape[0] < 200 and 4 < pixels.shape[1] < 800
         assert pixels.astype(float).std() > 8
 
 
 def test_the_identity_tells_settings_apart():
-    plain, harder = RenderedWords(3), RenderedWords(3, difficulty={"rotation": 20.0})
-    assert plain.identity != harder.identity
-    assert "rotation to 20 degrees" in harder.description
+    plain, harder = RenderedWords(3), RenderedWords(3, styles={"easy": {"share": 0.5}, "hard": {"rotation": 20.0}})
+    assert plain.identity == RenderedWords(3).identity != harder.identity
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,10 @@ def test_the_identity_tells_settings_apart():
     [
         ({"split": "test"}, "come as pretraining, finetuning, heldout"),
         ({"words": 0}, "at least one"),
-        ({"difficulty": {"blurr": 1}}, "it can hold"),
+        (
+            {"styles": {"easy": {"blurr": 1}}},
+            r"`styles.easy.blurr` is not a field of a style \(did you mean `blur`\?\)",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, sentence):

@@ -154,10 +154,15 @@ def test_a_source_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     ("options", "sentence"),
     [
         ({"split": "heldout"}, "no number of words was given"),
-        ({"words": 10, "difficulty": {"letters": [20, 25]}}, r"letters is 20 to 25: words have 2 to 18 letters"),
-        ({"words": 10, "difficulty": {"letters": [8, 3]}}, "letters is 8 to 3"),
-        ({"words": 10, "difficulty": {"letters": [0, 5]}}, "letters is 0 to 5"),
-        ({"words": 10, "difficulty": {"contrast": 300}}, "contrast is 300: choose 0 to 200"),
+        ({"words": 10, "brevity": 0}, "brevity is 0: choose a number above 0"),
+        ({"words": 10, "fonts": {"nowhere": 1}}, "there is no font at nowhere"),
+        ({"words": 10, "fonts": "nowhere"}, "fonts is 'nowhere': give places with their weights"),
+        ({"words": 10, "vocabulary": {"number": 1}}, r"neither a file nor a pattern \(did you mean `numbers`\?\)"),
+        ({"words": 10, "vocabulary": {"numbers": -1}}, "the weight -1: give a number of at least 0"),
+        ({"words": 10, "case": {"uper": 1}}, r"case names 'uper' \(did you mean `upper`\?\)"),
+        ({"words": 10, "styles": {"easy": {"blur": [2, 1]}}}, "`styles.easy.blur` is .*2 is above 1"),
+        ({"words": 10, "styles": {"easy": {"share": 0}}}, "styles gives none a share above 0"),
+        ({"words": 10, "grounds": {"street": {"path": "nowhere"}}}, "street: there is nothing at nowhere"),
         ({"words": "many"}, "words cannot be rendered with"),
     ],
 )
@@ -360,10 +365,10 @@ def test_path_without_a_key_is_refused_with_the_spelling():
 class Rendered:
     """Stands in for the renderer: the catalog's options are its arguments."""
 
-    format, description, labeled, identity = "rendered", "rendered words", True, ""
+    format, description, labeled = "rendered", "rendered words", True
 
     def __init__(self, words, seed=0, split="pretraining"):
-        self.words = words
+        self.words, self.identity = words, f"{seed}"
 
     def __len__(self):
         return self.words

@@ -96,10 +96,10 @@ def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
     readings = list(OnnxReader(folder, threads=1).read_named(named(words), batch))
     assert [reading.text for reading in readings] == texts
     assert [reading.confidence for reading in readings] == pytest.approx(
-        [reading.confidence for reading in expected], rel=1e-4
+        [reading.confidence for reading in expected], rel=2e-3
     )
     for ours, theirs in zip(readings, expected, strict=True):
-        assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4)
+        assert ours.confidences == pytest.approx(theirs.confidences, rel=2e-3)
 
 
 def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:

@@ -43,7 +43,7 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
         >>> words = open_source("words", {"format": "rendered", "words": 3, "split": "heldout"})
         >>> with TemporaryDirectory() as folder:
         ...     prepare([words], IngestParams(workers=1), Path(folder), need_labels=True).labels([2, 0])
-        ['THAI', 'clea']
+        ['NING', 'zoarruy']
     """
     _check(sources, need_labels)
     tasks = _cut(sources, params, folder)

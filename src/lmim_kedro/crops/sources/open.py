@@ -27,7 +27,7 @@ def open_source(name: str, spec: Mapping[str, Any]) -> Source:
     Example:
         >>> words = open_source("words", {"format": "rendered", "words": 5, "split": "heldout"})
         >>> [crop.label for crop in words.read(0, 2)]
-        ['clea', 'treang']
+        ['zoarruy', 'ROUL']
 
         A set on disk: `open_source("street", {"path": "data/street_lmdb", "use_labels": False})`.
     """

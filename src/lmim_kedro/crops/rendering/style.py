@@ -1,0 +1,213 @@
+"""How words look: every range and probability of the renderer, and two sets of them, easy and hard.
+
+A `Share` is the probability that a crop has the thing. A `Range` is drawn from uniformly, for each crop. Lengths are
+shares of the height of the letters unless they say pixels, so that small and large words are treated alike.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.params import Params, Share
+
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"{ends[0]:g} is above {ends[1]:g}: the lower end of a range comes first")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class Style(Params):
+    """One way to draw words. The defaults are the easy style: what most real crops look like."""
+
+    # Size and frame
+    height: Range = Field((16, 48), description="pixels from the top to the bottom of the letters")
+    small: Share = Field(0.1, description="share of crops that are of `small_height` instead")
+    small_height: Range = Field((9, 16), description="pixels")
+    margin: Range = Field((-0.02, 0.2), description="ground beyond the letters on each side; below 0, letters are cut")
+    loose: Share = Field(0.2, description="share of crops that are of `loose_margin` instead")
+    loose_margin: Range = Field((0.1, 0.6), description="ground beyond the letters on each side")
+
+    # Layout
+    stretch: Range = Field((0.8, 1.25), description="width of the letters, as a factor")
+    spaced: Share = Field(0.22, description="letters set apart or together by `spacing`")
+    spacing: Range = Field((-0.06, 0.45), description="added after each letter")
+    small_caps: Share = Field(0.03, description="a large first letter, and capitals of 4/5 the size")
+    bouncing: Share = Field(0.02, description="letters moved up and down by up to `bounce`")
+    bounce: Range = (0.03, 0.12)
+    arc: Share = Field(0.05, description="letters on a circle, curved up or down by `arc_angle` in all")
+    arc_angle: Range = Field((20, 70), description="degrees from the first letter to the last")
+    wave: Share = Field(0.01, description="letters on a wave")
+    wave_height: Range = (0.08, 0.3)
+    bulge: Share = Field(0.01, description="letters that grow or shrink toward the middle, by `bulge_size`")
+    bulge_size: Range = (0.15, 0.5)
+    rotation: float = Field(5.0, ge=0, le=90, description="most degrees to either side; small angles more often")
+    shear: float = Field(0.12, ge=0, le=1, description="most horizontal shift per unit of height, to either side")
+    perspective: float = Field(0.08, ge=0, le=0.5, description="most shift of a corner")
+    stacked: Share = Field(0.002, description="letters below each other: crops taller than wide")
+    turned: Share = Field(0.002, description="words turned by 90 degrees to either side: crops taller than wide")
+
+    # Ink
+    contrast: Range = Field((70, 250), description="difference of luma between letters and ground, of 255")
+    colorful: Share = Field(0.45, description="letters with a hue; the others are black, gray or white")
+    outline: Share = Field(0.1, description="an edge about the letters")
+    outline_width: Range = (0.03, 0.1)
+    hollow: Share = Field(0.1, description="of those with an outline: letters that are nothing but the outline")
+    shadow: Share = Field(0.12, description="a shadow beside the letters")
+    shadow_offset: Range = (0.04, 0.14)
+    extrusion: Share = Field(0.03, description="letters with depth")
+    extrusion_depth: Range = (0.06, 0.18)
+    relief: Share = Field(0.04, description="letters with a lit and a dark edge, as cut from stone or cast")
+    glow: Share = Field(0.03, description="light about the letters, as of neon")
+    shaded: Share = Field(0.1, description="letters in two colors: from top to bottom, from left to right, or by turns")
+    worn: Share = Field(0.03, description="letters with paint missing")
+    dotted: Share = Field(0.01, description="letters of dots, as of LED signs")
+
+    # Ground
+    colored_ground: Share = Field(0.5, description="a ground with a hue; the others are black, gray or white")
+    gradient: Share = Field(0.25, description="a ground that goes from one color to another")
+    gradient_strength: Range = Field((0.1, 0.4), description="difference of luma, as a share of the contrast")
+    texture: Share = Field(0.3, description="a ground with spots, grain or stripes")
+    texture_strength: Range = Field((0.02, 0.12), description="standard deviation, as a share of the contrast")
+    photo: Share = Field(0.1, description="a blurred crop of `grounds` as the ground, where there are any")
+    panel: Share = Field(0.07, description="another ground beyond a line near the letters: the edge of a sign")
+    clutter: Share = Field(0.06, description="lines and shapes that cross the ground")
+    border: Share = Field(0.02, description="a frame about the word")
+    rule: Share = Field(0.03, description="a line below or above the word")
+    neighbors: Share = Field(0.12, description="other words beside, above or below, cut by the crop's edge")
+
+    # Light
+    ramp: Share = Field(0.25, description="light that falls off across the crop")
+    ramp_strength: Range = Field((0.05, 0.3), description="difference of brightness, as a share")
+    spot: Share = Field(0.02, description="a lamp's reflection")
+    shade_edge: Share = Field(0.03, description="the edge of a shadow that falls on the sign")
+    dark: Share = Field(0.03, description="signs in the dark, as bright as `darkness`")
+    darkness: Range = (0.2, 0.6)
+
+    # Camera
+    blur: Range = Field((0.0, 0.045), description="Gaussian sigma")
+    defocus: Share = Field(0.04, description="out of focus by a disk of radius `defocus_radius` on top")
+    defocus_radius: Range = (0.04, 0.09)
+    motion: Share = Field(0.03, description="moved by `motion_length` while the picture was taken")
+    motion_length: Range = (0.08, 0.22)
+    coarse: Share = Field(0.1, description="seen at `coarse_height` first, then enlarged")
+    coarse_height: Range = Field((11, 18), description="pixels")
+    sharpened: Share = Field(0.15, description="edges made stronger, as cameras do")
+    noise: Range = Field((0.0, 5.0), description="standard deviation of a pixel, of 255")
+    quality: Range = Field((50, 95), description="JPEG")
+
+
+EASY = Style()
+HARD = Style(
+    small=0.3,
+    small_height=(9, 16),
+    margin=(-0.04, 0.25),
+    loose=0.35,
+    loose_margin=(0.1, 0.8),
+    stretch=(0.7, 1.35),
+    spaced=0.3,
+    spacing=(-0.1, 0.8),
+    small_caps=0.05,
+    bouncing=0.04,
+    arc=0.14,
+    arc_angle=(25, 160),
+    wave=0.03,
+    bulge=0.03,
+    rotation=12,
+    shear=0.25,
+    perspective=0.15,
+    stacked=0.005,
+    turned=0.005,
+    contrast=(40, 200),
+    outline=0.17,
+    shadow=0.17,
+    extrusion=0.07,
+    relief=0.08,
+    glow=0.05,
+    shaded=0.15,
+    worn=0.05,
+    dotted=0.02,
+    gradient=0.35,
+    gradient_strength=(0.1, 0.6),
+    texture=0.4,
+    texture_strength=(0.03, 0.22),
+    photo=0.25,
+    panel=0.15,
+    clutter=0.15,
+    border=0.04,
+    rule=0.06,
+    neighbors=0.3,
+    ramp=0.4,
+    ramp_strength=(0.1, 0.45),
+    spot=0.05,
+    shade_edge=0.07,
+    dark=0.06,
+    darkness=(0.25, 0.6),
+    blur=(0.0, 0.065),
+    defocus=0.07,
+    defocus_radius=(0.05, 0.11),
+    motion=0.07,
+    motion_length=(0.1, 0.28),
+    coarse=0.15,
+    coarse_height=(9, 16),
+    sharpened=0.2,
+    noise=(0, 7),
+    quality=(32, 92),
+)
+STYLES = {"easy": EASY, "hard": HARD}
+USUAL = {"easy": {"share": 0.5}, "hard": {"share": 0.5}}
+
+
+def read_styles(styles: Mapping[str, Any] | None) -> dict[Style, float]:
+    """The styles that the catalog asks for, with their shares.
+
+    Args:
+        styles: for each style its `share` and the fields that differ: {easy: {share: 0.7}, hard: {rotation: 20}}. A
+            style of another name starts from the easy one. None: half easy, half hard.
+
+    Raises:
+        InputError: if a field is unknown or its value cannot be.
+
+    Example:
+        >>> [style.rotation for style in read_styles({"easy": {"rotation": 2}})]
+        [2.0]
+    """
+    found: dict[Style, float] = {}
+    if not isinstance(styles, Mapping | None):
+        raise InputError(f"styles is {styles!r}: give the share and the fields of each, as {{easy: {{share: 1}}}}")
+    for name, fields in (USUAL if styles is None else styles).items():
+        if not isinstance(fields, Mapping | None):
+            raise InputError(
+                f"styles.{name} is {fields!r}: give its share and the fields that differ, as {{share: 0.5}}"
+            )
+        changed = dict(fields or {})
+        share = changed.pop("share", 1.0)
+        if not isinstance(share, int | float) or isinstance(share, bool) or share < 0:
+            raise InputError(f"styles.{name}.share is {share!r}: give a number of at least 0")
+        base = STYLES.get(name, EASY).model_dump()
+        try:
+            style = Style.model_validate(base | changed)
+        except ValidationError as error:
+            raise InputError(_sentence(f"styles.{name}", error)) from error
+        found[style] = found.get(style, 0.0) + float(share)
+    if not sum(found.values()) > 0:
+        raise InputError("styles gives none a share above 0: give one, as {easy: {share: 1}}")
+    return found
+
+
+def _sentence(where: str, error: ValidationError) -> str:
+    detail = error.errors()[0]
+    name = f"{where}.{'.'.join(map(str, detail['loc']))}"
+    field = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        hint = did_you_mean(field, Style.model_fields)
+        return f"`{name}` is not a field of a style{hint}: found {detail['input']!r}"
+    what = Style.model_fields[field].description
+    return f"`{name}` is {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}" + (
+        f" ({what})" if what else ""
+    )
