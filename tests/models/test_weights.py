@@ -23,12 +23,16 @@ def same_tensors(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_our_models_come_back_from_their_folders(tmp_path, released_size, columns_size, recipe):
+def test_our_models_come_back_from_their_folders(tmp_path, released_size, columns_size, stem_size, recipe):
     recognizer = Recognizer(columns_size, Charset("abc", fold_case=True), "ctc", 12)
     weights.save_model(tmp_path / "recognizer", recognizer)
     back = weights.load_recognizer(tmp_path / "recognizer")
     assert same_tensors(recognizer, back)
     assert (back.charset, back.decoder_name, back.max_length) == (recognizer.charset, "ctc", 12)
+    stem = LMIM(stem_size, recipe, Encoder(stem_size))
+    weights.save_model(tmp_path / "stem", stem)
+    back = weights.load_pretraining(tmp_path / "stem")
+    assert same_tensors(stem, back) and back.model == stem_size
     lmim = LMIM(released_size, recipe, Encoder(released_size))
     weights.save_model(tmp_path / "lmim", lmim)
     assert same_tensors(lmim, weights.load_pretraining(tmp_path / "lmim"))
@@ -133,8 +137,10 @@ def test_files_that_are_no_checkpoints_get_a_sentence(tmp_path):
 
 
 def test_a_model_that_the_released_code_cannot_express_is_not_exported(tmp_path, columns_size, released_size):
-    with pytest.raises(InputError, match="square position grid only"):
-        released.export_released(Encoder(columns_size), tmp_path / "x.pth")
+    stem = released_size.model_copy(update={"stem": ((8, 2, 2),)})
+    for size in (columns_size, stem):
+        with pytest.raises(InputError, match="without stem and overlap, and the square position grid only"):
+            released.export_released(Encoder(size), tmp_path / "x.pth")
     with pytest.raises(InputError, match="no CTC head"):
         released.export_released(Recognizer(released_size, ENGLISH, "ctc"), tmp_path / "x.pth")
 

@@ -13,10 +13,12 @@ from lmim_kedro.models._torchvision import make_torchvision_importable
 from lmim_kedro.params import ModelParams
 
 make_torchvision_importable()
-from timm.models.vision_transformer import Block  # noqa: E402  (timm imports torchvision)
+from timm.layers import ConvNormAct  # noqa: E402  (timm imports torchvision)
+from timm.models.vision_transformer import Block  # noqa: E402
 
 NORM_EPS = 1e-6
 LayerNorm = partial(nn.LayerNorm, eps=NORM_EPS)
+STEM_NORM = "layernorm2d"
 
 
 def sincos_position(model: ModelParams, width: int) -> Tensor:
@@ -62,33 +64,46 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 class PatchEmbedding(nn.Module):
-    """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides."""
+    """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides.
+
+    With `model.stem`, 3 x 3 convolutions come before the linear map, so that a patch is what they made of its pixels.
+    """
 
     def __init__(self, model: ModelParams) -> None:
         super().__init__()
         self.model = model
         self.channels = 3 if model.input == "rgb" else 1
+        self.stem = nn.Sequential()
+        channels, (down, across) = self.channels, model.stem_strides
+        for width, *stride in model.stem:
+            self.stem.append(
+                ConvNormAct(channels, width, 3, stride, padding=1, norm_layer=STEM_NORM, act_layer=nn.ReLU)
+            )
+            channels = width
+        overlap = model.patch_overlap // across
         self.proj = nn.Conv2d(
-            self.channels,
+            channels,
             model.width,
-            kernel_size=(model.patch_height, model.patch_width + 2 * model.patch_overlap),
-            stride=(model.patch_height, model.patch_width),
-            padding=(0, model.patch_overlap),
+            kernel_size=(model.patch_height // down, model.patch_width // across + 2 * overlap),
+            stride=(model.patch_height // down, model.patch_width // across),
+            padding=(0, overlap),
         )
         nn.init.xavier_uniform_(self.proj.weight.view(model.width, -1))
         nn.init.zeros_(self.proj.get_parameter("bias"))
+        if model.stem:
+            self.to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
 
     def pixels(self, images: Tensor) -> Tensor:
         """Crops (B, 3, H, W) in [-1, 1] -> the values that patches are cut from, (B, 3 or 1, H, W)."""
         return images if self.model.input == "rgb" else standardized_gray(images)
 
     def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, N, D). With overlap, the pixels of `removed` patches (B, M) are blanked first,
-        so that nothing leaks from a masked patch into its visible neighbor.
+        """(B, C, H, W) -> (B, N, D). If patches see their neighbors, by overlap or through a stem, the pixels of
+        `removed` patches (B, M) are blanked first, so that nothing leaks from a masked patch into a visible one.
         """
-        if removed is not None and self.model.patch_overlap:
+        if removed is not None and (self.model.patch_overlap or self.model.stem):
             pixels = pixels * self._visible(removed).to(pixels.dtype)
-        return self.proj(pixels).flatten(2).transpose(1, 2)
+        return self.proj(self.stem(pixels)).flatten(2).transpose(1, 2)
 
     def _visible(self, removed: Tensor) -> Tensor:
         model = self.model

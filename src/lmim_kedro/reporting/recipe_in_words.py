@@ -63,6 +63,8 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
         words.append(f"layer-wise decay {optimization.layer_decay:g}")
     if optimization.clip_norm is not None:
         words.append(f"gradient norm clipped at {optimization.clip_norm:g}")
+    if optimization.ema:
+        words.append(f"weights averaged with decay {optimization.ema:g}")
     return "; ".join(words)
 
 
@@ -80,6 +82,9 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
         ),
         ("Guided decoder", f"{model.decoder_depth} blocks, width {model.decoder_width}, {model.decoder_heads} heads"),
     ]
+    if model.stem:
+        words = (f"{width} features ({down} down, {across} across)" for width, down, across in model.stem)
+        rows.insert(1, ("Stem", f"3 × 3 convolutions with these strides: {', '.join(words)}"))
     if parameters := facts.get("parameters"):
         rows.append(("Recognizer", f"{parameters:,} parameters"))
     return rows
