@@ -423,6 +423,22 @@ def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     assert recognizer.longest_label == 39
 
 
+@pytest.mark.parametrize(("model", "least", "most"), [("conv_tiny", 0.65, 0.75), ("conv_small", 2.0, 5.0)])
+def test_presets_with_a_stem_have_32_columns_and_the_size_that_they_are_said_to_have(
+    project: Path, model: str, least: float, most: float
+) -> None:
+    import torch
+
+    from lmim_kedro.models.recognizer import Recognizer
+    from lmim_kedro.text.charset import Charset
+
+    size = recipe_of(loader(project / "conf", model=model)["parameters"]).model
+    with torch.device("meta"):
+        recognizer = Recognizer(size, Charset.named("english_36"), "ctc")
+    assert least <= sum(parameter.numel() for parameter in recognizer.parameters()) / 1e6 <= most
+    assert (size.rows, size.columns, len(size.stem)) == (1, 32, 4)
+
+
 def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: Path) -> None:
     catalog = loader(project / "conf", "chinese")["catalog"]
     assert tuple(catalog["benchmarks.sources"]["sources"]) == get_protocol("chinese").subsets

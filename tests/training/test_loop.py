@@ -107,21 +107,22 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, 
 
 
 def test_the_result_is_the_average_of_the_weights_and_training_itself_is_as_without_it(run):
-    weights: list[dict[str, torch.Tensor]] = []
+    steps: list[dict[str, torch.Tensor]] = []
 
     class Keep(PretrainingTask):
         def loss(self, batch, epoch, forward):
-            weights.append({name: value.clone() for name, value in self.module.state_dict().items()})
+            steps.append({name: value.clone() for name, value in self.module.state_dict().items()})
             return super().loss(batch, epoch, forward)
 
     plain, last = run("plain", task=Keep)
     averaged, result = run("averaged", ema=0.6)
     assert losses(averaged) == losses(plain)
-    after = [*weights[1:], last]  # the weights after each of 12 steps
-    for name, expected in after[0].items():
-        for step, value in enumerate(after[1:], start=2):
+    after = [*steps[1:], last]  # the weights after each of 12 steps
+    for name in last:
+        expected = after[0][name]
+        for step, weights in enumerate(after[1:], start=2):
             decay = min(0.6, (1 + step) / (10 + step))
-            expected = decay * expected + (1 - decay) * value
+            expected = decay * expected + (1 - decay) * weights[name]
         torch.testing.assert_close(result[name], expected, atol=1e-6, rtol=1e-5)
     assert not torch.equal(result["mask_token"], last["mask_token"])
 

@@ -1,5 +1,6 @@
 """The ViT encoder that both branches share, the teacher is, and the recognizer reads with."""
 
+import math
 from functools import partial
 from typing import cast
 
@@ -13,12 +14,13 @@ from lmim_kedro.models._torchvision import make_torchvision_importable
 from lmim_kedro.params import ModelParams
 
 make_torchvision_importable()
-from timm.layers import ConvNormAct  # noqa: E402  (timm imports torchvision)
+from timm.layers import ScaledStdConv2d  # noqa: E402  (timm imports torchvision)
 from timm.models.vision_transformer import Block  # noqa: E402
 
 NORM_EPS = 1e-6
 LayerNorm = partial(nn.LayerNorm, eps=NORM_EPS)
-STEM_NORM = "layernorm2d"
+RELU_GAIN = (2 / (1 - 1 / math.pi)) ** 0.5
+"""What a ReLU takes from the deviation of standard normal values, to be given back before it."""
 
 
 def sincos_position(model: ModelParams, width: int) -> Tensor:
@@ -66,7 +68,9 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 class PatchEmbedding(nn.Module):
     """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides.
 
-    With `model.stem`, 3 x 3 convolutions come before the linear map, so that a patch is what they made of its pixels.
+    With `model.stem`, 3 x 3 convolutions and ReLUs come before the linear map. Their weights are standardized, not what
+    they compute (Brock et al., arXiv:2101.08692): with statistics of a batch or a crop, a patch would look different
+    beside masked ones than beside visible ones.
     """
 
     def __init__(self, model: ModelParams) -> None:
@@ -76,9 +80,8 @@ class PatchEmbedding(nn.Module):
         self.stem = nn.Sequential()
         channels, (down, across) = self.channels, model.stem_strides
         for width, *stride in model.stem:
-            self.stem.append(
-                ConvNormAct(channels, width, 3, stride, padding=1, norm_layer=STEM_NORM, act_layer=nn.ReLU)
-            )
+            self.stem.append(ScaledStdConv2d(channels, width, 3, stride, padding=1, gamma=RELU_GAIN))
+            self.stem.append(nn.ReLU())
             channels = width
         overlap = model.patch_overlap // across
         self.proj = nn.Conv2d(
