@@ -78,11 +78,12 @@ class PatchEmbedding(nn.Module):
         self.model = model
         self.channels = 3 if model.input == "rgb" else 1
         self.stem = nn.Sequential()
-        channels, (down, across) = self.channels, model.stem_strides
-        for width, *stride in model.stem:
-            self.stem.append(ScaledStdConv2d(channels, width, 3, stride, padding=1, gamma=RELU_GAIN))
+        channels = self.channels
+        for width, down, across in model.stem:
+            self.stem.append(ScaledStdConv2d(channels, width, 3, (down, across), padding=1, gamma=RELU_GAIN))
             self.stem.append(nn.ReLU())
             channels = width
+        down, across = model.stem_strides
         overlap = model.patch_overlap // across
         self.proj = nn.Conv2d(
             channels,
@@ -93,8 +94,6 @@ class PatchEmbedding(nn.Module):
         )
         nn.init.xavier_uniform_(self.proj.weight.view(model.width, -1))
         nn.init.zeros_(self.proj.get_parameter("bias"))
-        if model.stem:
-            self.to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
 
     def pixels(self, images: Tensor) -> Tensor:
         """Crops (B, 3, H, W) in [-1, 1] -> the values that patches are cut from, (B, 3 or 1, H, W)."""
