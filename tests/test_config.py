@@ -317,7 +317,8 @@ def fields(group: type[BaseModel], written: dict[str, Any], place: str = "") -> 
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from fields(field.annotation, value, f"{place}{name}.")
         else:
-            yield f"{place}{name}", ... if field.is_required() else field.default, value
+            default = ... if field.is_required() else field.default
+            yield f"{place}{name}", list(default) if isinstance(default, tuple) else default, value
 
 
 def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
