@@ -433,7 +433,7 @@ def test_presets_with_a_stem_have_32_columns_and_the_size_that_they_are_said_to_
     from lmim_kedro.models.recognizer import Recognizer
     from lmim_kedro.text.charset import Charset
 
-    size = recipe_of(loader(project / "conf", model=model)["parameters"]).model
+    size = recipe_of(loader(project / "conf", "sample", model=model)["parameters"]).model
     with torch.device("meta"):
         recognizer = Recognizer(size, Charset.named("english_36"), "ctc")
     assert least <= sum(parameter.numel() for parameter in recognizer.parameters()) / 1e6 <= most
