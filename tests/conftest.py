@@ -57,6 +57,12 @@ def columns_size() -> ModelParams:
 
 
 @pytest.fixture
+def stem_size(columns_size: ModelParams) -> ModelParams:
+    """Columns that convolutions make of a gray crop, small."""
+    return columns_size.model_copy(update={"stem": ((8, 2, 2), (12, 4, 2))})
+
+
+@pytest.fixture
 def recipe() -> PretrainingParams:
     """The paper's pre-training."""
     short = OptimizationParams(steps=2, warmup_steps=1, base_learning_rate=1e-4, batch_size=512, **ADAMW)

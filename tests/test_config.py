@@ -332,7 +332,8 @@ def fields(group: type[Params], written: Any, place: str = "") -> Iterator[tuple
         if inner := [kind for kind in kinds if issubclass(kind, Params)]:
             yield from fields(inner[0], value, f"{place}{name}.")
         else:
-            yield group, place + name, ... if field.is_required() else field.default, value
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            yield group, place + name, ... if field.is_required() else default, value
 
 
 def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
@@ -441,6 +442,22 @@ def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
         recognizer = Recognizer(recipe.model, charset, recipe.finetuning.decoder, recipe.finetuning.max_length)
     assert sum(parameter.numel() for parameter in recognizer.parameters()) == 43_827_457
     assert recognizer.longest_label == 39
+
+
+@pytest.mark.parametrize(("model", "least", "most"), [("conv_tiny", 0.65, 0.75), ("conv_small", 2.0, 5.0)])
+def test_presets_with_a_stem_have_32_columns_and_the_size_that_they_are_said_to_have(
+    project: Path, model: str, least: float, most: float
+) -> None:
+    import torch
+
+    from lmim_kedro.models.recognizer import Recognizer
+    from lmim_kedro.text.charset import Charset
+
+    size = recipe_of(loader(project / "conf", "sample", model=model)["parameters"]).model
+    with torch.device("meta"):
+        recognizer = Recognizer(size, Charset.named("english_36"), "ctc")
+    assert least <= sum(parameter.numel() for parameter in recognizer.parameters()) / 1e6 <= most
+    assert (size.rows, size.columns, len(size.stem)) == (1, 32, 4)
 
 
 def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: Path) -> None:

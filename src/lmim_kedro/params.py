@@ -50,6 +50,11 @@ class ModelParams(Params):
     patch_overlap: int = Field(
         0, ge=0, description="pixels that a patch sees beyond its left and right edge; 0 in the paper"
     )
+    stem: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = Field(
+        (),
+        description="3 x 3 convolutions before the patches are cut, each as features, stride down and stride across; "
+        "none in the paper",
+    )
     input: Literal["rgb", "gray"] = Field(
         "rgb",
         description="rgb: mean = std = 0.5 (paper); gray: one channel, standardized per crop, one polarity",
@@ -76,6 +81,13 @@ class ModelParams(Params):
                 f"patches of {self.patch_height} x {self.patch_width} do not tile a crop of "
                 f"{self.image_height} x {self.image_width}: choose sizes that divide it"
             )
+        down, across = self.stem_strides
+        if self.patch_height % down or self.patch_width % across or self.patch_overlap % across:
+            raise ValueError(
+                f"the stem makes one row of {down} and one column of {across}, which do not divide patches of "
+                f"{self.patch_height} x {self.patch_width} with an overlap of {self.patch_overlap}: choose strides "
+                "whose products divide them"
+            )
         for what, width, heads in (
             ("width", self.width, self.heads),
             ("decoder_width", self.decoder_width, self.decoder_heads),
@@ -89,6 +101,11 @@ class ModelParams(Params):
                 "use layout"
             )
         return self
+
+    @property
+    def stem_strides(self) -> tuple[int, int]:
+        """Pixels, down and across, of which the stem makes one place."""
+        return math.prod(down for _, down, _ in self.stem), math.prod(across for _, _, across in self.stem)
 
     @property
     def rows(self) -> int:
@@ -163,6 +180,13 @@ class OptimizationParams(Params):
     weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
     layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of an exponential moving average of the weights, which is the result; 0: the "
+        "weights of the last step (paper)",
+    )
 
     @model_validator(mode="after")
     def _one_of_each(self) -> OptimizationParams:

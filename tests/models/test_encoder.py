@@ -18,7 +18,7 @@ def test_the_papers_encoder_has_21_313_536_parameters():
     assert sum(parameter.numel() for parameter in Encoder(ModelParams()).parameters()) == 21_313_536
 
 
-@pytest.mark.parametrize("size", ["released_size", "columns_size"])
+@pytest.mark.parametrize("size", ["released_size", "columns_size", "stem_size"])
 def test_a_hidden_patch_does_not_leak_into_visible_ones(size, crops, request):
     model = request.getfixturevalue(size)
     encoder = Encoder(model).eval()
@@ -42,6 +42,45 @@ def test_overlapping_patches_see_their_neighbors_when_nothing_is_hidden(columns_
     changed[..., 64:68] += 1  # the pixels of column 16
     moved = (embed(pixels) != embed(changed)).any(-1).any(0)
     assert moved.nonzero().flatten().tolist() == [15, 16, 17]
+
+
+def test_what_is_hidden_changes_no_feature_of_a_visible_column_in_training_either(stem_size, crops):
+    encoder = Encoder(stem_size).train()
+    parts = split(torch.rand(3, 32), 0.8)
+    hidden = parts.mask().view(3, 1, 1, 32).repeat_interleave(4, 3) > 0
+    encoder.patch_embed.pixels = lambda images: images[:, :1]  # gray as it is: standardizing looks at the whole crop
+    seen = [encoder(torch.where(hidden, other, crops), parts.kept, parts.removed) for other in (crops, -crops, 9.0)]
+    assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
+    whole = [encoder(torch.where(hidden, other, crops)) for other in (crops, -crops)]
+    assert not torch.equal(*whole), "nothing was hidden, and still nothing changed"
+
+
+def test_columns_of_a_stem_see_their_neighbors_and_no_further(stem_size, crops):
+    embed = Encoder(stem_size).patch_embed
+    pixels = embed.pixels(crops)
+    changed = pixels.clone()
+    changed[..., 64:68] += 1  # the pixels of column 16
+    moved = (embed(pixels) != embed(changed)).any(-1).any(0)
+    assert moved.nonzero().flatten().tolist() == [15, 16, 17, 18]  # strides look further left than right
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.8])
+def test_a_crop_has_the_features_in_training_that_it_has_alone_and_in_evaluation(ratio, stem_size, crops):
+    encoder = Encoder(stem_size).train()
+    parts = split(torch.rand(3, 32), ratio) if ratio else None
+    given = (crops, parts.kept, parts.removed) if parts else (crops,)
+    together = encoder(*given)
+    for crop in range(3):
+        alone = encoder(*(part[crop : crop + 1] for part in given))
+        torch.testing.assert_close(alone[0], together[crop], atol=1e-5, rtol=1e-4)
+    assert torch.equal(encoder.eval()(*given), together)
+
+
+def test_a_stem_that_does_not_divide_the_patches_is_refused(stem_size):
+    with pytest.raises(ValidationError, match="row of 6 and one column of 4, which do not divide patches of 32 x 4"):
+        ModelParams(**stem_size.model_dump() | {"stem": [[8, 2, 2], [8, 3, 2]]})
+    with pytest.raises(ValidationError, match="an overlap of 2: choose strides"):
+        ModelParams(**stem_size.model_dump() | {"patch_overlap": 2})
 
 
 def test_gray_input_is_the_same_for_inverted_and_for_darker_crops(crops):
@@ -68,11 +107,13 @@ def test_kept_patches_have_the_features_of_an_encoder_that_sees_only_them(releas
     torch.testing.assert_close(shuffled[:, 1:], encoder(crops)[:, 1 + order[0]], atol=1e-5, rtol=1e-4)
 
 
-def test_attention_rows_sum_to_one_and_are_those_the_features_are_made_with(released_size, crops):
-    encoder = Encoder(released_size).eval()
+@pytest.mark.parametrize("size", ["released_size", "stem_size"])
+def test_attention_rows_sum_to_one_and_are_those_the_features_are_made_with(size, crops, request):
+    model = request.getfixturevalue(size)
+    encoder = Encoder(model).eval()
     attention = encoder.attention(crops)
-    assert attention.shape == (3, 257, 257)
-    torch.testing.assert_close(attention.sum(-1), torch.ones(3, 257))
+    assert attention.shape == (3, 1 + model.tokens, 1 + model.tokens)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(3, 1 + model.tokens))
     last = encoder.blocks[-1].attn
     seen = {}
     last.fused_attn = False

@@ -112,7 +112,7 @@ def test_the_teacher_stays_as_it_was(released_size, recipe, crops, priority):
     assert all(parameter.grad is None for parameter in lmim.teacher.parameters())
 
 
-@pytest.mark.parametrize("size", ["released_size", "columns_size"])
+@pytest.mark.parametrize("size", ["released_size", "columns_size", "stem_size"])
 @pytest.mark.parametrize(
     "changes",
     [

@@ -63,8 +63,11 @@ def test_the_ctc_loss_is_the_sum_over_paths_divided_by_the_number_of_words(colum
     assert loss.item() == pytest.approx((math.log(81 / 3) + math.log(81)) / 2)  # aa, a-, -a; bc
 
 
-def test_ctc_learns_two_crops_by_heart(columns_size, crops):
-    recognizer = Recognizer(columns_size, CHARSET, "ctc", max_length=9)
+@pytest.mark.parametrize(
+    ("size", "decoder"), [("columns_size", "ctc"), ("stem_size", "ctc"), ("stem_size", "autoregressive")]
+)
+def test_two_crops_are_learned_by_heart(size, decoder, crops, request):
+    recognizer = Recognizer(request.getfixturevalue(size), CHARSET, decoder, max_length=9)
     optimizer = torch.optim.AdamW(recognizer.parameters(), lr=3e-3)
     symbols, lengths = recognizer.head.targets(["abba", "cafe"])
     for _ in range(120):

@@ -13,10 +13,10 @@ ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 OPTIMIZATION = OptimizationParams(steps=10, batch_size=8, warmup_steps=1, base_learning_rate=1e-3, **ADAMW)
 
 
-@pytest.fixture
-def seqclr() -> SeqCLR:
+@pytest.fixture(params=[(), ((8, 2, 2), (12, 2, 2))], ids=["patches", "stem"])
+def seqclr(request: pytest.FixtureRequest) -> SeqCLR:
     torch.manual_seed(0)
-    size = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2)
+    size = ModelParams(width=32, depth=2, heads=2, decoder_width=32, decoder_heads=2, stem=request.param)
     pretraining = {"method": "seqclr", "teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION}
     return SeqCLR(size, PretrainingParams.model_validate(pretraining))
 

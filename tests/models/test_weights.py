@@ -24,12 +24,16 @@ def same_tensors(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_our_models_come_back_from_their_folders(tmp_path, released_size, columns_size, recipe):
+def test_our_models_come_back_from_their_folders(tmp_path, released_size, columns_size, stem_size, recipe):
     recognizer = Recognizer(columns_size, Charset("abc", fold_case=True), "ctc", 12)
     weights.save_model(tmp_path / "recognizer", recognizer)
     back = weights.load_recognizer(tmp_path / "recognizer")
     assert same_tensors(recognizer, back)
     assert (back.charset, back.decoder_name, back.max_length) == (recognizer.charset, "ctc", 12)
+    stem = LMIM(stem_size, recipe, Encoder(stem_size))
+    weights.save_model(tmp_path / "stem", stem)
+    back = weights.load_pretraining(tmp_path / "stem")
+    assert same_tensors(stem, back) and back.model == stem_size
     lmim = LMIM(released_size, recipe, Encoder(released_size))
     weights.save_model(tmp_path / "lmim", lmim)
     assert same_tensors(lmim, weights.load_pretraining(tmp_path / "lmim"))
@@ -225,7 +229,12 @@ def test_a_checkpoint_of_another_layout_than_is_asked_for_is_refused(tmp_path, r
         released.import_recognizer(tmp_path / "maerec.pth", released_size, ENGLISH, 25)
 
 
-@pytest.mark.parametrize("change", [{"input": "gray"}, {"patch_overlap": 1}, {"position_grid": "layout"}])
+CHANGES = [{"input": "gray"}, {"patch_overlap": 1}, {"position_grid": "layout"}, {"stem": ((8, 2, 2),)}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+    "change", [{"input": "gray"}, {"patch_overlap": 1}, {"position_grid": "layout"}, {"stem": ((8, 2, 2),)}]
+)
 def test_a_model_that_the_released_code_cannot_express_is_not_exported(change, tmp_path, released_size):
     with pytest.raises(InputError, match="square position grid only"):
         released.export_released(Encoder(released_size.model_copy(update=change)), tmp_path / "x.pth")

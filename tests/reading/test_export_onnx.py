@@ -35,6 +35,8 @@ SIZES = ModelParams(
 )
 COLUMNS = SIZES.model_copy(update={"patch_height": 32, "patch_overlap": 4, "input": "gray", "position_grid": "layout"})
 
+STEM = COLUMNS.model_copy(update={"stem": ((8, 2, 2), (12, 4, 2))})
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
@@ -59,10 +61,10 @@ def named(crops: list[bytes]) -> list[tuple[str, RawCrop]]:
     return [(str(number), RawCrop(str(number), data)) for number, data in enumerate(crops)]
 
 
-def recognizer_of(decoder: str) -> Recognizer:
+def recognizer_of(decoder: str, sizes: ModelParams | None = None) -> Recognizer:
     """Untrained, but with weights so large that what it writes depends on the crop and ends at different places."""
     torch.manual_seed(3)
-    sizes = SIZES if decoder == "autoregressive" else COLUMNS
+    sizes = sizes or (SIZES if decoder == "autoregressive" else COLUMNS)
     recognizer = Recognizer(sizes, Charset("abcdefgh"), decoder, max_length=9).eval()  # type: ignore[arg-type]
     with torch.no_grad():
         for name, weight in recognizer.named_parameters():
@@ -76,10 +78,14 @@ def words() -> list[bytes]:
     return [crop.data for crop in RenderedWords(40, 5, "heldout").read(0, 40) if crop.data]
 
 
-@pytest.fixture(scope="module", params=["autoregressive", "ctc"])
+@pytest.fixture(
+    scope="module",
+    params=[("autoregressive", None), ("ctc", None), ("ctc", STEM), ("autoregressive", STEM)],
+    ids=["autoregressive", "ctc", "ctc stem", "autoregressive stem"],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
-    folder = tmp_path_factory.mktemp(request.param)
-    recognizer = recognizer_of(request.param)
+    folder = tmp_path_factory.mktemp("exported")
+    recognizer = recognizer_of(*request.param)
     export_recognizer(recognizer, folder)
     return recognizer, folder
 

@@ -108,3 +108,19 @@ def test_views_are_told_with_their_ranges_and_the_jitter_after_them():
         "Then": "color jitter with probability 0.8 (brightness 0.4, contrast 0.3, saturation 0.2, hue 0.1), "
         "gray with probability 0.2",
     }
+
+
+def test_a_stem_is_told_and_so_is_an_average_of_the_weights():
+    assert "Stem" not in told()["Model vit_small"] and "averaged" not in told()["Fine-tuning reference"]["Optimization"]
+    recipe = Recipe(
+        **{"variant": "v", "env": "test", "seed": 0, "model_name": "conv_tiny", "views_name": "strong"},
+        model=ModelParams(patch_height=32, stem=((32, 2, 2), (64, 2, 1)), position_grid="layout"),
+        views=ViewPreset(),
+        pretraining=PretrainingParams.model_validate(
+            {"teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION}
+        ),
+        finetuning=FinetuningParams(optimization=OPTIMIZATION.model_copy(update={"ema": 0.998})),
+    )
+    groups = {group: dict(rows) for group, rows in recipe_in_words(recipe.model_dump(mode="json"), {})}
+    assert groups["Model conv_tiny"]["Stem"].endswith("32 features (2 down, 2 across), 64 features (2 down, 1 across)")
+    assert "weights averaged with decay 0.998" in groups["Fine-tuning reference"]["Optimization"]

@@ -60,6 +60,20 @@ def test_operations_of_attention_are_counted(monkeypatch):
     assert whole - step_operations(given, given.pretraining) == pytest.approx(expected, rel=1e-6)
 
 
+def test_operations_of_a_stem_are_counted():
+    columns = SIZE.model_copy(update={"patch_height": 32, "position_grid": "layout"})
+    stem = columns.model_copy(update={"stem": ((8, 2, 2), (16, 4, 2))})
+    given = recipe()
+    plain, whole = (
+        step_operations(given.model_copy(update={"model": size}), given.pretraining) for size in (columns, stem)
+    )
+    products = 16 * 64 * 8 * 27 + 4 * 32 * 16 * 8 * 9 + 32 * 32 * 16 * 4  # places x features x what each looks at
+    forward_and_weights = 2  # the pixels need no gradient, and the last two convolutions pass theirs on
+    passed_on = 4 * 32 * 16 * 8 * 9 + 32 * 32 * 16 * 4
+    patches = 2 * 32 * 32 * (32 * 4 * 3)
+    assert whole - plain == pytest.approx(2 * (forward_and_weights * products + passed_on - patches))
+
+
 def test_length_is_a_factor():
     assert steps(recipe(length=2.0)) == 60
     assert steps(recipe(length=2.0, budget="crops")) == (2 * 100 + 60 * 10) / 10

@@ -65,7 +65,7 @@ class BreakGradient(PretrainingTask):
 def run(store, size, pretraining, optimization, training, tmp_path):
     """Trains a small LMIM into a state folder and returns its metrics and final weights."""
 
-    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, **changes):
+    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, ema=0.0, **changes):
         torch.manual_seed(0)
         model = LMIM(size, pretraining, Encoder(size))
         views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)))
@@ -74,7 +74,8 @@ def run(store, size, pretraining, optimization, training, tmp_path):
         for name, value in changes.items():
             setattr(given, name, value)
         state = StateFolder(tmp_path / folder, recipe, 2)
-        metrics = fit(given, loader, optimization, training.model_copy(update=settings or {}), 0, state)
+        chosen = optimization.model_copy(update={"ema": ema})
+        metrics = fit(given, loader, chosen, training.model_copy(update=settings or {}), 0, state)
         return metrics, model.state_dict()
 
     return train
@@ -105,6 +106,38 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, 
     resumed, resumed_weights = run(threads=1)
     assert losses(resumed) == losses(whole)
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def test_the_result_is_the_average_of_the_weights_and_training_itself_is_as_without_it(run):
+    steps: list[dict[str, torch.Tensor]] = []
+
+    class Keep(PretrainingTask):
+        def loss(self, batch, epoch, forward):
+            steps.append({name: value.clone() for name, value in self.module.state_dict().items()})
+            return super().loss(batch, epoch, forward)
+
+    plain, last = run("plain", task=Keep)
+    averaged, result = run("averaged", ema=0.6)
+    assert losses(averaged) == losses(plain)
+    after = [*steps[1:], last]  # the weights after each of 12 steps
+    for name in last:
+        expected = after[0][name]
+        for step, weights in enumerate(after[1:], start=2):
+            decay = min(0.6, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * weights[name]
+        torch.testing.assert_close(result[name], expected, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(result["mask_token"], last["mask_token"])
+
+
+@pytest.mark.parametrize("stop_at", [1, 7])
+def test_a_resumed_run_has_the_same_average(run, stop_at):
+    _, weights = run("whole", ema=0.9)
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=stop_at, ema=0.9)
+    _, resumed = run(ema=0.9)
+    _, finished = run(task=BreakAfter, calls=100, ema=0.9)
+    for name, value in weights.items():
+        assert torch.equal(value, resumed[name]) and torch.equal(value, finished[name])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

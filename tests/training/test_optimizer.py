@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import OptimizationParams
 from lmim_kedro.text.charset import Charset
-from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
+from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate, update_average
 
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 
@@ -54,3 +55,25 @@ def test_lower_blocks_learn_slower_by_the_layer_decay(size):
     assert rates["encoder.blocks.1.attn.qkv.weight"] == pytest.approx(1e-3)
     assert rates["encoder.blocks.0.attn.qkv.weight"] == pytest.approx(0.5e-3)
     assert rates["encoder.patch_embed.proj.weight"] == pytest.approx(0.25e-3)
+
+
+def test_a_stem_learns_as_slowly_as_the_patches_behind_it(size):
+    stem = size.model_copy(update={"stem": ((8, 2, 2), (8, 4, 2))})
+    groups = groups_by_name(Recognizer(stem, Charset("ab")), layer_decay=0.5)
+    of_stem = {name: group for name, group in groups.items() if ".stem." in name}
+    assert len(of_stem) == 2 * 3  # weight, bias and gain of two convolutions
+    assert all(group["lr"] == pytest.approx(0.25e-3) for group in of_stem.values())
+    decayed = {name.rpartition(".")[2] for name, group in of_stem.items() if group["weight_decay"]}
+    assert decayed == {"weight", "gain"}
+
+
+def test_the_average_of_the_weights_is_exponential_and_forgets_the_first_steps_sooner():
+    module = torch.nn.Linear(1, 1, bias=False)
+    average, expected = AveragedModel(module), 0.0
+    for step in range(1, 60):
+        torch.nn.init.constant_(module.weight, step)
+        update_average(average, module, 0.8, step)
+        decay = min(0.8, (1 + step) / (10 + step)) if step > 1 else 0.0
+        expected = decay * expected + (1 - decay) * step
+    assert average.module.weight.item() == pytest.approx(expected)
+    assert 59 - average.module.weight.item() == pytest.approx(4.0, abs=0.01)  # 0.8 / (1 - 0.8) steps behind

@@ -1,5 +1,6 @@
 """The ViT encoder that both branches share, the teacher is, and the recognizer reads with."""
 
+import math
 from functools import partial
 from typing import cast
 
@@ -13,10 +14,13 @@ from lmim_kedro.models._torchvision import make_torchvision_importable
 from lmim_kedro.params import ModelParams
 
 make_torchvision_importable()
-from timm.models.vision_transformer import Block  # noqa: E402  (timm imports torchvision)
+from timm.layers import ScaledStdConv2d  # noqa: E402  (timm imports torchvision)
+from timm.models.vision_transformer import Block  # noqa: E402
 
 NORM_EPS = 1e-6
 LayerNorm = partial(nn.LayerNorm, eps=NORM_EPS)
+RELU_GAIN = (2 / (1 - 1 / math.pi)) ** 0.5
+"""What a ReLU takes from the deviation of standard normal values, to be given back before it."""
 
 
 def sincos_position(model: ModelParams, width: int) -> Tensor:
@@ -62,18 +66,31 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 class PatchEmbedding(nn.Module):
-    """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides."""
+    """Crop -> patch tokens: one linear map per patch, which may look `patch_overlap` pixels beyond its sides.
+
+    With `model.stem`, 3 x 3 convolutions and ReLUs come before the linear map. Their weights are standardized, not what
+    they compute (Brock et al., arXiv:2101.08692): with statistics of a batch or a crop, a patch would look different
+    beside masked ones than beside visible ones.
+    """
 
     def __init__(self, model: ModelParams) -> None:
         super().__init__()
         self.model = model
         self.channels = 3 if model.input == "rgb" else 1
+        self.stem = nn.Sequential()
+        channels = self.channels
+        for width, down, across in model.stem:
+            self.stem.append(ScaledStdConv2d(channels, width, 3, (down, across), padding=1, gamma=RELU_GAIN))
+            self.stem.append(nn.ReLU())
+            channels = width
+        down, across = model.stem_strides
+        overlap = model.patch_overlap // across
         self.proj = nn.Conv2d(
-            self.channels,
+            channels,
             model.width,
-            kernel_size=(model.patch_height, model.patch_width + 2 * model.patch_overlap),
-            stride=(model.patch_height, model.patch_width),
-            padding=(0, model.patch_overlap),
+            kernel_size=(model.patch_height // down, model.patch_width // across + 2 * overlap),
+            stride=(model.patch_height // down, model.patch_width // across),
+            padding=(0, overlap),
         )
         nn.init.xavier_uniform_(self.proj.weight.view(model.width, -1))
         nn.init.zeros_(self.proj.get_parameter("bias"))
@@ -83,12 +100,12 @@ class PatchEmbedding(nn.Module):
         return images if self.model.input == "rgb" else standardized_gray(images)
 
     def forward(self, pixels: Tensor, removed: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, N, D). With overlap, the pixels of `removed` patches (B, M) are blanked first,
-        so that nothing leaks from a masked patch into its visible neighbor.
+        """(B, C, H, W) -> (B, N, D). If patches see their neighbors, by overlap or through a stem, the pixels of
+        `removed` patches (B, M) are blanked first, so that nothing leaks from a masked patch into a visible one.
         """
-        if removed is not None and self.model.patch_overlap:
+        if removed is not None and (self.model.patch_overlap or self.model.stem):
             pixels = pixels * self._visible(removed).to(pixels.dtype)
-        return self.proj(pixels).flatten(2).transpose(1, 2)
+        return self.proj(self.stem(pixels)).flatten(2).transpose(1, 2)
 
     def _visible(self, removed: Tensor) -> Tensor:
         model = self.model

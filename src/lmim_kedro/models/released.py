@@ -158,11 +158,13 @@ def export_released(module: Encoder | LMIM | Recognizer, path: Path) -> None:
     """Write a model in the layout of the released code, so that the released code can load it.
 
     An Encoder becomes a MAERec checkpoint, LMIM and Recognizer those of the released LMIM code. Models that the
-    released code cannot express (gray input, overlapping patches, another position grid, CTC) are refused.
+    released code cannot express (gray input, a stem, overlapping patches, another position grid, CTC) are refused.
     """
     model = module.model
-    if model.input != "rgb" or model.patch_overlap or model.position_grid != "square":
-        raise InputError("the released code knows rgb input, patches without overlap and the square position grid only")
+    if model.input != "rgb" or model.stem or model.patch_overlap or model.position_grid != "square":
+        raise InputError(
+            "the released code knows rgb input, patches without stem and overlap, and the square position grid only"
+        )
     tensors = dict(module.state_dict())
     table = sincos_position(model, model.width)
     if isinstance(module, LMIM):

@@ -61,6 +61,8 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
         words.append(f"layer-wise decay {optimization.layer_decay:g}")
     if optimization.clip_norm is not None:
         words.append(f"gradient norm clipped at {optimization.clip_norm:g}")
+    if optimization.ema:
+        words.append(f"weights averaged with decay {optimization.ema:g}")
     return "; ".join(words)
 
 
@@ -71,8 +73,10 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
     )
     heads = f"{model.depth} blocks, width {model.width}, {model.heads} heads"
     parameters = facts.get("parameters")
+    stem = (f"{width} features ({down} down, {across} across)" for width, down, across in model.stem or ())
     return [
         ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}"),
+        *([("Stem", f"3 × 3 convolutions with these strides: {', '.join(stem)}")] if model.stem else []),
         ("Patches", patches),
         ("Encoder", f"{heads}, {model.position_grid} position grid"),
         ("Guided decoder", f"{model.decoder_depth} blocks, width {model.decoder_width}, {model.decoder_heads} heads"),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from lmim_kedro.crops.loader import CropBatch, CropLoader
 from lmim_kedro.crops.randomness import derive_seed
@@ -21,7 +22,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.training.device import attention_kernel, pick_device, pick_precision, use_threads
 from lmim_kedro.training.monitor import Clock, Display, Meter, operations
-from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate
+from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate, update_average
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder, weights_digest
 
@@ -119,6 +120,7 @@ class _Run:
         self.warmup: float = optimization.warmup_steps or (optimization.warmup_epochs or 0) * self.per_epoch
         self.module = task.module.to(ranks.device).train()
         self.optimizer = build_optimizer(self.module, optimization)
+        self.average = AveragedModel(self.module) if optimization.ema else None
         self.precision = pick_precision(training, ranks.device)
         self.done, self.meter, self.clock = 0, Meter(), Clock()
         self.rows: list[dict[str, float]] = []
@@ -153,6 +155,8 @@ class _Run:
                         f"{self.task.name} was stopped at step {self.done:,} of {self.total:,} and has saved its state "
                         f"in {self.state.path}: give the same command again to go on"
                     )
+        if self.average is not None:
+            self.module.load_state_dict(self.average.module.state_dict())
         self._refuse_broken_weights()
         if self.ranks.first:
             self.state.finish(self.start, self.module, self.rows)
@@ -172,6 +176,8 @@ class _Run:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip_norm)
         self.optimizer.step()
         self.done += 1
+        if self.average is not None:
+            update_average(self.average, self.module, self.optimization.ema, self.done)
         self.meter.add(self.ranks.mean(losses), len(batch.images) * self.ranks.world)
         display.step()
 
@@ -250,6 +256,8 @@ class _Run:
         saved = self.state.load(self.start, step)
         self.module.load_state_dict(saved["module"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
         self.done, self.rows = saved["step"], saved["rows"]
         self.meter = Meter.restored(saved["meter"], self.ranks.device)
         self.clock = Clock(saved["seconds"])
@@ -262,6 +270,8 @@ class _Run:
         self._refuse_broken_weights()
         if self.ranks.first:
             extra = {"start": self.start, "rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
+            if self.average is not None:
+                extra["average"] = self.average.state_dict()
             self.state.save(self.done, self.module, self.optimizer, extra)
 
     def _refuse_broken_weights(self) -> None:

@@ -1,9 +1,10 @@
-"""AdamW with the paper's parameter groups."""
+"""AdamW with the paper's parameter groups, and the average of the weights."""
 
 import re
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lmim_kedro.params import OptimizationParams
 
@@ -41,6 +42,25 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group its share of the rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
+
+
+def update_average(average: AveragedModel, module: nn.Module, decay: float, step: int) -> None:
+    """Take the weights after a step into their exponential moving average.
+
+    The first steps are forgotten sooner, by a decay of at most (1 + step) / (10 + step), so that the average of a short
+    training does not hold on to where it began.
+
+    Example:
+        >>> module = nn.Linear(1, 1, bias=False)
+        >>> average = AveragedModel(module)
+        >>> for step, weight in enumerate([1.0, 3.0], start=1):
+        ...     _ = nn.init.constant_(module.weight, weight)
+        ...     update_average(average, module, 0.998, step)
+        >>> round(average.module.weight.item(), 4)  # 0.25 * 1 + 0.75 * 3
+        2.5
+    """
+    average.multi_avg_fn = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
+    average.update_parameters(module)
 
 
 def _layer(name: str, depth: int) -> int:
