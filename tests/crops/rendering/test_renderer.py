@@ -1,7 +1,6 @@
 """Whole crops: the same wherever they are drawn, fast, and as the styles say."""
 
 import hashlib
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -15,7 +14,6 @@ from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
 
 SLOWEST = 200
-"""Crops a processor second. The goal is 600; shared machines and cold caches take their part."""
 
 
 def digests(numbers, **options):
@@ -31,14 +29,6 @@ def test_a_crop_is_the_same_alone_in_any_order_and_in_another_process():
     assert [digests([number])[0] for number in numbers[:3]] == together[:3]
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         assert pool.submit(digests, numbers).result() == together
-
-
-def test_crops_are_drawn_fast_enough():
-    source = RenderedWords(1000, split="finetuning")
-    list(source.read(0, 200))  # letters are drawn once
-    start = time.process_time()
-    list(source.read(200, 600))
-    assert 400 / (time.process_time() - start) > SLOWEST
 
 
 def test_the_hard_style_differs_more_from_a_clear_word_than_the_easy_one():
