@@ -358,7 +358,7 @@ def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
 @pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams, OptimizationParams])
 def test_groups_that_only_pipelines_read_have_no_defaults(group: type[Params]) -> None:
     given = {name for name, field in group.model_fields.items() if not field.is_required()}
-    assert given <= ONE_OF_TWO | {"clip_norm", "env"}
+    assert given <= ONE_OF_TWO | {"clip_norm", "ema", "env"}
 
 
 def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:

@@ -180,11 +180,11 @@ class OptimizationParams(Params):
     weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
     layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
-    ema: float = Field(
-        0.0,
-        ge=0,
+    ema: float | None = Field(
+        None,
+        gt=0,
         lt=1,
-        description="decay per step of an exponential moving average of the weights, which is the result; 0: the "
+        description="decay per step of an exponential moving average of the weights, which is the result; null: the "
         "weights of the last step (paper)",
     )
 

@@ -112,11 +112,19 @@ def resolve_finetuning(asked: Recipe, made: Recipe) -> Recipe:
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names."""
+    """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names.
+
+    What is null or empty on one side may be absent on the other, as the parameters that came later are.
+
+    Example:
+        >>> differences({"steps": 3}, {"steps": 4, "ema": None})
+        ['steps was 3, is 4']
+    """
     if isinstance(before, dict) and isinstance(now, dict):
         found = []
         for key in sorted(before.keys() | now.keys()):
             inner = f"{name}.{key}" if name else key
             found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
         return found
-    return [] if before == now else [f"{name} was {before}, is {now}"]
+    unset: tuple[Any, ...] = ("absent", None, [], ())
+    return [] if before == now or (before in unset and now in unset) else [f"{name} was {before}, is {now}"]

@@ -158,7 +158,15 @@ def test_cls_std_is_zero_when_all_crops_share_one_cls(released_size, recipe, cro
 def test_variants_of_the_alignment_decide_whether_the_guidance_cls_is_pulled(changes, reaches_guidance):
     torch.manual_seed(0)
     size = ModelParams(width=16, depth=1, heads=2, decoder_width=16, decoder_heads=2, decoder_ffn=16)
-    optimization = {"steps": 1, "batch_size": 2, "warmup_steps": 0, "base_learning_rate": 1e-3}
+    optimization = {
+        "steps": 1,
+        "batch_size": 2,
+        "warmup_steps": 0,
+        "base_learning_rate": 1e-3,
+        "betas": (0.9, 0.95),
+        "weight_decay": 0.05,
+        "layer_decay": 1.0,
+    }
     pretraining = PretrainingParams.model_validate(
         {"teacher": {"optimization": optimization}, "optimization": optimization, **changes}
     )

@@ -62,9 +62,8 @@ def test_augmentation_added_from_outside_has_its_own_name(monkeypatch: pytest.Mo
 def test_optimization_is_told_in_the_unit_that_was_given():
     epochs = "10 epochs, batches of 512; AdamW, learning rate 0.0003 after 1 epoch of warm-up, then half-cosine to 0; "
     assert optimization_in_words(OPTIMIZATION) == epochs + "betas 0.9 and 0.95, weight decay 0.05"
-    steps = OptimizationParams(
-        steps=30_000, batch_size=256, warmup_steps=500, base_learning_rate=1e-4, layer_decay=0.75, clip_norm=2.0
-    )
+    adamw = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 0.75, "clip_norm": 2.0}
+    steps = OptimizationParams(steps=30_000, batch_size=256, warmup_steps=500, base_learning_rate=1e-4, **adamw)
     assert optimization_in_words(steps) == (
         "30,000 steps, batches of 256; AdamW, learning rate 0.0001 after 500 steps of warm-up, then half-cosine to 0; "
         "betas 0.9 and 0.95, weight decay 0.05; layer-wise decay 0.75; gradient norm clipped at 2"

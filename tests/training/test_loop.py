@@ -65,7 +65,7 @@ class BreakGradient(PretrainingTask):
 def run(store, size, pretraining, optimization, training, tmp_path):
     """Trains a small LMIM into a state folder and returns its metrics and final weights."""
 
-    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, ema=0.0, **changes):
+    def train(folder="state", task=PretrainingTask, recipe=RECIPE, threads=2, settings=None, ema=None, **changes):
         torch.manual_seed(0)
         model = LMIM(size, pretraining, Encoder(size))
         views = GuidanceViews(ViewPreset(rotate=15, crop_vertical=0.1, contrast=(0.5, 1.0), blur=(0.5, 1.5)))

@@ -43,6 +43,9 @@ class Two(Ranks):
     def any(self, flag):
         return flag
 
+    def told(self, value):
+        return value
+
 
 @pytest.fixture
 def task(size, pretraining):
@@ -147,16 +150,14 @@ def test_precision_is_what_was_asked_for_or_what_the_device_computes_in(monkeypa
     assert device.pick_precision(auto, torch.device("mps")) == torch.float32
 
 
-def test_operations_are_counted_in_one_step_and_on_a_known_gpu_only(monkeypatch, tmp_path):
+def test_operations_are_counted_once_and_on_a_known_gpu_only(monkeypatch, tmp_path):
     given = "run", 10, 0, CPU, False, [], tmp_path
-    assert not monitor.Display(*given).wants_flops
+    assert not monitor.Display(*given).wants_operations
     monkeypatch.setattr(monitor, "peak_flops", lambda device: 1e12)
     display = monitor.Display(*given)
-    assert display.wants_flops
-    display.step(5e9)
-    assert not display.wants_flops
-    display.step()
-    assert not display.wants_flops
+    assert display.wants_operations
+    display.operations = 5e9
+    assert not display.wants_operations
 
 
 def test_the_clock_of_a_resumed_run_goes_on_where_the_run_was_stopped(monkeypatch):

@@ -31,6 +31,8 @@ def test_a_run_that_an_earlier_version_stopped_goes_on(module, tmp_path):
     folder = stopped(StateFolder(tmp_path / "run", RECIPE), module)
     write_as_before(folder)
     assert folder.load("weights", 3)["step"] == 3
+    later = {"model": {"input": "gray", "stem": []}, "pretraining": {"optimization": {"steps": 3, "ema": None}}}
+    assert StateFolder(folder.path, later).load("weights", 3)["step"] == 3  # parameters that came since, and are off
     other = StateFolder(folder.path, {**RECIPE, "model": {"input": "rgb"}})
     with pytest.raises(InputError, match=r"another recipe \(model.input was gray, is rgb\): put the old values back"):
         other.load("weights", 3)

@@ -67,10 +67,9 @@ class LMIM(nn.Module):
         teacher: frozen encoder whose patch features are the target; None where the target is pixels.
 
     Example:
-        >>> mim = {"method": "mim", "optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 0.1}}
-        >>> mim |= {"teacher": {"optimization": mim["optimization"]}}
+        >>> mim = PretrainingParams.model_construct(method="mim", target="pixel", mask_ratio=0.75)
         >>> small = ModelParams(width=24, depth=1, heads=3, decoder_width=16, decoder_heads=2)
-        >>> sorted(LMIM(small, PretrainingParams(**mim))(torch.rand(2, 3, 32, 128), None, torch.rand(2, 256)))
+        >>> sorted(LMIM(small, mim)(torch.rand(2, 3, 32, 128), None, torch.rand(2, 256)))
         ['cls_std', 'loss', 'reconstruction']
     """
 

@@ -23,9 +23,7 @@ class SeqCLR(nn.Module):
         pretraining: parameters with method "seqclr".
 
     Example:
-        >>> given = {"optimization": {"steps": 1, "warmup_steps": 0, "base_learning_rate": 0.1}}
-        >>> given |= {"method": "seqclr", "teacher": {"optimization": given["optimization"]}}
-        >>> model = SeqCLR(ModelParams(width=24, depth=1, heads=3), PretrainingParams.model_validate(given))
+        >>> model = SeqCLR(ModelParams(width=24, depth=1, heads=3), PretrainingParams.model_construct(method="seqclr"))
         >>> sorted(model(*torch.rand(2, 2, 3, 32, 128)))
         ['cls_std', 'loss', 'matched']
     """

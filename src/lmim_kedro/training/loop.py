@@ -176,7 +176,7 @@ class _Run:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip_norm)
         self.optimizer.step()
         self.done += 1
-        if self.average is not None:
+        if self.average is not None and self.optimization.ema is not None:
             update_average(self.average, self.module, self.optimization.ema, self.done)
         self.meter.add(self.ranks.mean(losses), len(batch.images) * self.ranks.world)
         display.step()
