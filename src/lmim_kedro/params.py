@@ -248,7 +248,10 @@ class PretrainingParams(Params):
         None, gt=0, description="hidden width of an MLP between each [cls] and the alignment; null in the paper"
     )
     alignment_variance: float = Field(
-        0.0, ge=0, description="weight of a hinge that keeps the deviation of [cls] over the batch at 1; 0 in the paper"
+        0.0,
+        ge=0,
+        description="weight of VICReg's hinge max(0, 1 - deviation of [cls] over the batch), so that "
+        "[cls] does not collapse (docs/claims.md); 0 in the paper",
     )
     decoder_order: Literal["sa_ca_ffn", "ca_sa_ffn"] = Field("sa_ca_ffn", description="Table 3")
     target: Literal["mae_features", "pixel", "random_features"] = Field("mae_features", description="Table 4")

@@ -88,7 +88,12 @@ class Registry:
 METHODS = Registry(
     "methods",
     "pre-training method",
-    {name: f"lmim_kedro.training.methods:{name.upper()}" for name in ("lmim", "mim", "seqclr", "none")},
+    {
+        "lmim": "lmim_kedro.training.methods:LMIM",
+        "mim": "lmim_kedro.training.methods:MIM",
+        "seqclr": "lmim_kedro.training.methods:SEQCLR",
+        "none": "lmim_kedro.training.methods:NONE",
+    },
 )
 AUGMENTATIONS = Registry(
     "augmentations",
@@ -122,19 +127,30 @@ METRICS = Registry(
     "metrics",
     "metric",
     {
-        name: f"lmim_kedro.scoring.metrics:{name.upper()}"
-        for name in ("waics", "case_sensitive", "exact", "chinese", "ned", "ned_exact", "ned_chinese")
+        "waics": "lmim_kedro.scoring.metrics:WAICS",
+        "case_sensitive": "lmim_kedro.scoring.metrics:CASE_SENSITIVE",
+        "exact": "lmim_kedro.scoring.metrics:EXACT",
+        "chinese": "lmim_kedro.scoring.metrics:CHINESE",
+        "ned": "lmim_kedro.scoring.metrics:NED",
+        "ned_exact": "lmim_kedro.scoring.metrics:NED_EXACT",
+        "ned_chinese": "lmim_kedro.scoring.metrics:NED_CHINESE",
     },
 )
 SECTIONS = Registry(
     "sections",
     "section of the report",
     {
-        name: f"lmim_kedro.reporting.sections:{name}"
-        for name in (
-            *("accuracy", "paper", "readings", "recipe", "data", "card"),
-            *("training", "views", "attention", "reconstructions", "machine"),
-        )
+        "accuracy": "lmim_kedro.reporting.sections:accuracy",
+        "paper": "lmim_kedro.reporting.sections:paper",
+        "readings": "lmim_kedro.reporting.sections:readings",
+        "recipe": "lmim_kedro.reporting.sections:recipe",
+        "data": "lmim_kedro.reporting.sections:data",
+        "card": "lmim_kedro.reporting.sections:card",
+        "training": "lmim_kedro.reporting.sections:training",
+        "views": "lmim_kedro.reporting.sections:views",
+        "attention": "lmim_kedro.reporting.sections:attention",
+        "reconstructions": "lmim_kedro.reporting.sections:reconstructions",
+        "machine": "lmim_kedro.reporting.sections:machine",
     },
 )
 """In the order of the page."""

@@ -1,9 +1,10 @@
-"""Which patches of a crop the encoder does not see.
+"""Which patches of a crop the encoder does not see (paper, section 3.1; Table 5: random and block).
 
 Every strategy is a *priority*: one number per patch, and the patches with the smallest are kept. Random masking is
 uniform priority; block masking gives the patches of earlier rectangles a larger one; span masking all patches of a
 column nearly the same; density masking orders the patches within each character, and the characters side by side. So a
 single sort serves all strategies, every crop keeps the same number of patches, and a new strategy is a new priority.
+Span and density masking are this project's; `training.tasks` draws the priorities.
 """
 
 from typing import Literal, NamedTuple
