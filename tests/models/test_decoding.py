@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lmim_kedro.models import decoding
 from lmim_kedro.models.decoder import AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy, step_probabilities
 from lmim_kedro.params import RecognizerParams
@@ -152,6 +153,15 @@ def test_the_work_shrinks_with_the_crops_that_are_still_being_written(monkeypatc
     assert rows[0] == CROPS and rows == sorted(rows, reverse=True)
     for place, count in enumerate(rows):
         assert (lengths > place).sum() <= count < (lengths > place).sum() / 0.75 + 1
+
+
+def test_words_are_the_same_however_seldom_the_host_looks_which_have_ended(monkeypatch):
+    decoder, memory = random_model(3)
+    often = greedy(decoder, memory, CHARSET.end)
+    monkeypatch.setattr(decoding, "LOOK_EVERY", {"cpu": 3})
+    seldom = greedy(decoder, memory, CHARSET.end)
+    assert torch.equal(often.symbols, seldom.symbols) and torch.equal(often.lengths, seldom.lengths)
+    torch.testing.assert_close(often.log_probabilities, seldom.log_probabilities)
 
 
 def test_probabilities_of_all_symbols_are_those_of_greedy_words():

@@ -170,3 +170,11 @@ def test_importing_the_recognizer_needs_no_kedro():
     code = f"import sys, lmim_kedro.models.recognizer; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_reader_computes_in_its_precision(reader, files, precision):
+    computed = []
+    reader.recognizer.linear_norm[0].register_forward_hook(lambda _module, _given, made: computed.append(made.dtype))
+    readings = Reader(reader.recognizer, precision).read(files)
+    assert computed == [precision] and all(reading.text for reading in readings)

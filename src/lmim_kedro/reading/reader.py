@@ -1,12 +1,14 @@
 """The recognizer at work: `Reader` reads images, `read_sources` and `read_store` read data sets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lmim_kedro.crops.ahead import ahead
+from lmim_kedro.crops.loader import send
 from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import crops_of_source
@@ -24,6 +26,7 @@ class Reader(ImageReader):
 
     Args:
         recognizer: the model; it is put into evaluation mode.
+        precision: torch.float32 or torch.bfloat16 (autocast).
 
     Example:
         >>> from lmim_kedro.params import ModelParams
@@ -34,8 +37,8 @@ class Reader(ImageReader):
         [None, 'missing file']
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self.recognizer = recognizer.eval()
+    def __init__(self, recognizer: Recognizer, precision: torch.dtype = torch.float32) -> None:
+        self.recognizer, self.precision = recognizer.eval(), precision
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
 
     @classmethod
@@ -44,17 +47,20 @@ class Reader(ImageReader):
 
         Args:
             path: path such as data/06_models/lmim/sample/seed0/recognizer.
-            device: device to read on; None: the GPU if there is one.
+            device: device to read on; None: the GPU if there is one, where it computes in bfloat16 if it can.
 
         Errors: InputError if there is no recognizer at the path.
         """
-        return cls(load_recognizer(Path(path)).to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return cls(load_recognizer(Path(path)).to(chosen), torch.bfloat16 if fast else torch.float32)
 
     def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width), greedily or with a beam of more hypotheses."""
         device = next(self.recognizer.parameters()).device
-        pixels = torch.from_numpy(images).to(device, non_blocking=True)
-        return self.recognizer.read_batch(to_input(pixels), beam)
+        pixels = send(torch.from_numpy(images), device)
+        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.recognizer.read_batch(to_input(pixels), beam)
 
 
 def read_sources(
@@ -83,21 +89,25 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
     """
     reader = Reader(recognizer.to(device))
     tables = []
-    with progress_bar(len(crops), desc="reading", unit="crop") as bar:
+
+    def decoded() -> Generator[tuple[str, range, np.ndarray, np.ndarray], None, None]:
         for source in crops.sources:
             for start in range(source.start, source.stop, batch_size):
                 index = range(start, min(start + batch_size, source.stop))
-                images, aspect = decode_batch(crops.fetch(index), reader.height, reader.width)
-                readings = reader.read_batch(images)
-                columns = {
-                    "benchmark": source.name,
-                    "index": index,
-                    "label": crops.labels(index),
-                    "prediction": [reading.text for reading in readings],
-                    "confidence": [reading.confidence for reading in readings],
-                    "confidences": [reading.confidences for reading in readings],
-                    "aspect": aspect,
-                }
-                tables.append(pd.DataFrame(columns))
-                bar.update(len(index))
+                yield source.name, index, *decode_batch(crops.fetch(index), reader.height, reader.width)
+
+    with progress_bar(len(crops), desc="reading", unit="crop") as bar:
+        for name, index, images, aspect in ahead(decoded(), 2):
+            readings = reader.read_batch(images)
+            columns = {
+                "benchmark": name,
+                "index": index,
+                "label": crops.labels(index),
+                "prediction": [reading.text for reading in readings],
+                "confidence": [reading.confidence for reading in readings],
+                "confidences": [reading.confidences for reading in readings],
+                "aspect": aspect,
+            }
+            tables.append(pd.DataFrame(columns))
+            bar.update(len(index))
     return pd.concat(tables, ignore_index=True)
