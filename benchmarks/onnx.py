@@ -78,5 +78,5 @@ def _both(model: ModelParams, int8: bool) -> tuple[Reader, OnnxReader]:
     recognizer = Recognizer(model, charset).eval()
     recognizer.head.decoder = recognizer.decoder = decoder_of_words(model, charset, WORD)
     with tempfile.TemporaryDirectory() as folder:
-        export_recognizer(recognizer, Path(folder), int8)
+        export_recognizer(recognizer, Path(folder), "int8" if int8 else "float32")
         return Reader(recognizer), OnnxReader(folder, threads=1)

@@ -144,9 +144,10 @@ finally:
     ("words", "beginning"),
     [
         (["read", "absent"], "there is nothing at absent"),
-        (["read", "."], "there is no recognizer at data/06_models"),
-        (["read", ".", "--model", "."], ". holds no config.json"),
-        (["serve", "--model", "."], ". holds no config.json"),
+        (["read", "."], "source .: . holds no crop"),
+        (["read", "a.png", "--recognizer", "newest"], "there is no recognizer at data/06_models"),
+        (["read", "a.png", "--recognizer", "."], ". holds no config.json"),
+        (["serve", "--recognizer", "."], ". holds no config.json"),
         (["convert", "inspect", "absent.pth"], "there is no checkpoint at absent.pth"),
         (["convert", "import", "absent.pth", "ours"], "there is no checkpoint at absent.pth"),
         (["convert", "export", ".", "theirs.pth"], ". holds no config.json"),

@@ -21,6 +21,7 @@ reader = Reader.load("recognizer", device="cpu")
 for reading in reader.read(["a.png", np.zeros((9, 9), np.uint8)], beam=3):
     reveal_type(reading)
 reveal_type(OnnxReader("exported").read("b.png"))
+ready: tuple[Reader, OnnxReader] = Reader.load(), OnnxReader()
 reveal_type(reader.read_crops("folder"))
 reveal_type((__version__, open_source, prepare, PackedStore))
 """

@@ -18,6 +18,7 @@ from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
+    from lmim_kedro.models.folder import named_place, require_charset, require_encoder
+
     parameters = RunParams.model_validate(catalog["parameters"].load())
     if "finetune" in steps:
         from lmim_kedro.text.charset import FROM_LABELS, Charset
@@ -105,16 +108,17 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     if "read_crops" in steps:
         require_prediction(parameters, catalog)
     elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
-        from lmim_kedro.models.folder import require_charset
-
         require_charset(cast(ModelDataset, catalog["recognizer"]).path, parameters.finetuning.charset)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),
     }
     for step, (parameter, path) in named.items():
-        if step in steps and path is not None and not Path(path).exists():
-            raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
+        if step in steps and path is not None:
+            if not named_place(path).exists():
+                raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
+            if named_place(path).is_dir():
+                require_encoder(path, Recipe.model_validate(catalog["params:recipe"].load()).model)
     from lmim_kedro.training.device import named_device, pick_device  # from here on, torch is imported
 
     if "finetune" in steps:

@@ -15,6 +15,6 @@ def call(old: str, new: str) -> Any:
     arguments = sys.argv[1:]
     if old == "lmim_kedro.onnx_runner" and arguments and not arguments[0].startswith("-"):
         folder, *images = arguments
-        arguments = ["--model", folder, *images]
+        arguments = ["--recognizer", folder, *images]
     print(f"`python -m {old}` is now `lmim-kedro {new}`", file=sys.stderr)
     return import_module("lmim_kedro.__main__").main([new, *arguments])

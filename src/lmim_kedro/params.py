@@ -212,7 +212,10 @@ class OptimizationParams(Params):
 class TeacherParams(Params):
     """Where the frozen target features come from: MAERec's weights (path), or a MAE trained here on the same crops."""
 
-    path: str | None = Field(None, description="checkpoint in MAERec's, the released LMIM's or this project's layout")
+    path: str | None = Field(
+        None,
+        description="checkpoint in MAERec's, the released LMIM's or this project's layout, or ready, as for weights",
+    )
     mask_ratio: float = Field(0.75, gt=0, lt=1)
     optimization: OptimizationParams
 
@@ -230,7 +233,9 @@ class PretrainingParams(Params):
         "operations as teacher and LMIM together took",
     )
     weights: str | None = Field(
-        None, description="encoder to start from: a checkpoint or folder; with method none it is fine-tuned as it is"
+        None,
+        description="encoder to start from: a checkpoint, a folder, or ready, the reader that comes with the package; "
+        "with method none it is fine-tuned as it is",
     )
     length: float = Field(
         1.0, gt=0, description="factor on the epochs or steps of optimization: 2 gives the 20 epochs rows"

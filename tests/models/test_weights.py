@@ -121,7 +121,9 @@ def test_an_encoder_of_this_project_is_taken_in_if_its_sizes_are_the_wanted_ones
     back, imported = released.import_encoder(tmp_path, released_size)
     assert same_tensors(encoder, back)
     assert imported.sentence() == f"{tmp_path}: this project's encoder, 29 tensors loaded; nothing ignored"
-    with pytest.raises(InputError, match="has another heads than the model preset in use"):
+    with pytest.raises(
+        InputError, match=r"other sizes than the model in use \(heads 3, not 2\): choose the `model` that"
+    ):
         released.import_encoder(tmp_path, released_size.model_copy(update={"heads": 2}))
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,9 @@ from lmim_kedro.datasets.readings import ReadingsDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import require_named_files
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.weights import load_recognizer, save_model
+from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
-from lmim_kedro.reading.folder import newest_recognizer
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
@@ -95,7 +93,7 @@ def shell(arguments: list[str]) -> Any:
 def test_three_ways_read_the_same(folder: Path, model: Path, tmp_path: Path) -> None:
     table = predict(model, folder, tmp_path / "deep" / "readings.csv", "csv")
     readings = Reader.load(model).read(folder)
-    done = shell(["--model", str(model), "--format", "csv", str(folder)])
+    done = shell(["--recognizer", str(model), "--format", "csv", str(folder)])
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert table["key"].tolist() == [reading.key for reading in readings]
     assert [row["key"] for row in rows] == [str(folder / key) for key in table["key"]]
@@ -149,13 +147,13 @@ def test_an_empty_folder_is_a_sentence(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds no crop"):
         predict(model, tmp_path / "empty", tmp_path / "r.csv", "csv")
-    done = shell(["--model", str(model), str(tmp_path / "empty")])
+    done = shell(["--recognizer", str(model), str(tmp_path / "empty")])
     assert done.exit_code == 2 and "holds no crop" in done.stderr
 
 
 def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) -> None:
     first, second = sorted(folder.glob("word*.jpg"))[:2]
-    done = shell(["--model", str(model), str(second), str(first)])
+    done = shell(["--recognizer", str(model), str(second), str(first)])
     assert done.exit_code == 0
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [line[0] for line in lines] == [str(second), str(first)]
@@ -166,7 +164,7 @@ def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) ->
 def test_what_the_shell_prints_for_a_list_names_its_files(folder: Path, model: Path, tmp_path: Path) -> None:
     listed = folder.parent / f"{folder.name}.txt"
     listed.write_text(f"{folder.name}/word 0.jpg\tword\n{folder.name}/more/word 6.jpg\tword\n")
-    done = shell(["--model", str(model), str(listed)])
+    done = shell(["--recognizer", str(model), str(listed)])
     listed.unlink()
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
         str(folder / "word 0.jpg"),
@@ -178,31 +176,15 @@ def test_what_the_shell_prints_for_a_list_names_its_files(folder: Path, model: P
 def test_a_file_whose_name_is_not_utf_8_is_read(format: str, folder: Path, model: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes((folder / "word 0.jpg").read_bytes())
-    done = shell(["--model", str(model), "--format", format, str(tmp_path / name)])
+    done = shell(["--recognizer", str(model), "--format", format, str(tmp_path / name)])
     assert done.exit_code == 0, done.output
     assert r"caf\xe9.jpg" in done.stdout.replace("\\\\", "\\")
 
 
 def test_json_lines_of_the_shell_can_be_parsed(folder: Path, model: Path) -> None:
-    done = shell(["--model", str(model), "--format", "jsonl", str(folder)])
+    done = shell(["--recognizer", str(model), "--format", "jsonl", str(folder)])
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == 8 and all(list(row) == ["key", "text", "confidence", "confidences", "error"] for row in rows)
-
-
-def test_without_a_model_the_newest_is_taken_and_named(
-    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="name one with --model, or make one with `kedro run`"):
-        newest_recognizer()
-    assert shell([str(folder)]).exit_code == 2
-    for number, variant in enumerate(("old", "new", "older")):
-        place = tmp_path / f"data/06_models/{variant}/sample/seed0/recognizer"
-        save_model(place, load_recognizer(model))
-        written = time.time() - [50, 0, 90][number]
-        os.utime(place / "config.json", (written, written))
-    done = shell([str(next(folder.glob("word*.jpg")))])
-    assert done.exit_code == 0 and "data/06_models/new/sample/seed0/recognizer" in done.stderr
 
 
 def test_what_predict_needs_is_asked_for_before_anything_runs(

@@ -117,11 +117,18 @@ def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["config.json", *config["graphs"].values()])
 
 
+def test_graphs_say_nothing_of_the_machine_that_wrote_them(exported: tuple[Recognizer, Path]) -> None:
+    source = str(Path(export_onnx.__file__).parents[2]).encode()
+    for graph in exported[1].glob("*.onnx"):
+        data = graph.read_bytes()
+        assert source not in data and b"site-packages" not in data and b"stack_trace" not in data
+
+
 def test_runner_imports_no_torch(exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "word.png").write_bytes(words[0])
     code = (
         "import sys; from lmim_kedro.cli import cli;"
-        f"given = ['read', '--model', {str(exported[1])!r}, {str(tmp_path / 'word.png')!r}];"
+        f"given = ['read', '--recognizer', {str(exported[1])!r}, {str(tmp_path / 'word.png')!r}];"
         "failed = cli.main(given, standalone_mode=False);"
         "print(failed, sorted({'torch', 'torchvision', 'timm', 'kedro', 'pandas'} & set(sys.modules)))"
     )
@@ -149,6 +156,32 @@ def test_command_exports_integers_and_says_what_they_cost(
     assert float(found[1]) > 50 and 20 < int(found[2]) <= 40  # the labels are what torch reads
     assert 1e-5 < float(found[3]) < 0.5  # integers were used
     assert OnnxReader(target).config["weights"] == "int8"
+
+
+def test_weights_stored_as_16_bit_floats_take_half_and_read_as_rounded_ones_do(
+    words: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recognizer = recognizer_of("autoregressive")
+    save_model(tmp_path / "recognizer", recognizer)
+    graphs = export_recognizer(recognizer, tmp_path / "whole")
+    given = ["export-onnx", str(tmp_path / "recognizer"), str(tmp_path / "half")]
+    assert not cli.main([*given, "--float16"], standalone_mode=False)
+    sizes = [sum((tmp_path / kind / graph.name).stat().st_size for graph in graphs) for kind in ("whole", "half")]
+    numbers = sum(weight.numel() for weight in recognizer.parameters())
+    assert sizes[0] - sizes[1] > 1.5 * numbers
+    exported = OnnxReader(tmp_path / "half", threads=1)
+    assert exported.config["weights"] == "float16"
+    before = [weight.clone() for weight in recognizer.parameters()]
+    export_recognizer(recognizer, tmp_path / "again", "float16")
+    assert all(torch.equal(*pair) for pair in zip(before, recognizer.parameters(), strict=True))  # rounded in a copy
+    images, _ = decode_batch(words, 32, 128)
+    expected = recognizer.half().float().read_batch(torch.from_numpy(images).float() / 127.5 - 1)
+    readings = list(exported.read_named(named(words)))
+    assert [reading.text for reading in readings] == [reading.text for reading in expected]
+    assert [reading.confidence for reading in readings] == pytest.approx([r.confidence for r in expected], rel=2e-3)
+    capsys.readouterr()
+    assert cli.main([*given, "--float16", "--int8"], standalone_mode=False) == 2
+    assert "--float16 and --int8 were given: choose one" in capsys.readouterr().err
 
 
 def test_what_an_export_costs_is_counted_on_labeled_crops(
@@ -182,7 +215,7 @@ def test_command_reads_images(
     exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[bytes]
 ) -> None:
     (text,) = write_crops(tmp_path, words[:1], exported[0])
-    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "0.png")], standalone_mode=False) == 0
+    assert cli.main(["read", "--recognizer", str(exported[1]), str(tmp_path / "0.png")], standalone_mode=False) == 0
     path, read, confidence = capsys.readouterr().out.rstrip("\n").split("\t")
     assert path.endswith("0.png") and read == text and 0 <= float(confidence) <= 1
 
@@ -238,7 +271,7 @@ def test_file_that_is_no_image_is_named(
     exported: tuple[Recognizer, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
-    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "x.png")], standalone_mode=False) == 1
+    assert cli.main(["read", "--recognizer", str(exported[1]), str(tmp_path / "x.png")], standalone_mode=False) == 1
     assert "x.png: undecodable" in capsys.readouterr().err
-    assert cli.main(["read", "--model", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 1
+    assert cli.main(["read", "--recognizer", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 1
     assert "none.png: missing file" in capsys.readouterr().err

@@ -1,11 +1,20 @@
-"""Options that several commands take."""
+"""Options that several commands take, and the reader that one of them chooses."""
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lmim_kedro.reading.folder import MODELS, newest_recognizer
+from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_json
+from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
 from lmim_kedro.registries import METRICS
+
+if TYPE_CHECKING:
+    from lmim_kedro.reading.image_reader import ImageReader
+
+NEWEST = "newest"
 
 
 def _known(ctx: click.Context, option: click.Parameter, name: str) -> str:
@@ -16,16 +25,61 @@ def _known(ctx: click.Context, option: click.Parameter, name: str) -> str:
 
 
 metric_option = click.option("--metric", default="waics", show_default=True, callback=_known, help="Name of a metric.")
-model_option = click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help=f"Folder of a recognizer, or of one that `export-onnx` wrote.  [default: the newest of {MODELS}]",
+recognizer_option = click.option(
+    "--recognizer",
+    "--model",  # the name before there was a ready reader
+    "recognizer",
+    metavar="FOLDER",
+    help=f"Folder of a recognizer, or of one that `export-onnx` wrote; {NEWEST}: the newest of {MODELS}.  "
+    "[default: the ready reader, which comes with the package]",
 )
 
 
-def chosen_model(model: Path | None) -> Path:
-    """The folder that --model names, or the newest; says which it is. Errors: InputError if there is none."""
-    if model is None:
-        model = newest_recognizer()
-        click.echo(f"reading with {model}", err=True)
-    return model
+def chosen_reader(named: str | None) -> "ImageReader":
+    """The reader that --recognizer names; where it names no folder, a sentence on stderr says which reader reads.
+
+    Torch is not imported for a reader that ONNX Runtime runs, nor before a wrong folder is an error.
+
+    Args:
+        named: a folder, `newest`, or None for the ready reader.
+
+    Errors: InputError if there is no recognizer in the folder, or none yet that is the newest.
+    """
+    if named is None:
+        return _ready_reader()
+    folder = Path(named)
+    if named == NEWEST:
+        newest = newest_recognizer()
+        if newest is None:
+            raise InputError(
+                f"there is no recognizer at {MODELS}: make one with `kedro run`, or leave --recognizer out, and "
+                "the ready reader reads"
+            )
+        click.echo(f"reading with {newest}", err=True)
+        folder = newest
+    from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
+
+    if read_json(folder / "config.json").get("kind") == KIND:
+        return OnnxReader(folder)
+    require_recognizer(folder)
+    from lmim_kedro.reading.reader import Reader
+
+    return Reader.load(folder)
+
+
+def _ready_reader() -> "ImageReader":
+    newest = newest_recognizer()
+    other = f"--recognizer={newest or 'FOLDER'} reads with {'the newest' if newest else 'one'} of yours"
+    if find_spec("onnxruntime"):
+        from lmim_kedro.reading.onnx_reader import OnnxReader
+
+        click.echo(f"reading with the ready reader; {other}", err=True)
+        return OnnxReader()
+    click.echo(
+        "reading with the ready reader in torch, which takes seconds to start; `pip install onnxruntime` makes it "
+        f"fast; {other}",
+        err=True,
+    )
+    from lmim_kedro.reading.reader import Reader
+
+    return Reader.load()

@@ -8,33 +8,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmim_kedro.commands.options import chosen_model, model_option
+from lmim_kedro.commands.options import chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_json
 
 if TYPE_CHECKING:
     from lmim_kedro.crops.sources.stream import NamedCrop
-    from lmim_kedro.reading.image_reader import ImageReader
     from lmim_kedro.text.spelling import Reading
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", type=click.Path(path_type=Path))
-@model_option
+@recognizer_option
 @click.option("--format", "layout", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
 @click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
-def read(images: tuple[Path, ...], model: Path | None, layout: str, batch_size: int, beam: int) -> None:
+def read(images: tuple[Path, ...], recognizer: str | None, layout: str, batch_size: int, beam: int) -> None:
     """Read the word in each image, in all images below a folder, or in an LMDB.
 
-    As text: path, word and confidence, separated by tabs. Images that cannot be read are listed on stderr, and the
-    exit status is then 1.
+    It reads with the ready reader, which comes with the package, unless --recognizer names another. As text: path,
+    word and confidence, separated by tabs. Images that cannot be read are listed on stderr, and the exit status is
+    then 1.
     """
     for image in images:
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
-    reader = _reader(chosen_model(model))
-    readings = _Errors(reader.read_named(chain.from_iterable(map(_crops_of, images)), batch_size, beam))
+    crops = [_crops_of(image) for image in images]  # a mistake in a path is told before anything is loaded
+    readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam))
     if layout == "text":
         for reading in readings:
             if reading.error is None:
@@ -58,19 +57,6 @@ class _Errors:
                 self.failed += 1
                 click.echo(f"{reading.key}: {reading.error}", err=True)
             yield reading
-
-
-def _reader(folder: Path) -> "ImageReader":
-    """The reader of a folder; a wrong folder is an error before torch is imported."""
-    from lmim_kedro.reading.folder import require_recognizer
-    from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
-
-    if read_json(folder / "config.json").get("kind") == KIND:
-        return OnnxReader(folder)
-    require_recognizer(folder)
-    from lmim_kedro.reading.reader import Reader
-
-    return Reader.load(folder)
 
 
 def _crops_of(image: Path) -> "Iterator[NamedCrop]":

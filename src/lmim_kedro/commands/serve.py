@@ -1,31 +1,23 @@
 """`lmim-kedro serve`: a web page that reads crops."""
 
-from pathlib import Path
-
 import click
 
-from lmim_kedro.commands.options import chosen_model, model_option
+from lmim_kedro.commands.options import chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
 
 
 @click.command()
-@model_option
+@recognizer_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: whoever reaches this machine.")
 @click.option("--port", default=8000, show_default=True, type=int)
-def serve(model: Path | None, host: str, port: int) -> None:
+def serve(recognizer: str | None, host: str, port: int) -> None:
     """Serve a web page to drop crops on; needs `pip install -e '.[web]'`."""
-    from lmim_kedro.reading.folder import require_recognizer
-
-    folder = chosen_model(model)
-    require_recognizer(folder)
     try:
         import uvicorn
 
         from lmim_kedro.reading.web import create_app
     except ImportError as error:
         raise InputError(f"the page needs {error.name}: install it with `pip install -e '.[web]'`") from error
-    from lmim_kedro.reading.reader import Reader
-
-    app = create_app(Reader.load(folder))
+    app = create_app(chosen_reader(recognizer))
     click.echo(f"open http://{host}:{port} - Ctrl-C ends", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning")

@@ -9,8 +9,21 @@ from pydantic import ValidationError
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.params import ModelParams
-from lmim_kedro.recipe import up_to_date
+from lmim_kedro.recipe import encoder_differences, up_to_date
 from lmim_kedro.text.charset import FROM_LABELS, Charset
+
+READY = Path(__file__).parents[1] / "reading" / "ready"
+"""The ready reader, which comes with the package: recognizer/ for torch, onnx/ for ONNX Runtime, CARD.md about both."""
+
+
+def named_place(named: str | Path) -> Path:
+    """The place of weights that a parameter names: `ready` is the ready reader, all else is a path.
+
+    Example:
+        >>> named_place("ready").name, named_place("./ready")
+        ('recognizer', PosixPath('ready'))
+    """
+    return READY / "recognizer" if str(named) == "ready" and not isinstance(named, Path) else Path(named)
 
 
 def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
@@ -40,6 +53,33 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder} cannot be read ({reason}): it is damaged or from another version") from error
     return config
+
+
+def require_encoder(named: str | Path, model: ModelParams) -> dict[str, Any]:
+    """Check that a folder holds an encoder, or a recognizer with one, of the sizes in use, and return its config.
+
+    Args:
+        named: the folder, or `ready`.
+        model: sizes in use.
+
+    Errors: InputError with the sizes that differ.
+    """
+    folder = named_place(named)
+    config = read_config(folder, "encoder", "recognizer")
+    made = ModelParams(**config["model"])
+    if changed := encoder_differences(made, model):
+        found = ", ".join(f"{name} {getattr(made, name)}, not {getattr(model, name)}" for name in changed)
+        ready = f": set `model: {ready_facts()['model']}`" if folder == named_place("ready") else ""
+        raise InputError(
+            f"the encoder of {named} has other sizes than the model in use ({found})"
+            f"{ready or ': choose the `model` that it was made with'}"
+        )
+    return config
+
+
+def ready_facts() -> dict[str, Any]:
+    """What is known about the ready reader as plain values: its model preset, recipe, scores and speed."""
+    return read_json(READY / "facts.json")
 
 
 def require_charset(folder: Path, name: str) -> None:

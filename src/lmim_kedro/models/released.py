@@ -15,7 +15,7 @@ from torch import Tensor
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.models.encoder import Encoder, sincos_position
-from lmim_kedro.models.folder import read_config
+from lmim_kedro.models.folder import named_place, read_config, require_encoder
 from lmim_kedro.models.heads import AutoregressiveHead
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
@@ -29,7 +29,6 @@ from lmim_kedro.models.weights import (
     save_model,
 )
 from lmim_kedro.params import ModelParams, PretrainingParams, RecognizerParams
-from lmim_kedro.recipe import encoder_differences
 from lmim_kedro.text.charset import Charset
 
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
@@ -94,11 +93,12 @@ def layout_of(tensors: Mapping[str, Tensor], path: Path) -> str:
     raise InputError(f"{path} has tensors such as {', '.join(sorted(tensors)[:3])}: of no known layout ({LAYOUTS})")
 
 
-def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tuple[Encoder, Imported]:
+def import_encoder(named: str | Path, model: ModelParams, part: str = "student") -> tuple[Encoder, Imported]:
     """An encoder of the given sizes from a checkpoint of any known layout.
 
     Args:
-        path: a file in MAERec's or the released LMIM's layout, or a folder that this project wrote.
+        named: a file in MAERec's or the released LMIM's layout, a folder with an encoder or a recognizer that this
+            project wrote, or "ready", the ready reader.
         model: expected sizes; others are refused.
         part: which encoder of a released pre-training checkpoint, "student" or "teacher".
 
@@ -106,13 +106,15 @@ def import_encoder(path: Path, model: ModelParams, part: str = "student") -> tup
 
     Errors: InputError if there is no checkpoint, or it does not fit the model.
     """
-    encoder = Encoder(model)
+    encoder, path = Encoder(model), named_place(named)
     if path.is_dir():
-        config, tensors = read_folder(path, "encoder")
-        if changed := encoder_differences(ModelParams(**config["model"]), model):
-            raise InputError(f"the encoder in {path} has another {', '.join(changed)} than the model preset in use")
-        load_strictly(encoder, tensors, str(path))
-        return encoder, Imported(str(path), "this project's encoder", len(tensors), [])
+        kind = require_encoder(named, model)["kind"]
+        _, tensors = read_folder(path, kind)
+        prefix = "encoder." if kind == "recognizer" else ""
+        wanted = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        load_strictly(encoder, wanted, str(path))
+        ignored = sorted(name for name in tensors if not name.startswith(prefix))
+        return encoder, Imported(str(named), f"this project's {kind}", len(wanted), ignored)
     tensors = read_checkpoint(path)
     layout = layout_of(tensors, path)
     prefix = TEACHER if layout == "lmim_pretraining" and part == "teacher" else ENCODER[layout]

@@ -1,13 +1,14 @@
-"""A recognizer as ONNX: `lmim-kedro export-onnx RECOGNIZER TARGET [--int8]`.
+"""A recognizer as ONNX: `lmim-kedro export-onnx RECOGNIZER TARGET [--float16 | --int8]`.
 
 An autoregressive recognizer becomes two graphs: the encoder, up to the features that the decoder looks at, and one
 decoding step with a cache. A CTC recognizer is one graph. The number of crops is free in all of them.
 `lmim_kedro.reading.onnx_reader` reads with what is written here; docs/export.md describes inputs and outputs.
 """
 
+import copy
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,37 +19,42 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole, write_json
 from lmim_kedro.models.heads import Graph
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.reading.onnx_reader import INSTALL, KIND, OnnxReader
+from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import compare
 
 OPSET = 20
+HALVED = 256  # numbers in the smallest tensor that is worth storing as 16-bit floats
+Weights = Literal["float32", "float16", "int8"]
 TOLERANCE = 1e-4  # largest difference of confidences between torch and the graphs before quantization
 
 
 @torch.no_grad()
-def export_recognizer(recognizer: Recognizer, target: Path, int8: bool = False) -> list[Path]:
+def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "float32") -> list[Path]:
     """Write the graphs and config.json; returns the graphs' paths.
 
     Args:
-        recognizer: the recognizer; it is left in evaluation mode, on the CPU.
+        recognizer: the recognizer; it is left in evaluation mode, on the CPU, its weights as they were.
         target: folder to write to; it is made.
-        int8: write the matrices of linear maps as 8-bit integers (onnxruntime's dynamic quantization).
+        weights: how the graphs store them. float16: rounded to 16 bits, for half the size; the graphs compute in
+            float32. int8: the matrices of linear maps as 8-bit integers (onnxruntime's dynamic quantization).
 
     Errors: InputError if an exporting package is missing, the head has no export, or the graphs read otherwise.
     """
     recognizer = recognizer.cpu().eval()
+    if weights == "float16":
+        recognizer = copy.deepcopy(recognizer).half().float()
     target.mkdir(parents=True, exist_ok=True)
     made = recognizer.head.graphs(recognizer.encoder)
     graphs = {name: f"{name}.onnx" for name in made}
     for name, graph in made.items():
         _export(graph, target / graphs[name])
-    _write_config(recognizer, target, graphs, int8=False)
+    _write_config(recognizer, target, graphs, "float32")
     _check(recognizer, target)
-    if int8:
+    if weights != "float32":
         for file in graphs.values():
-            _quantize(target / file)
-        _write_config(recognizer, target, graphs, int8=True)
+            (_quantize if weights == "int8" else _halve)(target / file)
+        _write_config(recognizer, target, graphs, weights)
     return [target / file for file in graphs.values()]
 
 
@@ -87,7 +93,7 @@ def measure_cost(recognizer: Recognizer, exported: OnnxReader, path: str, metric
     )
 
 
-def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], int8: bool) -> None:
+def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], weights: Weights) -> None:
     """What a runner needs beside the graphs: charset, sizes, how crops are prepared."""
     model, size, charset = recognizer.model, recognizer.model.recognizer, recognizer.charset
     config: dict[str, Any] = {
@@ -98,7 +104,7 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "image": {"height": model.image_height, "width": model.image_width}
         | {"channels": "RGB", "range": [-1, 1], "aspect": "ignored"},
         "graphs": graphs,
-        "weights": "int8" if int8 else "float32",
+        "weights": weights,
         "model": model.model_dump(),
     }
     if "step" in graphs:
@@ -110,7 +116,9 @@ def _export(graph: Graph, path: Path) -> None:
     try:
         import onnxscript  # noqa: F401  (torch's exporter needs it, and says so at length)
     except ImportError:
-        raise InputError(f"onnxscript, which torch exports with, is missing: {INSTALL}") from None
+        raise InputError(
+            "onnxscript, which torch exports with, is missing: install the extra with `pip install -e '.[onnx]'`"
+        ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own use of what it deprecates
         torch.onnx.export(
@@ -125,6 +133,44 @@ def _export(graph: Graph, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    _forget_origin(path)
+
+
+def _forget_origin(path: Path) -> None:
+    """Remove the exporter's notes, a tenth of a graph; among them are the paths of source files on this machine."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    with whole(path) as file:
+        onnx.save(model, file)
+
+
+def _halve(path: Path) -> None:
+    """Store as 16-bit floats what loses nothing by it; onnxruntime casts it back once, when it loads the graph.
+
+    What the exporter computed from rounded weights is no such tensor, and stays.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALVED:
+            continue
+        rounded = values.astype(np.float16)
+        if not np.array_equal(rounded, values):
+            continue
+        stored = f"{tensor.name}_float16"
+        graph.node.insert(0, helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))
+        graph.initializer.append(numpy_helper.from_array(rounded, stored))
+        graph.initializer.remove(tensor)
+    with whole(path) as part:
+        onnx.save(model, part)
 
 
 def _quantize(path: Path) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from lmim_kedro.errors import InputError
 from lmim_kedro.models.folder import read_config
 
 MODELS = "data/06_models/*/*/*/recognizer"  # where a run leaves recognizers: variant, environment, seed
@@ -22,12 +21,7 @@ def require_recognizer(folder: Path) -> dict[str, Any]:
     return read_config(folder, "recognizer")
 
 
-def newest_recognizer() -> Path:
-    """Find the recognizer below the working folder that was written last.
-
-    Errors: InputError if there is none.
-    """
+def newest_recognizer() -> Path | None:
+    """Find the recognizer below the working folder that was written last; None if there is none."""
     found = [path for path in Path().glob(MODELS) if (path / "config.json").is_file()]
-    if not found:
-        raise InputError(f"there is no recognizer at {MODELS}: name one with --model, or make one with `kedro run`")
-    return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
+    return max(found, key=lambda path: (path / "config.json").stat().st_mtime, default=None)

@@ -9,35 +9,41 @@ import numpy as np
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
+from lmim_kedro.models.folder import READY
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse, search, spell
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
-INSTALL = "install the extra with `pip install -e '.[onnx]'`"
 
 
 class OnnxReader(ImageReader):
     """Reads images with an exported recognizer, without torch.
 
     Args:
-        folder: folder with config.json and the graphs that it names.
+        folder: folder with config.json and the graphs that it names; None: the ready reader, which comes with the
+            package.
         threads: number of threads that onnxruntime computes with; 0: one per core.
         providers: onnxruntime's execution providers; the first that works is used.
 
     Errors: InputError if onnxruntime is not installed, or the folder does not hold what its config.json says.
 
     Example:
+        >>> OnnxReader().charset.characters
+        '0123456789abcdefghijklmnopqrstuvwxyz'
         >>> OnnxReader("absent")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         lmim_kedro.errors.InputError: absent holds no config.json: give a folder that ... wrote
     """
 
     def __init__(
-        self, folder: str | Path, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)
+        self,
+        folder: str | Path | None = None,
+        threads: int = 0,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        folder = Path(folder)
+        folder = READY / "onnx" if folder is None else Path(folder)
         self.config = read_json(folder / "config.json")
         if not self.config:
             raise InputError(f"{folder} holds no config.json: give a folder that `lmim-kedro export-onnx` wrote")
@@ -112,7 +118,9 @@ def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise InputError(f"onnxruntime, which runs exported recognizers, is missing: {INSTALL}") from None
+        raise InputError(
+            "onnxruntime, which runs exported recognizers, is missing: `pip install onnxruntime`"
+        ) from None
     if not path.is_file():
         raise InputError(f"there is no {path}, which config.json names: export the recognizer again")
     options = onnxruntime.SessionOptions()

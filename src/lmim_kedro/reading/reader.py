@@ -13,6 +13,7 @@ from lmim_kedro.crops.pixels import decode_batch, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.crops.store.packed import PackedStore
+from lmim_kedro.models.folder import READY
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
@@ -42,18 +43,25 @@ class Reader(ImageReader):
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device | None = None) -> "Reader":
-        """Load the recognizer in a folder that this project wrote.
+    def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
+        """Load the ready reader, or the recognizer in a folder that this project wrote.
 
         Args:
-            path: path such as data/06_models/lmim/sample/seed0/recognizer.
+            path: path such as data/06_models/lmim/sample/seed0/recognizer; None: the ready reader, which comes with the
+                package (docs/reader.md).
             device: device to read on; None: the GPU if there is one, where it computes in bfloat16 if it can.
 
         Errors: InputError if there is no recognizer at the path.
+
+        Example:
+            >>> reader = Reader.load(device="cpu")
+            >>> len(reader.read(np.zeros((20, 60), np.uint8)))
+            1
         """
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return cls(load_recognizer(Path(path)).to(chosen), torch.bfloat16 if fast else torch.float32)
+        recognizer = load_recognizer(READY / "recognizer" if path is None else Path(path))
+        return cls(recognizer.to(chosen), torch.bfloat16 if fast else torch.float32)
 
     def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width), greedily or with a beam of more hypotheses."""

@@ -10,12 +10,12 @@ from starlette.concurrency import run_in_threadpool
 
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.reading.files import row
-from lmim_kedro.reading.reader import Reader
+from lmim_kedro.reading.image_reader import ImageReader
 
 MAX_BYTES = 20_000_000
 
 
-def create_app(reader: Reader) -> FastAPI:
+def create_app(reader: ImageReader) -> FastAPI:
     """`GET /` is the page; `POST /read` takes an encoded image as its body and answers with the reading.
 
     The answer is {"text", "confidence", "confidences", "error"}; an image that cannot be read has an error and no text.

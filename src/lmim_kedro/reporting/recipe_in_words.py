@@ -87,7 +87,8 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
 def _pretraining(pretraining: PretrainingParams) -> Rows:
     rows: Rows = []
     if pretraining.weights is not None:
-        rows.append(("Encoder from", pretraining.weights))
+        ready = pretraining.weights == "ready"
+        rows.append(("Encoder from", "the ready reader" if ready else pretraining.weights))
     if pretraining.method == "none":
         return [*rows, ("Method", "none")]
     rows.append(("Method", METHODS[pretraining.method].title))

@@ -31,7 +31,7 @@ def make_teacher(
     """
     teacher = recipe.pretraining.teacher
     if teacher.path is not None and needs_teacher(recipe.pretraining):
-        encoder, imported = import_encoder(Path(teacher.path), recipe.model, part="teacher")
+        encoder, imported = import_encoder(teacher.path, recipe.model, part="teacher")
         log.info("teacher from %s", imported.sentence())
         return encoder, no_metrics()
     untrained = not needs_teacher(recipe.pretraining) or recipe.pretraining.target == "random_features"
@@ -74,7 +74,7 @@ def pretrain(
     method = METHODS[recipe.pretraining.method]
     model = method.build(recipe.model, recipe.pretraining, teacher if needs_teacher(recipe.pretraining) else None)
     if recipe.pretraining.weights is not None:
-        model.encoder, imported = import_encoder(Path(recipe.pretraining.weights), recipe.model)
+        model.encoder, imported = import_encoder(recipe.pretraining.weights, recipe.model)
         log.info("encoder from %s", imported.sentence())
     if not method.trains:
         return model, no_metrics()
