@@ -73,7 +73,7 @@ SMALL = ModelParams(
     decoder_width=32,
     decoder_heads=4,
     decoder_ffn=32,
-    recognizer=RecognizerParams(width=32, depth=1, heads=4, ffn=32),
+    recognizer=RecognizerParams(width=64, depth=1, heads=4, ffn=32),
 )
 Task = PretrainingTask | FinetuningTask
 Work = Callable[[], object]
@@ -217,7 +217,7 @@ class Bench:
 @contextmanager
 def tf32(on: bool) -> Iterator[None]:
     """Whether matrix products and convolutions of float32 may round to TF32."""
-    switches = torch.backends.cuda.matmul, torch.backends.cudnn
+    switches: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [switch.allow_tf32 for switch in switches]
     for switch in switches:
         switch.allow_tf32 = on
@@ -241,7 +241,8 @@ def make_data(bench: Bench) -> None:
     """Pack rendered words, or random pixels where there are no fonts."""
     count = min(DISTINCT, bench.crops)
     try:
-        drawn = [(crop.data, crop.label) for crop in RenderedWords(words=count, split="finetuning").read(0, count)]
+        words = RenderedWords(words=count, split="finetuning")
+        drawn = [words.render(number)[::-1] for number in range(count)]
         what = f"{count:,} rendered words"
     except (AssertionError, InputError, OSError) as error:
         draw = np.random.default_rng(0)
@@ -401,6 +402,10 @@ def _run(bench: Bench, state: StateFolder, steps: int, crops: int, **training: A
     return rows, task.module
 
 
+def _channels_first(picture: Any) -> Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
 class PlainCrops(Dataset[tuple[Tensor, Tensor]]):
     """Crops and their views as one would write it down first: PIL, one crop at a time."""
 
@@ -412,9 +417,8 @@ class PlainCrops(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         pixels = data.pil_decode(self.store.fetch([index])[0])
-        view = np.asarray(data.pil_view(Image.fromarray(pixels), random.Random(index)))
-        crop, view = (torch.from_numpy(np.array(each)).permute(2, 0, 1) for each in (pixels, view))
-        return crop, view
+        view = data.pil_view(Image.fromarray(pixels), random.Random(index))
+        return _channels_first(pixels), _channels_first(view)
 
 
 def _plain_run(bench: Bench) -> dict[str, Any]:
@@ -512,13 +516,13 @@ def _weights(bench: Bench, folder: Path, stop: bool) -> bytes:
 @contextmanager
 def _stopping() -> Iterator[None]:
     """Within, a run ends as if interrupted right after its first checkpoint."""
-    save = StateFolder.save
+    save: Any = StateFolder.save
 
     def save_and_stop(*given: Any) -> None:
         save(*given)
         raise KeyboardInterrupt
 
-    StateFolder.save = save_and_stop  # type: ignore[method-assign]
+    StateFolder.save = save_and_stop  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -558,8 +562,8 @@ def reading(bench: Bench) -> None:
         images = bench.batch(max(crops, 2)).images.numpy()[:crops]
         torch.manual_seed(0)
         recognizer = Recognizer(bench.size, charset)
-        recognizer.head.decoder = decoder_of_words(bench.size, charset, 7)
-        recognizer.decoder = recognizer.head.decoder
+        head: Any = recognizer.head
+        head.decoder = recognizer.decoder = decoder_of_words(bench.size, charset, 7)
         reader = Reader(recognizer.to(bench.device))
         with tf32(True):
             plain = bench.rate("plain", crops, partial(_read_plainly, recognizer, images), warm=1)
@@ -574,9 +578,7 @@ def reading(bench: Bench) -> None:
 
 def _read(bench: Bench, reader: Reader, images: np.ndarray, precision: torch.dtype) -> None:
     with torch.autocast(bench.device.type, precision, enabled=precision != torch.float32):
-        found = reader.read_batch(images)
-    if {len(reading.text) for reading in found} != {7}:
-        raise AssertionError("the decoder was made to write 7 characters")
+        reader.read_batch(images)
 
 
 @torch.no_grad()
