@@ -30,12 +30,12 @@ sys.path[:] = [
     str(ROOT / "src"),
     *[place for place in sys.path if Path(place).resolve() != ROOT / "benchmarks"],
 ]
-os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asking for a GPU must not start CUDA before the fork
 
 import torch  # noqa: E402
 
 from benchmarks.gpu_parts import PARTS, Bench  # noqa: E402
 
+FORK = multiprocessing.get_context("fork")  # a part does not import everything anew
 COLUMNS = {
     "name": ("", "{}"),
     "batch": ("crops at once", "{:,}"),
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.golden is not None and not options.golden.is_dir():
         parser.error(f"there is no folder {options.golden}: give the folder of golden values, or leave --golden out")
-    if not options.quick and not torch.cuda.is_available():
+    if not options.quick and not _has_gpu():
         parser.error("there is no GPU here: give --quick to try the script on the CPU")
     if options.folder.is_dir() and any(options.folder.iterdir()):
         parser.error(f"{options.folder} is not empty: name a new folder")
@@ -84,12 +84,20 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any("failed" in part for part in found.values()))
 
 
+def _has_gpu() -> bool:
+    """Whether there is a GPU; asked in a process of its own, as one that has used CUDA cannot be forked."""
+    process = FORK.Process(target=lambda: sys.exit(int(not torch.cuda.is_available())))
+    process.start()
+    process.join()
+    return process.exitcode == 0
+
+
 def run_part(bench: Bench, name: str, seconds: float) -> dict[str, Any]:
     """Run a part in a process of its own for that many seconds at most; returns what it noted."""
     if seconds < 1:
         return {"seconds": 0.0, "failed": "left out: the time for all parts was over"}
     start = time.monotonic()
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(bench, name))
+    process = FORK.Process(target=_work, args=(bench, name))
     process.start()
     assert process.pid is not None
     process.join(seconds)
