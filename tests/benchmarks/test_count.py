@@ -78,7 +78,9 @@ def test_whole_steps_are_counted_and_written(tmp_path: Path, monkeypatch, capsys
     for task in ("pre-training", "fine-tuning"):
         assert sums[task, "bf16", "matrix products"] * 2 == sums[task, "fp32", "matrix products"]
         assert sums[task, "bf16", "attention"] < sums[task, "fp32", "attention"]
-        assert sums[task, "bf16", "casts"] > 10 * sums[task, "fp32", "casts"]
+        assert sums[task, "bf16", "casts"] > 2 * sums[task, "fp32", "casts"]
+    # Tokens enter and leave a LayerNorm in bfloat16; only their statistics are float32.
+    assert sums["pre-training", "bf16", "norms"] < 0.65 * sums["pre-training", "fp32", "norms"]
     assert {row["part"] for row in rows} == {"forward", "views", "augmentation", "backward", "optimizer"}
     printed = capsys.readouterr().out
     assert "**Pre-training**, ViT-S, a step of 4 crops:" in printed and "| views (no launch) |" in printed
