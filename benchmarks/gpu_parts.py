@@ -34,7 +34,7 @@ from benchmarks.measure import machine
 from benchmarks.steps import PlainLMIM, write_attention_out
 from lmim_kedro.crops.ahead import cores
 from lmim_kedro.crops.ingest.plan import prepare
-from lmim_kedro.crops.loader import CropBatch, CropLoader
+from lmim_kedro.crops.loader import CropBatch, CropLoader, send
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.rendered import RenderedWords
@@ -53,9 +53,9 @@ from lmim_kedro.params import (
     RecognizerParams,
     TrainingParams,
 )
-from lmim_kedro.reading.reader import Reader
 from lmim_kedro.registries import AUGMENTATIONS
 from lmim_kedro.text.charset import Charset
+from lmim_kedro.text.spelling import Reading
 from lmim_kedro.training.loop import fit
 from lmim_kedro.training.monitor import operations, peak_flops
 from lmim_kedro.training.optimizer import build_optimizer
@@ -567,21 +567,22 @@ def reading(bench: Bench) -> None:
         recognizer = Recognizer(bench.size, charset)
         head: Any = recognizer.head
         head.decoder = recognizer.decoder = decoder_of_words(bench.size, charset, 7)
-        reader = Reader(recognizer.to(bench.device))
+        recognizer.to(bench.device).eval()
         with tf32(True):
             plain = bench.rate("plain", crops, partial(_read_plainly, recognizer, images), warm=1)
         for precision in (torch.float32, torch.bfloat16):
             name = "fp32 with TF32" if precision == torch.float32 else "bf16"
-            work = partial(_read, bench, reader, images, precision)
+            work = partial(_read, recognizer, images, precision)
             with tf32(True):
                 counts = bench.profiled(f"reading, {name}, {crops} crops", work, top=precision == torch.bfloat16)
                 row = bench.rate(f"reading, {name}", crops, work, **counts)
             bench.beside(row, plain, "float32 with TF32, everything decoded anew at each of 25 steps")
 
 
-def _read(bench: Bench, reader: Reader, images: np.ndarray, precision: torch.dtype) -> None:
-    with torch.autocast(bench.device.type, precision, enabled=precision != torch.float32):
-        reader.read_batch(images)
+def _read(recognizer: Recognizer, images: np.ndarray, precision: torch.dtype) -> list[Reading]:
+    device = recognizer.encoder.cls_token.device
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        return recognizer.read_batch(to_input(send(torch.from_numpy(images), device)))
 
 
 @torch.no_grad()
