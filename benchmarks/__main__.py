@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -14,8 +13,7 @@ import torch
 import yaml
 
 from benchmarks import decoding, path, scoring, steps
-from benchmarks.measure import Measurement
-from lmim_kedro.crops.ahead import cores
+from benchmarks.measure import Measurement, machine
 from lmim_kedro.params import ModelParams
 
 PRESETS = Path("conf/base/models.yml")
@@ -73,17 +71,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return 0
-
-
-def machine() -> str:
-    """What it was measured on, in a line."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    processor = platform.processor() or platform.machine()
-    cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.is_file():
-        names = [line.partition(":")[2].strip() for line in cpu_info.read_text().splitlines() if "model name" in line]
-        processor = names[0] if names else processor
-    return f"{cores()} cores of {processor}, {device}, torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
 
 
 if __name__ == "__main__":

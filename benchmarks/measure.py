@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from lmim_kedro.crops.ahead import cores
 
 Measurement = dict[str, Any]
 """name, value, unit, reference, ratio (value / reference); where it applies memory_mib and waiting (share of time)."""
@@ -62,3 +66,14 @@ def anonymous_memory() -> float:
             if line.startswith("RssAnon:"):
                 return int(line.split()[1]) / 1024
     return float("nan")
+
+
+def machine() -> str:
+    """What it was measured on, in a line."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    processor = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.is_file():
+        names = [line.partition(":")[2].strip() for line in cpu_info.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return f"{cores()} cores of {processor}, {device}, torch {torch.__version__}, {torch.get_num_threads()} thread(s)"

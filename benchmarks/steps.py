@@ -112,7 +112,7 @@ def _measure(
     loader = CropLoader(data.store(), height=32, width=128, batch_size=crops, seed=0, with_labels=True)
     batch = next(loader.epoch(0))
     ours, plain = make(size)
-    _write_attention_out(plain.module)
+    write_attention_out(plain.module)
     work, naive = _step(ours, batch, device, precision), _step(plain, batch, device, torch.float32)
     before = anonymous_memory()
     if device.type == "cuda":
@@ -146,6 +146,7 @@ def _step(
     return step
 
 
-def _write_attention_out(module: nn.Module) -> None:
+def write_attention_out(module: nn.Module) -> None:
+    """Let the encoder's blocks compute attention in plain steps."""
     for block in [part for part in module.modules() if isinstance(part, Block)]:
         block.attn = cast(Any, PlainAttention(block.attn))

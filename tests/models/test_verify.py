@@ -24,8 +24,10 @@ def run_verify(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_golden
-def test_every_quantity_equals_the_released_codes():
-    comparisons = list(verify(GOLDEN))
+@pytest.mark.parametrize("device", ["cpu", *["cuda"] * torch.cuda.is_available()])
+def test_every_quantity_equals_the_released_codes(device):
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        comparisons = list(verify(GOLDEN, device))
     assert [c for c in comparisons if not c.holds] == []
     names = " ".join(c.quantity for c in comparisons)
     for quantity in ("mask", "latent", "guidance", "target", "pred", "recon", "align", "gradnorm", "memory", "greedy"):
@@ -56,7 +58,7 @@ def test_a_decoder_whose_heads_do_not_fill_its_width_is_refused(size, tmp_path):
     facts["decoder"][size] += 1
     (tmp_path / "finetune_facts.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="are not those of a decoder whose heads fill its width"):
-        next(_finetuning(tmp_path))
+        next(_finetuning(tmp_path, "cpu"))
 
 
 @needs_golden

@@ -18,9 +18,30 @@ from timm.layers import ScaledStdConv2d  # noqa: E402  (timm imports torchvision
 from timm.models.vision_transformer import Block  # noqa: E402
 
 NORM_EPS = 1e-6
-LayerNorm = partial(nn.LayerNorm, eps=NORM_EPS)
 RELU_GAIN = (2 / (1 - 1 / math.pi)) ** 0.5
 """What a ReLU takes from the deviation of standard normal values, to be given back before it."""
+
+
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm that keeps the precision of its input, though statistics are float32 inside.
+
+    A GPU's autocast would take bfloat16 tokens to float32 and back, which moves four times the bytes.
+
+    Example:
+        >>> LayerNorm(4)(torch.zeros(2, 4, dtype=torch.bfloat16)).dtype
+        torch.bfloat16
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        if input.dtype == self.weight.dtype or input.device.type == "cpu":
+            return super().forward(input)  # a CPU's kernel takes weights of float32 with any tokens, a GPU's does not
+        weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        with torch.autocast(input.device.type, enabled=False):
+            return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+
+
+EncoderNorm = partial(LayerNorm, eps=NORM_EPS)
 
 
 def sincos_position(model: ModelParams, width: int) -> Tensor:
@@ -157,10 +178,12 @@ class Encoder(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, model.width).normal_(std=0.02))
         self.register_buffer("pos_embed", sincos_position(model, model.width), persistent=False)
         self.blocks = nn.ModuleList(
-            Block(model.width, model.heads, model.mlp_ratio, qkv_bias=True, norm_layer=cast(type[nn.Module], LayerNorm))
+            Block(
+                model.width, model.heads, model.mlp_ratio, qkv_bias=True, norm_layer=cast(type[nn.Module], EncoderNorm)
+            )
             for _ in range(model.depth)
         )
-        self.norm = LayerNorm(model.width)
+        self.norm = EncoderNorm(model.width)
         self.blocks.apply(initialize)
 
     checkpointed = False
@@ -213,10 +236,12 @@ class Encoder(nn.Module):
 
     def embed(self, images: Tensor, kept: Tensor | None = None, removed: Tensor | None = None) -> Tensor:
         """Tokens that enter the first block, (B, 1 + K, D); arguments as in `forward`."""
-        tokens = self.patch_embed(self.patch_embed.pixels(images), removed) + self.pos_embed[:, 1:]
+        tokens = self.patch_embed(self.patch_embed.pixels(images), removed)
+        position = self.pos_embed.to(tokens.dtype)  # float32 would make all that follows float32
+        tokens = tokens + position[:, 1:]
         if kept is not None:
             tokens = gather_tokens(tokens, kept)
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(tokens.shape[0], -1, -1)
+        cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([cls, tokens], dim=1)
 
     def attention(self, images: Tensor) -> Tensor:

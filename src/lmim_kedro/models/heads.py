@@ -18,7 +18,7 @@ from lmim_kedro.crops.loader import send
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.decoder import POSITIONS, AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
-from lmim_kedro.models.encoder import Encoder, initialize
+from lmim_kedro.models.encoder import Encoder, LayerNorm, initialize
 from lmim_kedro.params import ModelParams
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse, search, spell
@@ -121,7 +121,7 @@ class AutoregressiveHead(Head):
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
         super().__init__(model, charset, max_length)
         size = model.recognizer
-        self.linear_norm = nn.Sequential(nn.Linear(model.width, size.width), nn.LayerNorm(size.width))
+        self.linear_norm = nn.Sequential(nn.Linear(model.width, size.width), LayerNorm(size.width))
         self.linear_norm.apply(initialize)
         self.decoder = AutoregressiveDecoder(size, charset.classes, max_length)
 

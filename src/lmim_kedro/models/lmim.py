@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmim_kedro.models.encoder import NORM_EPS, Encoder, gather_tokens, initialize, sincos_position
+from lmim_kedro.models.encoder import NORM_EPS, Encoder, LayerNorm, gather_tokens, initialize, sincos_position
 from lmim_kedro.models.masking import Split, split
 from lmim_kedro.models.whole_batch import cls_deviation, whole_batch
 from lmim_kedro.params import ModelParams, PretrainingParams
@@ -28,6 +28,8 @@ class DecoderBlock(nn.TransformerDecoderLayer):
             batch_first=True,
         )
         self.order = order
+        for name in ("norm1", "norm2", "norm3"):
+            setattr(self, name, LayerNorm(model.decoder_width, eps=NORM_EPS))
         if order == "sa_ffn":
             del self.multihead_attn, self.norm2, self.dropout2
 
@@ -87,7 +89,7 @@ class LMIM(nn.Module):
         self.mask_token = nn.Parameter(torch.empty(1, 1, model.decoder_width).normal_(std=0.02))
         self.register_buffer("decoder_pos_embed", sincos_position(model, model.decoder_width), persistent=False)
         self.decoder_blocks = nn.ModuleList(DecoderBlock(model, order) for _ in range(model.decoder_depth))
-        self.decoder_norm = nn.LayerNorm(model.decoder_width, eps=NORM_EPS)
+        self.decoder_norm = LayerNorm(model.decoder_width, eps=NORM_EPS)
         self.projector: nn.Sequential | None = None
         if self.guided and (hidden := pretraining.alignment_projector) is not None:
             layers = nn.Linear(model.width, hidden), nn.GELU(), nn.Linear(hidden, model.width)
@@ -158,8 +160,9 @@ class LMIM(nn.Module):
         masked = self.mask_token.expand(latent.shape[0], order.shape[1] - kept, -1)
         embedded = self.decoder_embed(latent)
         tokens = torch.cat([embedded, masked.to(embedded.dtype)], dim=1)
-        position = gather_tokens(self.decoder_pos_embed[:, 1:], order)
-        tokens = tokens + torch.cat([self.decoder_pos_embed[:, :1].expand(len(order), -1, -1), position], dim=1)
+        table = self.decoder_pos_embed.to(tokens.dtype)
+        position = gather_tokens(table[:, 1:], order)
+        tokens = tokens + torch.cat([table[:, :1].expand(len(order), -1, -1), position], dim=1)
         memory = self.decoder_embed2(guide) if guide is not None else None
         for block in self.decoder_blocks[:-1]:
             tokens = block(tokens, memory)

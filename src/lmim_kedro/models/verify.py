@@ -68,8 +68,10 @@ class Comparison(NamedTuple):
         return self.difference <= TOLERANCE
 
 
-def verify(folder: Path) -> Iterator[Comparison]:
-    """Compare every quantity of a folder of golden values, in float32 on the CPU.
+def verify(folder: Path, device: torch.device | str = "cpu") -> Iterator[Comparison]:
+    """Compare every quantity of a folder of golden values, computed in float32 on a device.
+
+    On a GPU, turn TF32 off first: it rounds the factors of matrix products to 10 bits.
 
     Errors: InputError if a file is missing or holds another model than its facts say.
     """
@@ -78,18 +80,20 @@ def verify(folder: Path) -> Iterator[Comparison]:
         raise InputError(f"{folder} lacks {', '.join(missing)}: docs/weights.md lists what it must hold")
     for name, expected in load_file(folder / "pos_embed.safetensors").items():
         yield _compare(name, sincos_position(ModelParams(), expected.shape[-1]), expected)
-    yield from _pretraining(folder)
-    yield from _finetuning(folder)
+    yield from _pretraining(folder, device)
+    yield from _finetuning(folder, device)
 
 
-def _pretraining(folder: Path) -> Iterator[Comparison]:
-    facts, values = read_json(folder / "pretrain_facts.json"), load_file(folder / "pretrain_values.safetensors")
+def _pretraining(folder: Path, device: torch.device | str) -> Iterator[Comparison]:
+    facts = read_json(folder / "pretrain_facts.json")
+    values = load_file(folder / "pretrain_values.safetensors", str(device))
     model = _model(facts["cfg"])
     teacher, _ = released.import_encoder(folder / "maerec_checkpoint.pth", model)
     for ratio in sorted({int(found[1]) for name in values if (found := re.match(r"r(\d+)\.", name))}, reverse=True):
         pretraining = _recipe(ratio / 100)
         lmim, _ = released.import_lmim(folder / "lmim_pretrain_checkpoint.pth", model, pretraining)
         expected = {name[4:]: value for name, value in values.items() if name.startswith(f"r{ratio}.")}
+        lmim, teacher = lmim.to(device), teacher.to(device)
         for quantity, ours in _pretraining_quantities(lmim, teacher, values, ratio / 100).items():
             yield _compare(f"r{ratio}.{quantity}", ours, expected[quantity.removesuffix(" (MAERec file)")])
         yield _gradients(f"r{ratio}.gradnorm", lmim, expected)
@@ -135,21 +139,22 @@ def _gradients(quantity: str, lmim: LMIM, expected: dict[str, Tensor]) -> Compar
     return Comparison(f"{quantity} of every parameter", worst, (len(norms),))
 
 
-def _finetuning(folder: Path) -> Iterator[Comparison]:
-    facts, values = read_json(folder / "finetune_facts.json"), load_file(folder / "finetune_values.safetensors")
+def _finetuning(folder: Path, device: torch.device | str) -> Iterator[Comparison]:
+    facts = read_json(folder / "finetune_facts.json")
+    values = load_file(folder / "finetune_values.safetensors", str(device))
     model, charset = _model(facts["cfg"], facts["decoder"]), Charset(facts["charset_order"])
     path = folder / "lmim_finetune_checkpoint.pth"
     recognizer, _ = released.import_recognizer(path, model, charset, facts["max_len"])
-    recognizer.eval()
+    recognizer.to(device).eval()
     with torch.no_grad():
         head = cast(AutoregressiveHead, recognizer.head)
-        targets, lengths = head.targets(facts["words"])
+        targets, lengths = head.targets(facts["words"], device)
         yield _compare("targets", targets, values["targets"])
         yield _compare("target lengths", lengths, values["target_lengths"])
         memory = head.linear_norm(recognizer.encoder(values["images"]))
         yield _compare("memory", memory, values["memory"])
         logits = head.decoder(memory, targets)
-        written = torch.arange(targets.shape[1]) < lengths[:, None]  # theirs are zero past each word
+        written = (torch.arange(targets.shape[1]) < lengths[:, None]).to(device)  # theirs are zero past each word
         yield _compare("teacher-forced logits", logits * written[..., None], values["teacher_forced_logits"])
         loss = head.loss(recognizer(values["images"], targets), targets, lengths)
         yield _compare("recognizer loss", loss, values["loss"])
@@ -158,7 +163,8 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
         yield _compare("greedy probabilities", probabilities, values["greedy_probs"])
         yield _compare("greedy symbols", probabilities.argmax(-1), values["greedy_ids"])
         best = beam_search(head.decoder, memory, charset.end, width=5, released=True)
-        written = torch.arange(best.symbols.shape[1]) < best.lengths[:, None]  # theirs go on after the end symbol
+        places = torch.arange(best.symbols.shape[1], device=device)
+        written = places < best.lengths[:, None]  # theirs go on after the end symbol
         yield _compare("beam search symbols", best.symbols[written], values["beam5_ids"][written])
     for name, expected in (("english_94", 35_791_457), ("chinese_7934", 43_827_457)):
         full = Recognizer(ModelParams(), Charset.named(name))
@@ -166,7 +172,7 @@ def _finetuning(folder: Path) -> Iterator[Comparison]:
 
 
 def _compare(quantity: str, ours: Tensor | float, theirs: Tensor | float) -> Comparison:
-    a, b = (torch.as_tensor(side).detach().double() for side in (ours, theirs))
+    a, b = (torch.as_tensor(side).detach().cpu().double() for side in (ours, theirs))
     if a.shape != b.shape:
         raise InputError(f"{quantity} has shape {tuple(a.shape)} here and {tuple(b.shape)} in the folder")
     difference, scale = (a - b).abs().max().item(), b.abs().max().item()
