@@ -28,7 +28,19 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = "scoring,reporting,models,views,training"
-COPIED = ("src", "tests", "conf", "benchmarks", "docs", "notebooks", "pyproject.toml", "dvc.yaml", "README.md")
+COPIED = (
+    "src",
+    "tests",
+    "conf",
+    "benchmarks",
+    "scripts",
+    "docs",
+    "notebooks",
+    "pyproject.toml",
+    "dvc.yaml",
+    "README.md",
+    "LICENSE",
+)
 PATIENCE = 240  # seconds; a program that a change makes endless is noticed too
 HEAVY = ("numpy", "torch", "torch.nn.functional", "pandas", "scipy.stats", "cv2", "PIL.Image", "pyarrow")
 
