@@ -50,7 +50,7 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
         >>> words = open_source("words", {"format": "rendered", "words": 2, "split": "heldout"})
         >>> store = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
         >>> [table.to_pylist() for table in manifest_tables(store, ["label", "status"])]
-        [[{'label': 'clea', 'status': 'ok'}, {'label': 'treang', 'status': 'ok'}]]
+        [[{'label': 'zoarruy', 'status': 'ok'}, {'label': 'ROUL', 'status': 'ok'}]]
     """
     excluded, reasons = exclusion_reasons(store)
     for shard in store.shards:

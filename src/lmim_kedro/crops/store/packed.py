@@ -72,7 +72,7 @@ class PackedStore:
         >>> words = open_source("words", {"format": "rendered", "words": 3, "split": "heldout"})
         >>> made = prepare([words], IngestParams(workers=1), Path(mkdtemp()), need_labels=True)
         >>> PackedStore(made.path).labels([2, 0])
-        ['THAI', 'clea']
+        ['NING', 'zoarruy']
     """
 
     def __init__(self, path: str | Path, whole: bool = False) -> None:
