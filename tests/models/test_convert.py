@@ -35,7 +35,9 @@ def test_a_released_recognizer_becomes_a_folder_and_a_file_again(tmp_path: Path,
 def test_inspect_says_layout_and_sizes(tmp_path: Path, released_size):
     released.export_released(Encoder(released_size), tmp_path / "maerec.pth")
     done = convert("inspect", tmp_path / "maerec.pth", "--heads", 3)
-    assert "maerec layout" in done.stdout and "depth: 2" in done.stdout
+    assert "maerec layout" in done.stdout and "depth: 2" in done.stdout and "classes" not in done.stdout
+    released.export_released(Recognizer(released_size, Charset.named("english_94")), tmp_path / "recognizer.pth")
+    assert "  classes: 97" in released.inspect(tmp_path / "recognizer.pth", 3)
 
 
 def test_a_wrong_path_is_one_sentence(tmp_path: Path):

@@ -12,7 +12,7 @@ from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.heads import Head
-from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.recognizer import Recognizer, longest_label
 from lmim_kedro.models.weights import load_recognizer, save_model
 from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, TrainingParams, ViewPreset
 from lmim_kedro.reading.export_onnx import export_recognizer
@@ -107,3 +107,8 @@ def test_a_head_from_outside_is_fine_tuned_saved_and_read_with(first, columns_si
 def test_a_decoder_that_is_not_there_is_refused_with_the_names_of_those_that_are(columns_size):
     with pytest.raises(InputError, match=r"no decoder 'ctx' \(did you mean `ctc`\?\): choose one of auto"):
         Recognizer(columns_size, Charset("ab"), "ctx")
+
+
+@pytest.mark.parametrize(("steps", "longest"), [(25, 25), (40, 32)])
+def test_a_label_for_ctc_is_no_longer_than_the_columns_and_the_steps(steps, longest):
+    assert longest_label(ModelParams(), "ctc", steps) == longest  # 32 columns of patches

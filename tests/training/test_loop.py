@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.params import OptimizationParams, ViewPreset
+from lmim_kedro.training import loop, monitor
 from lmim_kedro.training.loop import Interrupted, fit
 from lmim_kedro.training.state import StateFolder, forget_finished
 from lmim_kedro.training.tasks import PretrainingTask
@@ -57,7 +59,9 @@ class BreakGradient(PretrainingTask):
     def loss(self, batch, epoch, forward):
         self.calls += 1
         if self.calls == 5:
-            self.module.mask_token.register_hook(lambda gradient: gradient * float("nan"))
+            one = torch.zeros_like(self.module.mask_token)
+            one[..., 0] = float("nan")  # of the many numbers of one parameter
+            self.module.mask_token.register_hook(lambda gradient: gradient + one)
         return super().loss(batch, epoch, forward)
 
 
@@ -209,6 +213,36 @@ def test_weights_that_are_not_finite_are_no_checkpoint(run, tmp_path):
     with pytest.raises(InputError, match="a weight is not finite at step 5"):
         run(task=BreakGradient)
     assert not list((tmp_path / "state").glob("step-*"))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_row_holds_the_mean_of_what_the_task_computed(run, parts):
+    computed = []
+
+    class Noted(PretrainingTask):
+        def loss(self, batch, epoch, forward):
+            losses = super().loss(batch, epoch, forward)
+            computed.append(losses["loss"].item())
+            return losses
+
+    metrics, _ = run(task=Noted, settings={"accumulate": parts})
+    means = np.array(computed).reshape(-1, parts).mean(1)
+    assert metrics["loss"].tolist() == pytest.approx(means.tolist(), rel=1e-5)
+
+
+def test_operations_of_a_step_are_those_of_its_crops(run, monkeypatch):
+    shown = []
+    display = loop.Display
+
+    def kept(*given):
+        shown.append(display(*given))
+        return shown[-1]
+
+    monkeypatch.setattr(loop, "Display", kept)
+    monkeypatch.setattr(monitor, "peak_flops", lambda _device: 1e12)
+    monkeypatch.setattr(loop, "operations", lambda *_: 5.0)
+    run()
+    assert [each.operations for each in shown] == [8 * 5.0]
 
 
 def test_every_step_has_dropout_of_its_own(run):

@@ -7,7 +7,7 @@ import torch
 from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.params import JitterParams, ViewPreset
 from lmim_kedro.views.geometry import Geometry, crop_map, identity_map
-from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.guidance import GuidanceViews, to_unit
 from lmim_kedro.views.statistics import describe, inside
 
 
@@ -126,3 +126,12 @@ def test_a_canvas_that_grows_cuts_off_nothing(crops):
     images, aspect, index = crops
     table = describe(ViewPreset(pick=(1, 1), rotate=15), images, aspect, seed=0, index=index)
     assert table["strokes_inside"].min() > 0.999
+
+
+def test_what_is_inside_is_measured_on_the_views_whose_pixels_are(crops):
+    images, aspect, index = crops
+    preset = ViewPreset(pick=(1, 1), crop_horizontal=0.3)
+    drawing = GuidanceViews(preset)
+    geometry = drawing.geometry(drawing.policy.draw(seed=4, epoch=0, index=index), aspect)
+    row = describe(preset, images, aspect, seed=4, index=index).iloc[0]
+    assert (row["strokes_inside"], row["middle_inside"]) == pytest.approx(inside(geometry, to_unit(images)), abs=1e-6)
