@@ -80,3 +80,12 @@ def test_grounds_are_drawn_from_crops_on_disk(tmp_path):
     assert plain.identity != photos.identity
     assert [photos.render(number)[0] for number in range(30)] == [plain.render(number)[0] for number in range(30)]
     assert sum(photos.render(number) != plain.render(number) for number in range(30)) > 15
+
+
+def test_a_ground_that_cannot_be_read_is_named_in_a_warning(tmp_path, caplog):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    style = {"easy": {"photo": 1.0}}
+    words = RenderedWords(2, split="finetuning", styles=style, grounds={"street": {"path": str(tmp_path)}})
+    word, data = words.render(0)
+    assert word and decode(data).size
+    assert "broken.png cannot be a ground of a rendered word" in caplog.text and "street" in caplog.text

@@ -1,6 +1,7 @@
 """Words rendered when they are read: a source like any other, over crops.rendering."""
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,8 @@ from lmim_kedro.crops.rendering.words import Vocabulary
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.source import Layout, RawCrop, Source
 from lmim_kedro.errors import InputError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 Split = Literal["pretraining", "finetuning", "heldout"]
 VOCABULARY = {"syllables": 82.0, "numbers": 12.0, "random": 6.0}
@@ -119,15 +122,18 @@ class Photos:
         self.identity = [source.identity for source in sources]
 
     def __call__(self, draws: Draws) -> np.ndarray | None:
-        """A crop, (h, w, 3) uint8 RGB; None if there is none, or it cannot be read."""
+        """A crop, (h, w, 3) uint8 RGB; None if there are no sources. One that cannot be read is none, with a warning."""
         if not self._choice:
             return None
         source = self.sources[draws.weighted(self._choice)]
         place = draws.integer(0, len(source) - 1)
         [crop] = source.read(place, place + 1)
         try:
-            return None if crop.data is None else decode(crop.data)
-        except ValueError:
+            if crop.data is None:
+                raise ValueError(crop.reason)
+            return decode(crop.data)
+        except ValueError as error:
+            log.warning("%s cannot be a ground of a rendered word (%s): %s", crop.key, error, source.name)
             return None
 
 
