@@ -122,7 +122,7 @@ class Photos:
         self.identity = [source.identity for source in sources]
 
     def __call__(self, draws: Draws) -> np.ndarray | None:
-        """A crop, (h, w, 3) uint8 RGB; None if there are no sources. One that cannot be read is none, with a warning."""
+        """A crop, (h, w, 3) uint8 RGB; None without sources, and for one that cannot be read, with a warning."""
         if not self._choice:
             return None
         source = self.sources[draws.weighted(self._choice)]
