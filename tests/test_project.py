@@ -72,11 +72,6 @@ def test_listing_pipelines_imports_nothing_heavy(project: Path) -> None:
 
 UNTYPED = {
     "describe_data": {"found"},  # stores and tables together, by name
-    "leave_out": {"crops", "leaks", "duplicates", "clusters", "return"},  # a plan, which the catalog carries out
-    "materialize_views": {"crops", "return"},  # a plan as well
-    "pack_crops": {"sources", "return"},
-    "pack_labeled_crops": {"sources", "return"},
-    "read_crops": {"recognizer", "sources", "return"},  # a stream, which the catalog writes
 }
 """Arguments of nodes that may be Any."""
 
@@ -103,7 +98,7 @@ def test_types_of_nodes_are_names_of_classes_that_exist() -> None:
 
 def test_parameters_of_nodes_are_checked_by_kedro(pipelines: dict[str, Pipeline]) -> None:
     found = TypeExtractor(pipelines).extract_types_from_pipelines()
-    groups = {"views", "ingest", "finetuning", "evaluation", "predict", "training"}
+    groups = {"views", "ingest", "evaluation", "predict", "training"}  # all others are in the recipe
     assert found == {name: RunParams.model_fields[name].annotation for name in groups} | {"recipe": Recipe}
 
 

@@ -18,8 +18,9 @@ from lmim_kedro.datasets.manifest import ManifestDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
 from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import FinetuningParams, IngestParams
+from lmim_kedro.params import FinetuningParams, IngestParams, ModelParams
 from lmim_kedro.pipelines.ingest import create_pipeline
+from lmim_kedro.recipe import Recipe
 
 CONF = Path(__file__).parents[2] / "conf"
 STAGES = ("pretraining", "finetuning", "benchmarks")
@@ -43,8 +44,9 @@ def drawn(number):
 
 def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     """The catalog's dataset types, in a folder of the test."""
-    words = FinetuningParams.model_construct(charset="english_36", max_length=4)
-    entries = {"params:ingest": MemoryDataset(ingest), "params:finetuning": MemoryDataset(words)}
+    words = FinetuningParams.model_construct(charset="english_36", decoder="autoregressive", max_length=4)
+    recipe = Recipe.model_construct(model=ModelParams(), finetuning=words)
+    entries = {"params:ingest": MemoryDataset(ingest), "params:recipe": MemoryDataset(recipe)}
     entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
     for stage, spec in specs.items():
         entries[f"{stage}.sources"] = CropSources(sources={"words": spec})
@@ -61,14 +63,14 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
 def test_stage_takes_sources_and_gives_crops_manifest_and_summary_three_times():
     pipeline = create_pipeline()
     given = {f"{stage}.{name}" for stage in STAGES for name in ("sources", "crops_folder")}
-    assert pipeline.inputs() == {"params:ingest", "params:finetuning"} | given
+    assert pipeline.inputs() == {"params:ingest", "params:recipe"} | given
     made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary", "duplicates")}
     checked = {f"{stage}.{name}" for stage in STAGES[:2] for name in ("packed", "leaks", "leak_sheet", "clusters")}
     assert pipeline.all_outputs() == made | checked | {"data_card", "data_card_figure"}
 
 
 def test_parameters_of_the_nodes_are_typed_for_kedros_check():
-    for parameter, hint, count in (("ingest", IngestParams, 12), ("finetuning", FinetuningParams, 1)):
+    for parameter, hint, count in (("ingest", IngestParams, 12), ("recipe", Recipe, 1)):
         nodes = [node for node in create_pipeline().nodes if f"params:{parameter}" in node.inputs]
         assert len(nodes) == count
         assert all(typing.get_type_hints(node.func)[parameter] is hint for node in nodes)
@@ -125,12 +127,22 @@ def test_run_leaves_crops_of_the_benchmark_out_of_training_and_says_so(tmp_path,
 
 def test_a_charset_from_the_labels_is_what_the_data_card_checks_labels_against(tmp_path, crops):
     data = catalog(tmp_path, every_use(crops))
-    words = data["params:finetuning"].load()
-    data["params:finetuning"] = MemoryDataset(words.model_copy(update={"charset": "from_labels", "max_length": 5}))
+    recipe = data["params:recipe"].load()
+    words = recipe.finetuning.model_copy(update={"charset": "from_labels", "max_length": 5})
+    data["params:recipe"] = MemoryDataset(recipe.model_copy(update={"finetuning": words}))
     SequentialRunner().run(create_pipeline(), data)
     card = data["data_card"].load().set_index("use")
     assert card["labels_outside"].to_dict() == {"pretraining": 0, "finetuning": 0, "benchmarks": 3}
     assert card.loc["benchmarks", "outside"].startswith("t 2, ")  # of three, four and two!; trained on zero and one
+
+
+def test_a_label_is_too_long_for_the_decoder_that_is_to_learn_it(tmp_path, crops):
+    data = catalog(tmp_path, every_use(crops))
+    recipe = data["params:recipe"].load()
+    ctc = recipe.finetuning.model_copy(update={"decoder": "ctc"})  # needs no step for an end symbol
+    data["params:recipe"] = MemoryDataset(recipe.model_copy(update={"finetuning": ctc}))
+    SequentialRunner().run(create_pipeline(), data)
+    assert data["data_card"].load()["labels_too_long"].tolist() == [0, 0, 1]
 
 
 def test_run_without_exclusion_gives_all_crops_to_training(tmp_path, crops):

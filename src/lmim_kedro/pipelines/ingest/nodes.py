@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from lmim_kedro.crops.sources.source import Source
-from lmim_kedro.params import FinetuningParams, IngestParams
+from lmim_kedro.params import IngestParams
 from lmim_kedro.pipelines.node_types import DataFrame, Figure, Manifest, PackedStore, ndarray
+from lmim_kedro.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
-def pack_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> Any:
+def pack_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> PackedStore:
     """A packed store in `folder`, with or without labels; shards that are there already are kept."""
     return _pack(sources, folder, ingest, need_labels=False)
 
 
-def pack_labeled_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> Any:
+def pack_labeled_crops(sources: list[Source], folder: Path, ingest: IngestParams) -> PackedStore:
     """A packed store in `folder`, in which every crop has a label."""
     return _pack(sources, folder, ingest, need_labels=True)
 
@@ -54,7 +55,9 @@ def draw_leaks(leaks: DataFrame, crops: PackedStore, benchmarks: PackedStore) ->
     return checks.draw_leaks(leaks, crops, benchmarks)
 
 
-def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: IngestParams) -> Any:
+def leave_out(
+    crops: PackedStore, leaks: DataFrame, duplicates: DataFrame, clusters: DataFrame, ingest: IngestParams
+) -> PackedStore:
     """The store without leaks and clusters, as the parameters ask; no crop is moved or removed."""
     from lmim_kedro.crops.checks.leaks import choose_exclusions
     from lmim_kedro.crops.store.packed import exclude
@@ -62,18 +65,20 @@ def leave_out(crops: Any, leaks: Any, duplicates: Any, clusters: Any, ingest: In
     return exclude(crops, choose_exclusions(leaks, duplicates, clusters, ingest))
 
 
-def describe_data(finetuning: FinetuningParams, **found: Any) -> tuple[DataFrame, Figure]:
+def describe_data(recipe: Recipe, **found: Any) -> tuple[DataFrame, Figure]:
     """The data card of all sources, and a drawing of it.
 
     Args:
-        finetuning: names the recognizer's characters and its longest word.
+        recipe: names the recognizer's characters and its longest word.
         found: <use>_crops and <use>_duplicates of the three uses, <use>_leaks of pretraining and finetuning.
     """
     from lmim_kedro.crops.checks.data_card import LabelRule, describe_data
+    from lmim_kedro.models.recognizer import longest_label
     from lmim_kedro.reporting.data_card import draw_data_card
     from lmim_kedro.text.charset import FROM_LABELS, Charset
 
-    longest, crops = finetuning.max_length - 1, found["finetuning_crops"]
+    finetuning, crops = recipe.finetuning, found["finetuning_crops"]
+    longest = longest_label(recipe.model, finetuning.decoder, finetuning.max_length)
     if finetuning.charset == FROM_LABELS:
         charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
     else:
@@ -95,7 +100,7 @@ def list_crops(crops: PackedStore) -> tuple[Manifest, DataFrame]:
     return manifest_tables(crops), summary
 
 
-def _pack(sources: list[Source], folder: Path, ingest: IngestParams, need_labels: bool) -> Any:
+def _pack(sources: list[Source], folder: Path, ingest: IngestParams, need_labels: bool) -> PackedStore:
     from lmim_kedro.crops.ingest.plan import prepare
 
     for source in sources:

@@ -61,7 +61,7 @@ def _describe() -> Pipeline:
         [
             node(
                 describe_data,
-                {"finetuning": "params:finetuning"} | made,
+                {"recipe": "params:recipe"} | made,
                 ["data_card", "data_card_figure"],
                 name="describe_data",
             )

@@ -2,16 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from lmim_kedro.crops.sources.source import Source
 from lmim_kedro.params import IngestParams, PredictParams, TrainingParams
+from lmim_kedro.pipelines.node_types import Recognizer
 
 log = logging.getLogger(__name__)
 
 
 def read_crops(
-    recognizer: Any,
+    recognizer: Recognizer,
     sources: list[Source],
     file: Path,
     predict: PredictParams,

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from lmim_kedro.params import IngestParams, ViewPreset, ViewsParams
 from lmim_kedro.pipelines.node_types import DataFrame, Json, PackedStore, ndarray
@@ -37,8 +36,8 @@ def draw_augmentation(crops: PackedStore, recipe: Recipe, views: ViewsParams) ->
 
 
 def materialize_views(
-    crops: Any, policy: dict[str, Any], recipe: Recipe, views: ViewsParams, ingest: IngestParams, folder: Path
-) -> Any:
+    crops: PackedStore, policy: Json, recipe: Recipe, views: ViewsParams, ingest: IngestParams, folder: Path
+) -> PackedStore:
     """A store in `folder` with `views.materialize` views per crop; shards that are there already are kept."""
     from lmim_kedro.views.materialize import ViewStorePlan
 
