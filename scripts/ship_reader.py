@@ -73,7 +73,7 @@ def ship(
     facts = facts_of_run(recognizer, data, conf, made_by) | {"note": note}
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "ready"
-        facts |= write_weights(recognizer, made)
+        facts |= write_weights(recognizer, made, facts["scores"]["looks"])
         licenses = [row for part in ("fonts", "words") for row in licenses_of(data / "01_raw" / part)]
         write_licenses(licenses, made / "LICENSES.tsv")
         facts["fonts"] = dict(Counter(row["license"] for row in licenses if row["group"] != "words").most_common())
@@ -114,7 +114,7 @@ def facts_of_run(recognizer: Path, data: Path, conf: Path, made_by: str | None) 
         "recognizer": str(Path("data/06_models", place, "recognizer")),
         "recipe": recipe,
         "rendered": rendered,
-        "scores": {name: scores[name] for name in ("metric", "labels", "accuracy", "interval_95")},
+        "scores": {name: scores[name] for name in ("metric", "labels", "looks", "accuracy", "interval_95")},
         "by_length": by_length(data / "08_reporting" / place / "accuracy_by_length.csv"),
         "calibration_error": scores.get("calibration_error"),
         "machine": {name: machine.get(name) for name in ("torch", "processor", "gpu", "commit", "parameters")},
@@ -138,8 +138,10 @@ def by_length(file: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def write_weights(recognizer: Path, made: Path) -> dict[str, Any]:
+def write_weights(recognizer: Path, made: Path, looks: int) -> dict[str, Any]:
     """Write the two folders of weights, check that they read alike, and return sizes and speed.
+
+    The reader will look at each crop as often as it did when it was scored.
 
     Errors: InputError if they are too large together, or read differently.
     """
@@ -147,7 +149,9 @@ def write_weights(recognizer: Path, made: Path) -> dict[str, Any]:
     from lmim_kedro.reading.export_onnx import export_recognizer
     from lmim_kedro.reading.reader import Reader
 
-    save_model(made / "recognizer", load_recognizer(recognizer).half())
+    ready = load_recognizer(recognizer).half()
+    ready.looks = looks
+    save_model(made / "recognizer", ready)
     weights = made / "recognizer" / "model.safetensors"
     weights.chmod(0o644)  # safetensors writes for its owner alone
     graphs = export_recognizer(load_recognizer(made / "recognizer"), made / "onnx", "float16")
@@ -175,10 +179,10 @@ def milliseconds_a_crop(reader: OnnxReader) -> float:
     """Processor time of one crop at batch 1, decoded, in milliseconds; the mean of TIMED."""
     images = np.random.default_rng(0).integers(0, 256, (TIMED, 1, 3, reader.height, reader.width), np.uint8)
     for image in images[:20]:
-        reader.read_batch(image)
+        reader.look(image)
     start = time.process_time()
     for image in images:
-        reader.read_batch(image)
+        reader.look(image)
     return 1000 * (time.process_time() - start) / TIMED
 
 

@@ -346,6 +346,7 @@ class EvaluationParams(Params):
         description="which labels of the six common benchmarks the sources hold; recorded in the scores"
     )
     batch_size: int = Field(gt=0)
+    looks: Literal[1, 3] = Field(description="looks at each crop, the surest of which counts; 1: the field's protocols")
     attention_crops: int = Field(gt=0, description="crops whose attention the report shows")
     attention_queries: int = Field(gt=0, description="query patches of each")
 
@@ -358,6 +359,7 @@ class PredictParams(Params):
     format: Literal["csv", "jsonl", "parquet"]
     batch_size: int = Field(gt=0)
     beam: int = Field(gt=0, description="hypotheses of beam search; 1: greedy")
+    looks: Literal[1, 3] | None = Field(description="looks at each crop, the surest of which counts; null: its own")
 
 
 class TrainingParams(Params):

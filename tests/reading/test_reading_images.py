@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.crops.sources.stream import stream
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
+from lmim_kedro.reading.looks import with_margin
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.charset import Charset
 
@@ -178,3 +180,38 @@ def test_a_reader_computes_in_its_precision(reader, files, precision):
     reader.recognizer.linear_norm[0].register_forward_hook(lambda _module, _given, made: computed.append(made.dtype))
     readings = Reader(reader.recognizer, precision).read(files)
     assert computed == [precision] and all(reading.text for reading in readings)
+
+
+def test_three_looks_keep_the_surest_reading(reader, files):
+    once = reader.read(files)
+    assert reader.read(files, looks=1) == once
+    thrice = reader.read(files, looks=3)
+    assert [reading.key for reading in thrice] == [reading.key for reading in once]
+    pixels = np.stack([batch.images[0] for batch in stream([(None, file) for file in files], 32, 128, 1)])
+    margins = [reader.read_batch(with_margin(pixels, margin)) for margin in (0.0, 0.06, -0.035)]
+    expected = [max(each, key=lambda reading: reading.confidence) for each in zip(*margins, strict=True)]
+    assert texts(thrice) == texts(expected)
+    assert any(a.confidence > b.confidence for a, b in zip(thrice, once, strict=True))
+
+
+def test_margin_moves_the_crop_inwards_and_a_negative_one_outwards():
+    crop = np.zeros((1, 3, 32, 128), np.uint8)
+    crop[:, :, 8:24, 32:96] = 240  # a bright box in the middle
+    areas = [int((with_margin(crop, margin) > 120).sum()) // 3 for margin in (-0.1, 0.0, 0.1)]
+    assert areas == pytest.approx([16 * 64 / 0.8**2, 16 * 64, 16 * 64 / 1.2**2], rel=0.06)
+    mirrored = with_margin(crop[..., ::-1, ::-1], 0.06)
+    np.testing.assert_array_equal(mirrored[..., ::-1, ::-1], with_margin(crop, 0.06))  # nothing is shifted
+
+
+def test_recognizer_that_was_made_for_three_looks_takes_them(reader, files, tmp_path):
+    reader.recognizer.looks = 3
+    save_model(tmp_path / "model", reader.recognizer)
+    again = Reader.load(tmp_path / "model", "cpu")
+    assert again.looks == 3
+    assert texts(again.read(files)) == texts(reader.read(files, looks=3))
+    assert texts(again.read(files, looks=1)) == texts(reader.read(files, looks=1))
+
+
+def test_another_number_of_looks_is_refused(reader, files):
+    with pytest.raises(InputError, match="looks is 2: set it to one of 1, 3"):
+        reader.read(files, looks=2)

@@ -50,7 +50,13 @@ def run(tmp_path: Path, columns_size: ModelParams) -> Path:
     write_json(models / "recipe.json", recipe | {"variant": "scratch", "env": "reader"})
     accuracy = {"rendered": {"waics": 0.5, "n": 2000}, "svt": {"waics": 0.25, "n": 647}}
     interval = {"rendered": [0.48, 0.52], "svt": [0.2, 0.3]}
-    scores: dict[str, Any] = {"metric": "waics", "labels": "original", "accuracy": accuracy, "interval_95": interval}
+    scores: dict[str, Any] = {
+        "metric": "waics",
+        "labels": "original",
+        "looks": 3,
+        "accuracy": accuracy,
+        "interval_95": interval,
+    }
     write_json(tmp_path / "data/08_reporting" / place / "scores.json", scores | {"calibration_error": None})
     lengths = "length,crops,accuracy_percent\n1,10,50.0\n4,30,10.0\n6,10,50.0\n≥16,9,0.0\n"
     (tmp_path / "data/08_reporting" / place / "accuracy_by_length.csv").write_text(lengths, "utf-8")

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 @click.option("--format", "layout", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
 @click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
-def read(images: tuple[Path, ...], recognizer: str | None, layout: str, batch_size: int, beam: int) -> None:
+@click.option(
+    "--looks",
+    type=click.Choice(["1", "3"]),
+    help="3: read each crop with more and with less margin too, the surest counts.  [default: the recognizer's own]",
+)
+def read(
+    images: tuple[Path, ...], recognizer: str | None, layout: str, batch_size: int, beam: int, looks: str | None
+) -> None:
     """Read the word in each image, in all images below a folder, or in an LMDB.
 
     It reads with the ready reader, which comes with the package, unless --recognizer names another. As text: path,
@@ -33,7 +40,9 @@ def read(images: tuple[Path, ...], recognizer: str | None, layout: str, batch_si
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
     crops = [_crops_of(image) for image in images]  # a mistake in a path is told before anything is loaded
-    readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam))
+    named = chain.from_iterable(crops)
+    reader = chosen_reader(recognizer)
+    readings = _Errors(reader.read_named(named, batch_size, beam, looks=None if looks is None else int(looks)))
     if layout == "text":
         for reading in readings:
             if reading.error is None:

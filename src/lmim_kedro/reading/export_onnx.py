@@ -103,6 +103,7 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "charset": {"characters": charset.characters, "fold_case": charset.fold_case},
         "image": {"height": model.image_height, "width": model.image_width}
         | {"channels": "RGB", "range": [-1, 1], "aspect": "ignored"},
+        "looks": recognizer.looks,
         "graphs": graphs,
         "weights": weights,
         "model": model.model_dump(),

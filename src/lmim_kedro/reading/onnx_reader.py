@@ -54,6 +54,7 @@ class OnnxReader(ImageReader):
             )
         self.charset = Charset(**self.config["charset"])
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
+        self.looks = self.config.get("looks", 1)
         graphs = self.config["graphs"].items()
         self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 

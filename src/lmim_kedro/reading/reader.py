@@ -41,6 +41,7 @@ class Reader(ImageReader):
     def __init__(self, recognizer: Recognizer, precision: torch.dtype = torch.float32) -> None:
         self.recognizer, self.precision = recognizer.eval(), precision
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
+        self.looks = recognizer.looks
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
@@ -78,18 +79,21 @@ def read_sources(
     beam: int = 1,
     threads: int = 2,
     max_pixels: int = MAX_PIXELS,
+    looks: int | None = None,
 ) -> Iterator[Reading]:
     """Read all crops of some sources; of several sources, a key begins with its source's name."""
     several, reader = len(sources) > 1, Reader(recognizer)
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
-            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads, max_pixels):
+            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads, max_pixels, looks):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
 
 
-def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device) -> pd.DataFrame:
-    """Read every crop of a labeled store once, in order.
+def read_store(
+    recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device, looks: int = 1
+) -> pd.DataFrame:
+    """Read every crop of a labeled store, in order, looking `looks` times at each.
 
     Returns:
         a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
@@ -106,7 +110,7 @@ def read_store(recognizer: Recognizer, crops: PackedStore, batch_size: int, devi
 
     with progress_bar(len(crops), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):
-            readings = reader.read_batch(images)
+            readings = reader.look(images, looks=looks)
             columns = {
                 "benchmark": name,
                 "index": index,

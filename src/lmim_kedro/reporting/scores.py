@@ -13,7 +13,11 @@ from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, lab
 
 
 def build_scores(
-    predictions: pd.DataFrame, recipe: Mapping[str, Any], metric: str = "waics", labels: Labels = "original"
+    predictions: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    metric: str = "waics",
+    labels: Labels = "original",
+    looks: int = 1,
 ) -> dict[str, Any]:
     """Score the readings of every benchmark.
 
@@ -22,13 +26,14 @@ def build_scores(
         recipe: recipe of the recognizer: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: a metric of right and wrong.
         labels: label set of the six common benchmarks at ingest: original or corrected.
+        looks: looks that the recognizer took at each crop.
 
     Returns:
         plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
         one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
         `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
-        all crops; null without confidences. `labels`: as given. `averages`: of each evaluation protocol whose test sets
-        are all there, in full, with its labels. `notes`: remarks on the test sets.
+        all crops; null without confidences. `labels`, `looks`: as given. `averages`: of each evaluation protocol whose
+        test sets are all there, in full, with its labels. `notes`: remarks on the test sets.
 
     Errors: InputError if there are no readings.
     """
@@ -68,6 +73,10 @@ def build_scores(
     preset = recipe["finetuning"].get("preset", "reference")  # recipes of before there were presets have none
     if preset != "reference":
         notes.insert(0, f"Fine-tuned with the preset {preset}; the paper's rows are not.")
+    if looks != 1:
+        notes.insert(
+            0, f"Each crop was read with {looks} margins, and the surest reading counts; published rows read once."
+        )
     error = calibration_error(calibration(predictions, metric))
     return {
         **{key: recipe[key] for key in ("env", "variant", "seed")},
@@ -75,6 +84,7 @@ def build_scores(
         "finetuning": preset,
         "metric": metric,
         "labels": labels,
+        "looks": looks,
         "accuracy": accuracy,
         "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},
         "calibration_error": None if error is None else round(error, 6),

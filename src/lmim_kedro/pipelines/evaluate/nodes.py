@@ -12,7 +12,7 @@ def read_benchmarks(
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
-    return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device))
+    return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device), evaluation.looks)
 
 
 def judge(readings: DataFrame, manifest: DataFrame, evaluation: EvaluationParams) -> DataFrame:

@@ -25,7 +25,7 @@ def read_crops(
 
     use_threads(training.threads)
     recognizer = recognizer.to(pick_device(training.device))
-    how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels
+    how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels, predict.looks
     crops, failed = write_readings(read_sources(recognizer, sources, *how), file, predict.format)
     log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
     return file
