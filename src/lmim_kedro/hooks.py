@@ -97,7 +97,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
-    from lmim_kedro.models.folder import named_place, require_charset, require_encoder
+    from lmim_kedro.models.folder import named_place, read_config, require_charset, require_encoder
 
     parameters = RunParams.model_validate(catalog["parameters"].load())
     if "finetune" in steps:
@@ -109,6 +109,11 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
         require_prediction(parameters, catalog)
     elif "read_benchmarks" in steps and "finetune" not in steps and catalog["recognizer"].exists():
         require_charset(cast(ModelDataset, catalog["recognizer"]).path, parameters.finetuning.charset)
+    if "read_benchmarks" in steps and (beside := parameters.evaluation.beside) is not None:
+        try:
+            read_config(named_place(beside), "recognizer")
+        except InputError as error:
+            raise InputError(f"`evaluation.beside`: {error}") from error
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights", parameters.pretraining.weights),

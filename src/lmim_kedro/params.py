@@ -347,6 +347,9 @@ class EvaluationParams(Params):
     )
     batch_size: int = Field(gt=0)
     looks: Literal[1, 3] = Field(description="looks at each crop, the surest of which counts; 1: the field's protocols")
+    beside: str | None = Field(
+        description="another recognizer that reads the benchmarks for comparison: ready, a recognizer's folder, or null"
+    )
     attention_crops: int = Field(gt=0, description="crops whose attention the report shows")
     attention_queries: int = Field(gt=0, description="query patches of each")
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
 from lmim_kedro.pipelines.evaluate.nodes import judge, read_benchmarks
 from lmim_kedro.pipelines.report.nodes import analyze
@@ -18,7 +19,9 @@ from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import pair_up, read_predictions
 from lmim_kedro.text.charset import Charset
 
-EVALUATION = EvaluationParams(metric="waics", labels="original", batch_size=4, attention_crops=4, attention_queries=4)
+EVALUATION = EvaluationParams(
+    metric="waics", labels="original", batch_size=4, looks=1, beside=None, attention_crops=4, attention_queries=4
+)
 
 
 class Store:
@@ -68,6 +71,28 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
     for row in predictions.itertuples():
         assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
     assert all(not table.empty for table in analyze(predictions, EVALUATION))
+
+
+def test_another_recognizer_reads_the_same_crops_beside_it(
+    recognizer: Recognizer, predictions: pd.DataFrame, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    other = Recognizer(recognizer.model, Charset.named("english_36"), "ctc", max_length=9)
+    torch.nn.init.normal_(other.classifier.weight, std=1.0)
+    save_model(tmp_path / "other", other)
+    beside = EVALUATION.model_copy(update={"beside": str(tmp_path / "other")})
+    readings = read_benchmarks(recognizer, Store(), beside, TrainingParams(device="cpu", threads=1))
+    images = [Image.open(BytesIO(crop.data)) for crop in Store().crops]
+    assert readings["beside"].tolist() == [reading.text for reading in Reader(other).read(images)]
+    assert readings["prediction"].tolist() == predictions["prediction"].tolist()
+    assert readings["beside"].tolist() != readings["prediction"].tolist()
+
+
+def test_evaluation_looks_as_often_as_it_is_asked_to(recognizer: Recognizer, predictions: pd.DataFrame) -> None:
+    thrice = EVALUATION.model_copy(update={"looks": 3})
+    readings = read_benchmarks(recognizer, Store(), thrice, TrainingParams(device="cpu", threads=1))
+    assert (readings["confidence"] >= predictions["confidence"]).all()
+    assert (readings["confidence"] > predictions["confidence"]).any()
 
 
 def test_a_benchmark_is_read_as_its_images_are_one_by_one(recognizer: Recognizer, predictions: pd.DataFrame) -> None:

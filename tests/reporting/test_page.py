@@ -166,6 +166,22 @@ def test_section_added_from_outside_is_on_the_page_and_in_its_navigation(
     assert {"id": "nothing"} not in page.all("section")
 
 
+def test_page_shows_what_the_ready_reader_makes_of_the_same_words(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any], crops: Any
+) -> None:
+    assert "ready reader" not in Page(render_page(Report(**inputs))).text
+    predictions["beside"] = [f"ready{place}" for place in range(len(predictions))]
+    predictions.loc[predictions["benchmark"] == "svt", "beside"] = predictions["label"]
+    inputs["scores"] = build_scores(predictions, recipe, beside="ready")
+    inputs["readings"] = choose_readings(predictions, crops, "waics")
+    text = Page(render_page(Report(**inputs))).text
+    assert "The ready reader reads the same crops for comparison" in text
+    assert "the ready reader 100.0" in text and "the ready reader 0.0" in text
+    shown = inputs["readings"].wrong + inputs["readings"].right
+    for reading in shown:
+        assert "".join(span.text for span in reading.beside) in text.replace("\n", "")
+
+
 def test_data_card_is_a_section_where_there_is_one(inputs: dict[str, Any], card: pd.DataFrame) -> None:
     assert "Data card" not in Page(render_page(Report(**inputs))).text
     page = Page(render_page(Report(**inputs, data_card=card)))

@@ -102,6 +102,21 @@ def test_protocol_with_a_test_set_of_the_wrong_size_is_not_averaged_and_says_why
     assert "No average over common_1015_2077" in scores["notes"][1]
 
 
+def test_another_recognizers_accuracy_is_given_beside_each_benchmark(recipe: dict[str, Any]) -> None:
+    predictions = pd.concat([constant("svt", 1, 4), constant("cute80", 3, 4)])
+    assert build_scores(predictions, recipe, beside="ready")["beside"] is None
+    predictions["beside"] = ["a", "a", "a", "b", "b", "b", "b", "b"]
+    found = build_scores(predictions, recipe, beside="ready")
+    assert found["beside"] == {"recognizer": "ready", "accuracy": {"svt": 0.75, "cute80": 0.0}}
+    assert [each["waics"] for each in found["accuracy"].values()] == [0.25, 0.75]
+
+
+def test_more_looks_than_one_are_told(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
+    assert not any("margins" in note for note in build_scores(predictions, recipe)["notes"])
+    scores = build_scores(predictions, recipe, looks=3)
+    assert scores["looks"] == 3 and "read with 3 margins" in scores["notes"][0]
+
+
 def test_no_predictions_are_refused(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="no predictions to score"):
         build_scores(predictions.head(0), recipe)

@@ -18,28 +18,32 @@ def build_scores(
     metric: str = "waics",
     labels: Labels = "original",
     looks: int = 1,
+    beside: str | None = None,
 ) -> dict[str, Any]:
     """Score the readings of every benchmark.
 
     Args:
-        predictions: a row per crop: benchmark, label, prediction.
+        predictions: a row per crop: benchmark, label, prediction; `beside`, what another recognizer reads, if any.
         recipe: recipe of the recognizer: env, variant, seed, model_name, finetuning.preset.
         metric: the accuracy that tables show: a metric of right and wrong.
         labels: label set of the six common benchmarks at ingest: original or corrected.
         looks: looks that the recognizer took at each crop.
+        beside: name of the other recognizer; where predictions have no column `beside`, nothing is said of it.
 
     Returns:
         plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
         one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
         `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
-        all crops; null without confidences. `labels`, `looks`: as given. `averages`: of each evaluation protocol whose
-        test sets are all there, in full, with its labels. `notes`: remarks on the test sets.
+        all crops; null without confidences. `labels`, `looks`: as given. `beside`: the other recognizer's name and its
+        accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets are all there,
+        in full, with its labels. `notes`: remarks on the test sets.
 
     Errors: InputError if there are no readings.
     """
     if predictions.empty:
         raise InputError("there are no predictions to score: give the evaluate pipeline benchmarks with crops in them")
     main: dict[str, Score] = {}
+    others: dict[str, float | None] = {}
     accuracy: dict[str, dict[str, Any]] = {}
     for benchmark, rows in predictions.groupby("benchmark", sort=False, observed=True):
         pairs = rows["prediction"].tolist(), rows["label"].tolist()
@@ -52,6 +56,8 @@ def build_scores(
             **{kind: _fraction(result.accuracy) for kind, result in each.items()},
             "one_minus_ned": _fraction(score(*pairs, METRICS[metric].companion).accuracy),
         }
+        if "beside" in rows:
+            others[name] = _fraction(score(rows["beside"].tolist(), rows["label"].tolist(), metric).accuracy)
     sizes = {name: each.count + each.unscorable for name, each in main.items()}
     notes = [
         f"{name} has {size:,} crops here; the published test set has {SIZES[name]:,}."
@@ -88,6 +94,7 @@ def build_scores(
         "accuracy": accuracy,
         "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},
         "calibration_error": None if error is None else round(error, 6),
+        "beside": {"recognizer": beside, "accuracy": others} if others else None,
         "averages": averages,
         "notes": notes,
     }

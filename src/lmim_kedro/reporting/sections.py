@@ -99,6 +99,7 @@ def _accuracy(report: Report) -> Values:
     return {
         "meaning": METRICS[scores["metric"]].meaning,
         "headline": cards(scores),
+        "other": _other(scores),
         "accuracies": {kind: METRICS[kind].title for kind in accuracies_with(scores["metric"])},
         "table": plain_rows(accuracy_table(scores)),
         "confusions": plain_rows(confusions[confusions["kind"] == "substitution"].head(12)),
@@ -139,7 +140,7 @@ accuracy = _section("accuracy", "Accuracy", _accuracy)
 paper = _section(
     "paper", "Beside the paper", lambda report: {"compared": compared_tables(report.scores), "note": _size_note(report)}
 )
-readings = _section("readings", "Readings")
+readings = _section("readings", "Readings", lambda report: {"other": _other(report.scores)})
 recipe = _section("recipe", "Recipe", _recipe)
 data = _section("data", "Data")
 card = _section(
@@ -181,19 +182,30 @@ def headline(scores: Mapping[str, Any]) -> list[str]:
 
 
 def cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Name, value, low, high, n and the paper's value of each benchmark and average; percent, None for no value."""
+    """Name, value, low, high, n, the other recognizer's and the paper's value of each benchmark and average.
+
+    Values are in percent, None where there is none.
+    """
     cards = []
+    beside = (scores["beside"] or {}).get("accuracy", {})
     for name, found in scores["accuracy"].items():
         low, high = scores["interval_95"][name]
         cards.append({"name": name, "value": found[scores["metric"]], "low": low, "high": high, "n": found["n"]})
+        cards[-1]["beside"] = beside.get(name)
     for name, average in scores["averages"].items():
         for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
             cards.append({"name": f"{name} {title}", "value": average[key], "n": average["n"]})
     for card in cards:
-        card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high")}
+        card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high", "beside")}
         found = published_accuracy(scores["variant"], scores["env"], card["name"], scores["labels"])
         card["paper"] = found and found[0]
     return cards
+
+
+def _other(scores: Mapping[str, Any]) -> str:
+    """What the page calls the recognizer beside ours."""
+    name = (scores["beside"] or {}).get("recognizer")
+    return "The ready reader" if name == "ready" else f"The recognizer {name}"
 
 
 def _size_note(report: Report) -> str:

@@ -30,6 +30,7 @@ class ShownCrop:
     label: list[Span]
     prediction: list[Span]
     confidence: float | None
+    beside: list[Span] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _with_pictures(rows: pd.DataFrame, crops: CropStore, metric: str) -> list[Sh
         prediction, label = mark_differences(row["prediction"], row["label"], metric)
         key, confidence = str(row.get("key", row["index"])), row.get("confidence")
         sure = None if pd.isna(confidence) else float(confidence)
-        shown.append(ShownCrop(str(row["benchmark"]), key, thumbnail(encoded), label, prediction, sure))
+        other = mark_differences(row["beside"], row["label"], metric)[0] if "beside" in row else None
+        shown.append(ShownCrop(str(row["benchmark"]), key, thumbnail(encoded), label, prediction, sure, other))
     return shown
 
 

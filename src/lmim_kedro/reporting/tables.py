@@ -45,16 +45,19 @@ def accuracy_table(scores: Mapping[str, Any]) -> pd.DataFrame:
 
     Returns:
         benchmark, crops (scored), unscorable; in percent the accuracies, low and high (bootstrap, 95 %) of the first of
-        them, one_minus_ned, paper; paper_row says which row of the paper. Cells without a value are missing.
+        them, one_minus_ned, beside (another recognizer's, where there is one), paper; paper_row says which row of the
+        paper. Cells without a value are missing.
     """
     metric, variant, env = scores["metric"], scores["variant"], scores["env"]
     kinds = accuracies_with(metric)
+    beside = (scores.get("beside") or {}).get("accuracy", {})
     rows: list[dict[str, Any]] = []
     for benchmark, accuracy in scores["accuracy"].items():
         low, high = scores["interval_95"][benchmark]
         found = published_accuracy(variant, env, benchmark, scores["labels"])
         fractions = {metric: accuracy[metric], "low": low, "high": high}
         fractions |= {kind: accuracy[kind] for kind in (*kinds[1:], "one_minus_ned")}
+        fractions |= {"beside": beside[benchmark]} if beside else {}
         rows.append(
             {"benchmark": benchmark, "crops": accuracy["n"], "unscorable": accuracy["unscorable"]}
             | {f"{name}_percent": percent(fraction) for name, fraction in fractions.items()}

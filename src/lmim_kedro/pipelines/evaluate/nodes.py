@@ -7,12 +7,19 @@ from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Encoder, Json, Mo
 def read_benchmarks(
     recognizer: Recognizer, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
 ) -> DataFrame:
-    """What the recognizer reads in every crop of every benchmark."""
+    """What the recognizer, and another beside it, reads in every crop of every benchmark."""
+    from lmim_kedro.models.folder import named_place
+    from lmim_kedro.models.weights import load_recognizer
     from lmim_kedro.reading.reader import read_store
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
-    return read_store(recognizer, crops, evaluation.batch_size, pick_device(training.device), evaluation.looks)
+    how = evaluation.batch_size, pick_device(training.device)
+    readings = read_store(recognizer, crops, *how, evaluation.looks)
+    if evaluation.beside is not None:
+        other = load_recognizer(named_place(evaluation.beside))
+        readings["beside"] = read_store(other, crops, *how, other.looks)["prediction"]
+    return readings
 
 
 def judge(readings: DataFrame, manifest: DataFrame, evaluation: EvaluationParams) -> DataFrame:
