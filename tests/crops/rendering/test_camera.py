@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lmim_kedro.crops.pixels import decode
-from lmim_kedro.crops.rendering.camera import encode, light, photograph
+from lmim_kedro.crops.rendering.camera import LEAST_DEVIATION, encode, light, photograph
 from lmim_kedro.crops.rendering.draws import Draws
 
 FLAT = np.full((3, 40, 120), 160, np.float32)
@@ -46,7 +46,15 @@ def test_the_edge_of_a_shadow_leaves_one_side_darker(plain):
 
 
 def test_signs_in_the_dark_are_dark(plain):
-    assert lit(plain(dark=1, darkness=(0.3, 0.3)))[1].mean() == pytest.approx(48, abs=1)
+    dark = light(EDGE, Draws(0), plain(dark=1, darkness=(0.3, 0.3)))
+    assert dark[1].mean() == pytest.approx(0.3 * EDGE.mean(), abs=1)
+
+
+def test_letters_in_the_dark_stay_apart_from_the_ground(plain):
+    faint = 100 + (EDGE - 60) / 4
+    dark = light(faint, Draws(0), plain(dark=1, darkness=(0.05, 0.05)))
+    assert dark[1].std() == pytest.approx(LEAST_DEVIATION, abs=0.1) and dark.mean() < faint.mean()
+    assert (light(FLAT, Draws(0), plain(dark=1, darkness=(0.05, 0.05)))[1] == FLAT[1]).all()
 
 
 @pytest.mark.parametrize(

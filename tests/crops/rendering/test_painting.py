@@ -108,9 +108,7 @@ def test_letters_in_two_inks_have_both(plain):
 
 
 def test_dotted_letters_are_dots_on_the_ground(plain):
-    word = Framed(
-        cv2.merge([cv2.resize(SQUARE, (120, 80)), np.zeros((80, 120), np.uint8), np.zeros((80, 120), np.uint8)]), 80.0
-    )
+    word = Framed(cv2.merge([cv2.resize(SQUARE, (120, 80)), *np.zeros((3, 80, 120), np.uint8)]), 80.0)
     solid, dotted = (paint(word, Draws(2), plain(dotted=dots))[0, 30:50, 50:70] for dots in (0, 1))
     assert solid.std() < 1 < 10 < dotted.std()
 
@@ -153,7 +151,7 @@ def test_a_photograph_becomes_a_ground_that_cannot_be_read(plain):
 
 
 def test_other_words_are_painted_too(plain):
-    masks = np.zeros((40, 60, 3), np.uint8)
+    masks = np.zeros((40, 60, 4), np.uint8)
     masks[:5, :, 2] = 255
     picture = paint(Framed(masks, 20.0), Draws(0), plain())
     assert np.abs(picture[:, 2].mean(1) - picture[:, 20].mean(1)).max() > 20
