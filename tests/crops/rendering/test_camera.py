@@ -72,6 +72,19 @@ def test_blurs_soften_edges_and_keep_brightness(plain, effects):
     assert all(picture.mean() == pytest.approx(EDGE.mean(), abs=4) for picture in pictures)
 
 
+def test_a_coarse_picture_may_have_been_saved_before_it_grew(plain):
+    coarse = plain(coarse=1, coarse_height=(12, 12))
+    saved = [plain(coarse=1, coarse_height=(12, 12), recompressed=1, coarse_quality=(q, q)) for q in (10, 98)]
+    bad, good = (np.abs(seen(style, key=3) - seen(coarse, key=3)).mean() for style in saved)
+    assert bad > 4 > 2 > good > 0
+    assert seen(saved[1], np.stack([EDGE[0], EDGE[1], 0 * EDGE[2]]), key=3)[..., 2].mean() < 10  # blue stays blue
+
+
+def test_a_second_blur_makes_the_first_weaker(plain):
+    alone, both = plain(blur=(0.1, 0.1)), plain(blur=(0.1, 0.1), motion=1, motion_length=(0, 0))
+    assert steepest(seen(both)) > 1.5 * steepest(seen(alone))
+
+
 def test_motion_has_a_direction(plain):
     def ratio(key):
         picture = seen(plain(motion=1, motion_length=(0.4, 0.4)), key=key)[..., 0]
