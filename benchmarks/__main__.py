@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from benchmarks import decoding, path, scoring, steps
+from benchmarks import decoding, path, rendering, scoring, steps
 from benchmarks.measure import Measurement, machine
 from lmim_kedro.params import ModelParams
 
@@ -27,6 +27,7 @@ def all_measurements(batch: int | None) -> dict[str, Callable[[], Measurement]]:
         **path.measurements(),
         **scoring.measurements(),
         **decoding.measurements(),
+        **rendering.measurements(),
         **_exports(),
         **steps.measurements(models, batch),
     }

@@ -17,15 +17,17 @@ Measurement = dict[str, Any]
 """name, value, unit, reference, ratio (value / reference); where it applies memory_mib and waiting (share of time)."""
 
 
-def rate(work: Callable[[], object], crops: float, seconds: float = 1.0) -> float:
-    """Crops a second of `work`, which does `crops` of them, repeated for at least that many seconds."""
-    start, rounds = time.perf_counter(), 0
+def rate(
+    work: Callable[[], object], crops: float, seconds: float = 1.0, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Crops a second of `work`, which does `crops` of them, repeated for at least that many seconds of a clock."""
+    start, rounds = clock(), 0
     while True:
         work()
         rounds += 1
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        passed = time.perf_counter() - start
+        passed = clock() - start
         if passed >= seconds:
             return rounds * crops / passed
 
@@ -39,6 +41,7 @@ def compare(
     reference_crops: float | None = None,
     turns: int = 5,
     seconds: float = 0.6,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Measurement:
     """The median rates of two ways, taken in turn after one round of each that does not count.
 
@@ -49,12 +52,13 @@ def compare(
         reference_crops: says otherwise.
         turns: of each.
         seconds: that a turn lasts at least.
+        clock: by which it lasts: `time.process_time` counts the processor's seconds alone.
     """
     ours()
     reference()
     rates: list[tuple[float, float]] = []
     for _ in range(turns):
-        rates.append((rate(ours, crops, seconds), rate(reference, reference_crops or crops, seconds)))
+        rates.append((rate(ours, crops, seconds, clock), rate(reference, reference_crops or crops, seconds, clock)))
     value, plain = (statistics.median(column) for column in zip(*rates, strict=True))
     return {"name": name, "value": value, "unit": "crops/s", "reference": plain, "ratio": value / plain}
 

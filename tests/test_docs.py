@@ -30,8 +30,8 @@ TABLES = {value.table: value for value in vars(registries).values() if isinstanc
 
 YOURS = re.compile(r"\b(mine|my_\w+)\b")
 """Names that a reader is to make: conf/mine, my_package."""
-GPU_ONLY = {"views_gpu"}
-"""Measurements that `python -m benchmarks` lists only where there is a GPU."""
+NOT_EVERYWHERE = {"views_gpu", "rendering"}
+"""Measurements that `python -m benchmarks` lists only where there is a GPU, or trdg."""
 READERS_OWN_PARAMETERS = {"variants", "models", "view_presets", "finetuning_presets"}
 """Mappings below which every name is the configuration's."""
 
@@ -216,7 +216,7 @@ def test_stages_make_targets_and_measurements_exist(page: Path) -> None:
         if name == "python" and words[:1] == ["-m"]:
             assert fault_of_name(words[1]) is None
             if words[1] == "benchmarks":
-                assert set(options(words, "only")) <= all_measurements(None).keys() | GPU_ONLY
+                assert set(options(words, "only")) <= all_measurements(None).keys() | NOT_EVERYWHERE
 
 
 @each_page

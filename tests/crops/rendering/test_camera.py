@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lmim_kedro.crops.pixels import decode
-from lmim_kedro.crops.rendering.camera import encode, light, photograph
+from lmim_kedro.crops.rendering.camera import LEAST_DEVIATION, encode, light, photograph
 from lmim_kedro.crops.rendering.draws import Draws
 
 FLAT = np.full((3, 40, 120), 160, np.float32)
@@ -46,7 +46,15 @@ def test_the_edge_of_a_shadow_leaves_one_side_darker(plain):
 
 
 def test_signs_in_the_dark_are_dark(plain):
-    assert lit(plain(dark=1, darkness=(0.3, 0.3)))[1].mean() == pytest.approx(48, abs=1)
+    dark = light(EDGE, Draws(0), plain(dark=1, darkness=(0.3, 0.3)))
+    assert dark[1].mean() == pytest.approx(0.3 * EDGE.mean(), abs=1)
+
+
+def test_letters_in_the_dark_stay_apart_from_the_ground(plain):
+    faint = 100 + (EDGE - 60) / 4
+    dark = light(faint, Draws(0), plain(dark=1, darkness=(0.05, 0.05)))
+    assert dark[1].std() == pytest.approx(LEAST_DEVIATION, abs=0.1) and dark.mean() < faint.mean()
+    assert (light(FLAT, Draws(0), plain(dark=1, darkness=(0.05, 0.05)))[1] == FLAT[1]).all()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,19 @@ def test_blurs_soften_edges_and_keep_brightness(plain, effects):
     pictures = [seen(plain(**effects), key=key) for key in range(6)]
     assert min(map(steepest, pictures)) < 0.6 * 140
     assert all(picture.mean() == pytest.approx(EDGE.mean(), abs=4) for picture in pictures)
+
+
+def test_a_coarse_picture_may_have_been_saved_before_it_grew(plain):
+    coarse = plain(coarse=1, coarse_height=(12, 12))
+    saved = [plain(coarse=1, coarse_height=(12, 12), recompressed=1, coarse_quality=(q, q)) for q in (10, 98)]
+    bad, good = (np.abs(seen(style, key=3) - seen(coarse, key=3)).mean() for style in saved)
+    assert bad > 4 > 2 > good > 0
+    assert seen(saved[1], np.stack([EDGE[0], EDGE[1], 0 * EDGE[2]]), key=3)[..., 2].mean() < 10  # blue stays blue
+
+
+def test_a_second_blur_makes_the_first_weaker(plain):
+    alone, both = plain(blur=(0.1, 0.1)), plain(blur=(0.1, 0.1), motion=1, motion_length=(0, 0))
+    assert steepest(seen(both)) > 1.5 * steepest(seen(alone))
 
 
 def test_motion_has_a_direction(plain):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lmim_kedro.crops.rendering.draws import Draws
-from lmim_kedro.crops.rendering.lettering import LETTERS, MIX, OTHERS, add_others, bend, frame, set_word
+from lmim_kedro.crops.rendering.lettering import LETTERS, MIX, OTHERS, PLATE, add_others, bend, frame, set_word
 
 
 def ink(mask):
@@ -56,6 +56,33 @@ def test_margins_are_shares_of_the_height(sans, plain):
     assert tight.shape[0] == pytest.approx(32 * 0.8, abs=1)
 
 
+def test_crops_cut_too_close_miss_parts_of_letters_on_some_sides(sans, plain):
+    style = plain(tight=1, tight_margin=(-0.1, -0.1))
+    whole, cut = framed(sans, plain()), [framed(sans, style, key=key) for key in range(16)]
+    edges = np.array([[side.max() > 128 for side in (m[:, 0], m[0], m[:, -1], m[-1])] for m in cut])
+    assert (edges.mean(0) > 0.1).all() and (edges.mean(0) < 0.9).all()
+    assert min(mask.shape[0] for mask in cut) == pytest.approx(32 * 0.8, abs=1)
+    assert max(mask.shape[1] for mask in cut) == whole.shape[1]
+
+
+def test_a_narrow_word_is_never_cut_away(sans, plain):
+    style, full = plain(tight=1, tight_margin=(-0.3, -0.3), margin=(-0.3, -0.3)), framed(sans, plain(), "I")
+    narrow = framed(sans, style, "I")
+    assert (narrow > 128).sum() > 0.45 * (full > 128).sum()
+
+
+def test_other_words_show_in_a_crowded_crop(sans, plain):
+    def shown(words, crowded):
+        style = plain(crowded=crowded, margin=(0, 0), loose_margin=(0.8, 0.8))
+        word = add_others(set_in(sans, style), words, sans, Draws(0), style)
+        return frame(word, Draws(0), style).masks
+
+    others = ["over", "under", "beside"]
+    assert shown(others, 1)[..., OTHERS].mean() > 10
+    assert shown(others, 0)[..., OTHERS].mean() < 5
+    assert shown([], 1).shape == shown([], 0).shape < shown(others, 1).shape
+
+
 def test_spacing_sets_letters_apart(sans, plain):
     assert set_in(sans, plain(spaced=1, spacing=(0.5, 0.5))).box[2] > set_in(sans, plain()).box[2] * 1.3
     assert set_in(sans, plain(spaced=1, spacing=(-0.1, -0.1))).box[2] < set_in(sans, plain()).box[2]
@@ -90,6 +117,21 @@ def test_an_arc_of_a_wide_angle_is_nearly_a_circle(sans, plain):
     assert height > 0.6 * width
 
 
+def test_an_arc_may_lie_beside_the_top_of_its_circle(sans, plain):
+    def slopes(turn):
+        found = (tops(framed(sans, plain(arc=1, arc_angle=(50, 50), arc_turn=turn), key=key)) for key in range(16))
+        return [last - first for first, _, last in found]
+
+    assert max(map(abs, slopes(0))) < 7 and min(slopes(80)) < -20 and max(slopes(80)) > 20
+
+
+def test_what_stands_about_a_word_bends_with_it(sans, plain):
+    style = plain(rule=1, border=1, arc=1, arc_angle=(90, 90))
+    others = bend(add_others(set_in(sans, style), [], sans, Draws(1), style), Draws(1), style).strip[..., OTHERS]
+    first, middle, last = tops(others)
+    assert abs(first - last) < 0.5 * abs(middle - (first + last) / 2)
+
+
 def test_a_wave_goes_up_and_down(sans, plain):
     straight, waved = (size(framed(sans, style)) for style in (plain(), plain(wave=1, wave_height=(0.3, 0.3))))
     assert waved[1] > straight[1] + 6
@@ -121,6 +163,29 @@ def test_perspective_makes_one_end_smaller(sans, plain):
     assert max(max(found, 1 / found) for found in map(ends, range(8))) > 1.3
 
 
+def test_a_sign_seen_from_the_side_is_narrower_and_one_end_is_smaller(sans, plain):
+    straight = size(framed(sans, plain()))
+    ways = set()
+    for key in range(10):
+        mask = framed(sans, plain(oblique=1, oblique_angle=(60, 60), oblique_tilt=0), key=key)
+        left, _, right, _ = ink(mask)
+        assert size(mask)[0] < 0.75 * straight[0]
+        ends = size(mask[:, left : left + 6])[1], size(mask[:, right - 6 : right])[1]
+        assert max(ends) > 1.2 * min(ends)
+        ways.add(ends[0] > ends[1])
+    assert ways == {True, False}
+
+
+def test_a_sign_seen_from_the_side_and_below_slopes(sans, plain):
+    def slopes(tilt):
+        style = plain(oblique=1, oblique_angle=(50, 50), oblique_tilt=tilt)
+        boxes = [(mask := framed(sans, style, key=key), ink(mask)) for key in range(16)]
+        middles = [[np.mean(ink(mask[:, at : at + 6])[1::2]) for at in (box[0], box[2] - 6)] for mask, box in boxes]
+        return [last - first for first, last in middles]
+
+    assert max(map(abs, slopes(0))) < 3 and min(slopes(40)) < -10 and max(slopes(40)) > 10
+
+
 @pytest.mark.parametrize("effect", ["stacked", "turned"])
 def test_stacked_and_turned_words_are_taller_than_wide(sans, plain, effect):
     width, height = size(framed(sans, plain(**{effect: 1}), "HOTEL"))
@@ -131,6 +196,33 @@ def test_two_inks_by_turns_or_across(sans, plain):
     for key in range(12):
         mix = set_in(sans, plain(shaded=1), key=key).strip[..., MIX]
         assert mix.min() < 60 and mix.max() > 190
+
+
+def test_two_grounds_meet_between_two_letters_and_reach_the_edges_of_the_crop(sans, plain):
+    for key in range(10):
+        style = plain(two_grounds=1, spaced=1, spacing=(0.3, 0.3), loose=1, loose_margin=(1.5, 1.5))
+        word = set_in(sans, style, key=key)
+        mix, letters = word.strip[..., MIX], word.strip[..., LETTERS]
+        assert word.two_grounds and (mix == mix[:1]).all()
+        change = int(np.argmax(mix[0] > 0))
+        assert word.box[0] < change < word.box[2] and not letters[:, change].any()
+        masks = frame(word, Draws(key), style).masks
+        assert (masks[:, 0, MIX] == 0).all() and (masks[:, -1, MIX] == 255).all()
+        assert not masks[:, [0, -1], LETTERS].any()
+    assert not set_in(sans, plain(two_grounds=1), "H").two_grounds
+
+
+def test_a_plate_holds_the_letters_and_ends_beyond_them(sans, plain):
+    corners = []
+    for key in range(10):
+        style = plain(plate=1)
+        word = add_others(set_in(sans, style), [], sans, Draws(key), style)
+        plate = word.strip[..., PLATE]
+        assert (plate[word.strip[..., LETTERS] > 0] == 255).all()
+        left, top, right, bottom = ink(plate)
+        assert 0 < left < word.box[0] and word.box[3] < bottom < plate.shape[0]
+        corners.append(plate[top, left])
+    assert 0 in corners
 
 
 def test_a_word_without_others_is_left_as_it_is(sans, plain):

@@ -84,6 +84,78 @@ def test_depth_is_a_darker_ink_beside_the_letters(plain):
     assert (beside[:, moved].mean(0) < 0.8 * WHITE.mean()).all()
 
 
+def test_the_lit_side_of_dark_letters_is_brighter_than_they_are(plain):
+    dark = Inks(GRAY, np.float32([20, 20, 20]), GRAY, 80.0)
+    pictures = [written(plain(extrusion=1, extrusion_depth=(0.3, 0.3)), key, dark) for key in range(20)]
+    sides = [picture[:, ~INSIDE][0] for picture in pictures]
+    assert any((side > 110).sum() > 15 for side in sides) and any((side < 15).sum() > 15 for side in sides)
+
+
+def test_a_rim_is_inside_the_letters(plain):
+    core = cv2.erode(SQUARE, np.ones((7, 7), np.uint8)) > 0
+    dark = Inks(GRAY, np.float32([40, 40, 40]), GRAY, 60.0)
+    for key in range(10):
+        picture = written(plain(rim=1), key, dark)
+        assert np.allclose(picture[:, core].T, 40) and np.allclose(picture[:, ~INSIDE].T, GRAY)
+        assert np.abs(picture[0, INSIDE & ~core] - 40).max() > 8
+
+
+def framed(height=20.0, *, two_grounds=False, **channels):
+    """The square in a frame, with masks for MIX, OTHERS and PLATE."""
+    masks = [SQUARE, *(channels.get(name, np.zeros_like(SQUARE)) for name in ("mix", "others", "plate"))]
+    return Framed(cv2.merge(masks), height, two_grounds)
+
+
+def luma(picture):
+    return np.tensordot(LUMA, picture, 1)
+
+
+def test_backlit_letters_shine_on_a_dark_ground(plain):
+    pictures = [luma(paint(framed(), Draws(key), plain(backlit=1))) for key in range(10)]
+    assert all(picture[FAR].mean() < 97 and picture[20, 30] > 200 for picture in pictures)
+    halos = [picture[RING].mean() - picture[FAR].mean() for picture in pictures]
+    assert min(halos) > 3 and max(halos) > 40
+
+
+def test_leds_are_lamps_of_one_color_on_a_dark_ground(plain):
+    for key in range(10):
+        picture = luma(paint(framed(), Draws(key), plain(dotted=1, led=1)))
+        assert picture[FAR].max() < 50 and picture[INSIDE].max() > 80
+
+
+def test_a_line_crosses_the_letters_from_edge_to_edge(plain):
+    pictures = [[paint(framed(), Draws(key), plain(crossed=crossed)) for crossed in (0, 1)] for key in range(12)]
+    changed = np.array([np.abs(crossed - whole).max(0) > 5 for whole, crossed in pictures])
+    assert changed.any((1, 2)).mean() > 0.8 and changed[:, INSIDE].any(1).sum() >= 2
+    assert changed.mean((1, 2)).max() < 0.15 and changed.any(1).mean() > 0.5
+
+
+def test_beyond_its_plate_the_ground_has_another_color(plain):
+    plate = np.zeros_like(SQUARE)
+    plate[8:32, 14:46] = 255
+    differences = []
+    for key in range(10):
+        picture = paint(framed(plate=plate), Draws(key), plain(plate=1))
+        around = cv2.erode(plate, np.ones((3, 3), np.uint8)) > 0
+        outside = cv2.dilate(plate, np.ones((3, 3), np.uint8)) == 0
+        assert np.ptp(picture[:, around & ~INSIDE], axis=1).max() < 0.1 > np.ptp(picture[:, outside], axis=1).max()
+        differences.append(np.abs(picture[:, 10, 16] - picture[:, 0, 0]).max())
+    assert np.median(differences) > 30
+
+
+def test_both_parts_of_a_word_differ_from_their_own_ground(plain):
+    mix = np.zeros_like(SQUARE)
+    mix[:, 30:] = 255
+    grounds = []
+    for key in range(20):
+        picture = paint(framed(mix=mix, two_grounds=True), Draws(key), plain(contrast=(100, 100)))
+        lumas = luma(picture)
+        for letters, ground in ((lumas[20, 25], lumas[20, 5]), (lumas[20, 35], lumas[20, 55])):
+            assert abs(letters - ground) == pytest.approx(100, abs=2)
+        grounds.append(np.abs(picture[:, 20, 5] - picture[:, 20, 55]).max())
+    assert np.median(grounds) > 30
+
+
 def test_a_glow_is_brightest_beside_the_letters(plain):
     for key in range(5):
         picture = written(plain(glow=1), key).mean(0)
@@ -108,9 +180,7 @@ def test_letters_in_two_inks_have_both(plain):
 
 
 def test_dotted_letters_are_dots_on_the_ground(plain):
-    word = Framed(
-        cv2.merge([cv2.resize(SQUARE, (120, 80)), np.zeros((80, 120), np.uint8), np.zeros((80, 120), np.uint8)]), 80.0
-    )
+    word = Framed(cv2.merge([cv2.resize(SQUARE, (120, 80)), *np.zeros((3, 80, 120), np.uint8)]), 80.0)
     solid, dotted = (paint(word, Draws(2), plain(dotted=dots))[0, 30:50, 50:70] for dots in (0, 1))
     assert solid.std() < 1 < 10 < dotted.std()
 
@@ -153,7 +223,7 @@ def test_a_photograph_becomes_a_ground_that_cannot_be_read(plain):
 
 
 def test_other_words_are_painted_too(plain):
-    masks = np.zeros((40, 60, 3), np.uint8)
+    masks = np.zeros((40, 60, 4), np.uint8)
     masks[:5, :, 2] = 255
     picture = paint(Framed(masks, 20.0), Draws(0), plain())
     assert np.abs(picture[:, 2].mean(1) - picture[:, 20].mean(1)).max() > 20

@@ -8,6 +8,9 @@ import numpy as np
 from lmim_kedro.crops.rendering.draws import Draws
 from lmim_kedro.crops.rendering.style import Style
 
+LEAST_DEVIATION = 9
+"""Of 255, over the pixels of a sign: where darkness leaves less, its letters drown in the noise."""
+
 
 def light(picture: np.ndarray, draws: Draws, style: Style) -> np.ndarray:
     """Light on a painted sign: a ramp, a spot, the edge of a shadow, darkness.
@@ -31,7 +34,8 @@ def light(picture: np.ndarray, draws: Draws, style: Style) -> np.ndarray:
         picture = picture * (1 - draws.uniform(0.25, 0.6) * np.clip(side + 0.5, 0, 1))
     if draws.chance(style.dark):
         cast = np.array([1 + draws.about_zero(0.2), 1, 1 + draws.about_zero(0.3)], np.float32)
-        picture = picture * (cast * np.float32(draws.uniform(*style.darkness)))[:, None, None]
+        least = min(1.0, LEAST_DEVIATION / max(1.0, float(picture[1].std())))
+        picture = picture * (cast * np.float32(max(least, draws.uniform(*style.darkness))))[:, None, None]
     return picture
 
 
@@ -51,10 +55,11 @@ def photograph(picture: np.ndarray, height: float, draws: Draws, style: Style) -
         (20, 60, 3)
     """
     seen = cv2.merge([cv2.convertScaleAbs(np.maximum(plane, 0)) for plane in picture])
-    sigma = draws.uniform(*style.blur) * height
+    fault = draws.share()
+    faulty = fault < style.defocus + style.motion + style.coarse
+    sigma = draws.uniform(*style.blur) * height * (0.5 if faulty else 1.0)  # two strong blurs leave nothing to read
     if sigma > 0.25:
         seen = cv2.GaussianBlur(seen, (0, 0), sigma)
-    fault = draws.share()
     if fault < style.defocus:
         kernel = _disk(draws.uniform(*style.defocus_radius) * height)
         seen = cv2.filter2D(seen, -1, kernel, borderType=cv2.BORDER_REPLICATE)
@@ -62,7 +67,7 @@ def photograph(picture: np.ndarray, height: float, draws: Draws, style: Style) -
         kernel = _line(draws.uniform(*style.motion_length) * height, draws.uniform(0, np.pi))
         seen = cv2.filter2D(seen, -1, kernel, borderType=cv2.BORDER_REPLICATE)
     elif fault < style.defocus + style.motion + style.coarse:
-        seen = _coarse(seen, draws.uniform(*style.coarse_height) / height, draws)
+        seen = _coarse(seen, draws.uniform(*style.coarse_height) / height, draws, style)
     if draws.chance(style.sharpened):
         amount = draws.uniform(0.4, 1.6)
         seen = cv2.addWeighted(seen, 1 + amount, cv2.GaussianBlur(seen, (0, 0), draws.uniform(0.6, 1.6)), -amount, 0)
@@ -70,11 +75,15 @@ def photograph(picture: np.ndarray, height: float, draws: Draws, style: Style) -
     return _noisy(seen, deviation, draws) if deviation > 0.5 else seen
 
 
-def _coarse(seen: np.ndarray, factor: float, draws: Draws) -> np.ndarray:
-    """The picture as if it had been taken with fewer pixels, and enlarged."""
+def _coarse(seen: np.ndarray, factor: float, draws: Draws, style: Style) -> np.ndarray:
+    """The picture as if it had been taken with fewer pixels, perhaps saved, and enlarged."""
     if factor >= 0.9:
         return seen
     small = cv2.resize(seen, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    if draws.chance(style.recompressed):
+        quality = round(draws.uniform(*style.coarse_quality))
+        saved = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        small = cv2.imdecode(saved, cv2.IMREAD_COLOR)[..., ::-1]
     how = draws.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC))
     return cv2.resize(small, seen.shape[1::-1], interpolation=how)
 

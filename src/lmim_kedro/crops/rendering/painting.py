@@ -1,6 +1,6 @@
 """Colors: grounds with what is on them, and letters in their inks, edges, shadows and lights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,6 +10,8 @@ from lmim_kedro.crops.rendering.lettering import Framed
 from lmim_kedro.crops.rendering.style import Style
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LAMPS = np.array([[255, 60, 30], [255, 150, 30], [90, 255, 70], [250, 250, 240], [80, 160, 255]], np.float32)
+"""Colors of lamps; RGB, of 255."""
 HUES = np.array(
     [
         *([200, 30, 35], [225, 60, 45], [180, 25, 30], [240, 130, 30], [245, 205, 40], [235, 190, 70]),
@@ -66,6 +68,20 @@ def draw_inks(draws: Draws, style: Style) -> Inks:
     return Inks(ground, first, second, contrast)
 
 
+def draw_lamps(draws: Draws) -> Inks:
+    """Draw a ground that is nearly black, and lamps in one color."""
+    ground, lamp = draw_color(draws, 0.5), LAMPS[draws.integer(0, len(LAMPS) - 1)]
+    ground = with_luma(ground, draws.uniform(4, 45))
+    return Inks(ground, lamp, lamp, float((lamp - ground) @ LUMA))
+
+
+def draw_backlit(draws: Draws) -> Inks:
+    """Draw a dark ground, and letters nearly as bright as the camera can tell."""
+    ground = with_luma(draw_color(draws, 0.6), draws.uniform(6, 95))
+    first, second = (with_luma(draw_color(draws, 0.6), draws.uniform(205, 254)) for _ in range(2))
+    return Inks(ground, first, second, float((first - ground) @ LUMA))
+
+
 def paint_ground(
     shape: tuple[int, int], height: float, inks: Inks, draws: Draws, style: Style, photo: np.ndarray | None = None
 ) -> np.ndarray:
@@ -115,7 +131,7 @@ def _slope(shape: tuple[int, int], angle: float) -> np.ndarray:
 
 
 def _texture(shape: tuple[int, int], height: float, strength: float, draws: Draws) -> np.ndarray:
-    kind = draws.integer(0, 3)
+    kind = draws.pick((0, 1, 1, 2, 3, 3))  # fine grain is rarest
     if kind == 3:  # stripes, planks, bricks
         angle, period = draws.pick((0, np.pi / 2, draws.uniform(0, np.pi))), height * draws.uniform(0.2, 0.9)
         y = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(np.sin(angle) / period)
@@ -173,18 +189,52 @@ def paint(word: Framed, draws: Draws, style: Style, photo: np.ndarray | None = N
 
     Example:
         >>> from lmim_kedro.crops.rendering.style import EASY
-        >>> paint(Framed(np.zeros((32, 100, 3), np.uint8), 20.0), Draws(0), EASY).shape
+        >>> paint(Framed(np.zeros((32, 100, 4), np.uint8), 20.0), Draws(0), EASY).shape
         (3, 32, 100)
     """
-    inks = draw_inks(draws, style)
-    letters, mix, others = cv2.split(word.masks)
+    dotted, backlit = draws.chance(style.dotted), draws.chance(style.backlit)
+    inks = _draw_inks(dotted and draws.chance(style.led), backlit, draws, style)
+    letters, mix, others, plate = cv2.split(word.masks)
     picture = paint_ground(letters.shape, word.height, inks, draws, style, photo)
+    if word.two_grounds:
+        other = draw_inks(draws, style)
+        _tint(picture, mix, other.ground - inks.ground)
+        inks = replace(inks, second=other.first)
+    if cv2.hasNonZero(plate):
+        _tint(picture, 255 - plate, draw_color(draws, style.colored_ground) - inks.ground)
+        if draws.chance(0.3):  # its edge
+            _lay(picture, cv2.morphologyEx(plate, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), inks.first)
     if cv2.hasNonZero(others):
         own = draws.chance(0.65)
         _lay(picture, others, inks.first if own else draw_color(draws, style.colorful))
-    if draws.chance(style.dotted):
+    if dotted:
         letters = _dots(letters, word.height, draws)
-    return write(picture, letters, mix, word.height, inks, draws, style)
+    if backlit:  # light spreads, and wears thin letters out of shape
+        halo = cv2.GaussianBlur(letters, (0, 0), max(0.5, word.height * draws.uniform(0.03, 0.12)))
+        letters = cv2.addWeighted(letters, 1, halo, draws.uniform(0.2, 0.9), 0)
+    picture = write(picture, letters, mix, word.height, inks, draws, style)
+    if draws.chance(style.crossed):
+        _cross(picture, word.height, draws)
+    return picture
+
+
+def _draw_inks(lamps: bool, backlit: bool, draws: Draws, style: Style) -> Inks:
+    if lamps:
+        return draw_lamps(draws)
+    return draw_backlit(draws) if backlit else draw_inks(draws, style)
+
+
+def _cross(picture: np.ndarray, height: float, draws: Draws) -> None:
+    """Draw a thin line that bends across the whole picture, over its letters."""
+    rows, columns = picture.shape[1:]
+    along = np.linspace(-0.05, 1.05, 7)
+    size, start, end = (columns, draws.uniform(0, rows), draws.uniform(0, rows))
+    bend, middle = draws.about_zero(0.5) * rows, 4 * along * (1 - along)
+    line = np.stack([along * size, start + (end - start) * along + bend * middle], 1)
+    mask = np.zeros((rows, columns), np.uint8)
+    thick = max(1, round(height * draws.uniform(0.02, 0.07)))
+    cv2.polylines(mask, [np.rint(line).astype(np.int32)], False, 255, thick, cv2.LINE_AA)
+    _lay(picture, mask, draw_color(draws, 0.3), draws.uniform(0.5, 1.0))
 
 
 def write(
@@ -220,7 +270,12 @@ def write(
         depth = draws.uniform(*style.extrusion_depth) * height
         steps = max(1, round(depth))
         moved = [_shifted(letters, toward * depth * (step + 1) / steps) for step in range(steps)]
-        _lay(picture, np.maximum.reduce(moved), first * draws.uniform(0.35, 0.7))
+        side = first * draws.uniform(0.35, 0.7)
+        if float(first @ LUMA) < 120 and draws.chance(0.5):  # the side toward the light
+            side = first + (255 - first) * draws.uniform(0.4, 0.8)
+        _lay(picture, np.maximum.reduce(moved), side)
+        if steps > 1:  # the nearer half of the side, in its shade
+            _lay(picture, np.maximum.reduce(moved[: steps // 2]), side * draws.uniform(0.5, 0.95))
     if draws.chance(style.outline):
         wider = _widened(letters, max(0.7, draws.uniform(*style.outline_width) * height))
         hollow = draws.chance(style.hollow) and height >= LEAST_HOLLOW
@@ -236,6 +291,10 @@ def write(
         _lay(picture, letters, first[:, None, None] + (second - first)[:, None, None] * share)
     else:
         _lay(picture, letters, first)
+    if draws.chance(style.rim):
+        inner = 255 - _widened(255 - letters, max(0.7, height * draws.uniform(0.03, 0.07)))
+        edge = first + (255 - first) * 0.75 if draws.chance(0.6) else first * 0.4
+        _lay(picture, cv2.subtract(letters, inner), edge, draws.uniform(0.5, 1.0))
     if draws.chance(style.relief):
         edge = toward * max(0.7, height * 0.035)
         lit = _shifted(letters, edge).astype(np.float32) - _shifted(letters, -edge)
@@ -256,6 +315,11 @@ def _lay(picture: np.ndarray, mask: np.ndarray, color: np.ndarray, opacity: floa
     """Lay a color, RGB or one for each pixel, (3, h, w), on a picture where a mask says."""
     share = mask * np.float32(opacity / 255)
     picture += ((color if color.ndim == 3 else color[:, None, None]).astype(np.float32, copy=False) - picture) * share
+
+
+def _tint(picture: np.ndarray, mask: np.ndarray, difference: np.ndarray) -> None:
+    """Change the color of a picture, (3, h, w), where a mask says; what is on it stays."""
+    picture += difference.astype(np.float32)[:, None, None] * (mask * np.float32(1 / 255))
 
 
 def _shifted(mask: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -279,8 +343,8 @@ def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _dots(letters: np.ndarray, height: float, draws: Draws) -> np.ndarray:
-    """Letters as a grid of dots, as fine as letters of 10 to 14 rows."""
-    pitch = max(2.0, height / draws.uniform(10, 14))
+    """Letters as a grid of dots, as fine as letters of 12 to 18 rows."""
+    pitch = max(2.0, height / draws.uniform(12, 18))
     rows, columns = max(3, round(letters.shape[0] / pitch)), max(3, round(letters.shape[1] / pitch))
     lit = cv2.resize(letters, (columns, rows), interpolation=cv2.INTER_AREA)
     lit = np.where(lit > 0.35 * lit.max(), 255, 0).astype(np.uint8)

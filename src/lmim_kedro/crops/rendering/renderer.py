@@ -68,8 +68,11 @@ class Renderer:
     def draw(self, text: str, draws: Draws, style: Style) -> np.ndarray:
         """A text in a style, (h, w, 3) uint8 RGB."""
         file = self.fonts.draw(text, draws)
-        word = bend(set_word(text, file, draws, style), draws, style)
-        word = add_others(word, self._neighbors(file, draws, style), file, draws, style)
+        word, others = set_word(text, file, draws, style), self._neighbors(file, draws, style)
+        if draws.chance(0.5):  # what stands about a word bends with it
+            word = bend(add_others(word, others, file, draws, style), draws, style)
+        else:
+            word = add_others(bend(word, draws, style), others, file, draws, style)
         framed = frame(word, draws, style)
         photo = self.photo(draws) if draws.chance(style.photo) else None
         picture = light(paint(framed, draws, style, photo), draws, style)

@@ -32,6 +32,8 @@ class Style(Params):
     margin: Range = Field((-0.02, 0.2), description="ground beyond the letters on each side; below 0, letters are cut")
     loose: Share = Field(0.2, description="share of crops that are of `loose_margin` instead")
     loose_margin: Range = Field((0.1, 0.6), description="ground beyond the letters on each side")
+    tight: Share = Field(0.03, description="crops cut too close: sides that have `tight_margin` instead")
+    tight_margin: Range = Field((-0.12, 0.0), description="as `margin`; a side of such a crop has it as often as not")
 
     # Layout
     stretch: Range = Field((0.8, 1.25), description="width of the letters, as a factor")
@@ -42,6 +44,7 @@ class Style(Params):
     bounce: Range = (0.03, 0.12)
     arc: Share = Field(0.05, description="letters on a circle, curved up or down by `arc_angle` in all")
     arc_angle: Range = Field((20, 70), description="degrees from the first letter to the last")
+    arc_turn: float = Field(0.0, ge=0, le=180, description="most degrees from the middle of an arc to the circle's top")
     wave: Share = Field(0.01, description="letters on a wave")
     wave_height: Range = (0.08, 0.3)
     bulge: Share = Field(0.01, description="letters that grow or shrink toward the middle, by `bulge_size`")
@@ -49,6 +52,9 @@ class Style(Params):
     rotation: float = Field(5.0, ge=0, le=90, description="most degrees to either side; small angles more often")
     shear: float = Field(0.12, ge=0, le=1, description="most horizontal shift per unit of height, to either side")
     perspective: float = Field(0.08, ge=0, le=0.5, description="most shift of a corner")
+    oblique: Share = Field(0.03, description="signs seen from the side, by `oblique_angle`, and from above or below")
+    oblique_angle: Range = Field((20, 45), description="degrees between the view and a straight one")
+    oblique_tilt: float = Field(15.0, ge=0, le=60, description="most degrees from above or below")
     stacked: Share = Field(0.002, description="letters below each other: crops taller than wide")
     turned: Share = Field(0.002, description="words turned by 90 degrees to either side: crops taller than wide")
 
@@ -62,11 +68,16 @@ class Style(Params):
     shadow_offset: Range = (0.04, 0.14)
     extrusion: Share = Field(0.03, description="letters with depth")
     extrusion_depth: Range = (0.06, 0.18)
+    rim: Share = Field(0.02, description="letters whose inner edge is lighter or darker, as that of lit boxes is")
     relief: Share = Field(0.04, description="letters with a lit and a dark edge, as cut from stone or cast")
     glow: Share = Field(0.03, description="light about the letters, as of neon")
     shaded: Share = Field(0.1, description="letters in two colors: from top to bottom, from left to right, or by turns")
+    two_grounds: Share = Field(0.01, description="words of two parts, each with its own ink and ground")
+    backlit: Share = Field(0.03, description="letters that shine on a dark ground, too bright for the camera")
     worn: Share = Field(0.03, description="letters with paint missing")
-    dotted: Share = Field(0.01, description="letters of dots, as of LED signs")
+    crossed: Share = Field(0.01, description="a wire, a branch or a crack across the letters")
+    dotted: Share = Field(0.01, description="letters of dots")
+    led: Share = Field(0.5, description="of those of dots: lamps on a dark ground")
 
     # Ground
     colored_ground: Share = Field(0.5, description="a ground with a hue; the others are black, gray or white")
@@ -75,11 +86,13 @@ class Style(Params):
     texture: Share = Field(0.3, description="a ground with spots, grain or stripes")
     texture_strength: Range = Field((0.02, 0.12), description="standard deviation, as a share of the contrast")
     photo: Share = Field(0.1, description="a blurred crop of `grounds` as the ground, where there are any")
+    plate: Share = Field(0.03, description="a plate behind the word, with another ground beyond its edges")
     panel: Share = Field(0.07, description="another ground beyond a line near the letters: the edge of a sign")
     clutter: Share = Field(0.06, description="lines and shapes that cross the ground")
     border: Share = Field(0.02, description="a frame about the word")
     rule: Share = Field(0.03, description="a line below or above the word")
     neighbors: Share = Field(0.12, description="other words beside, above or below, cut by the crop's edge")
+    crowded: Share = Field(0.4, description="of those with other words: sides of `loose_margin`, which show them")
 
     # Light
     ramp: Share = Field(0.25, description="light that falls off across the crop")
@@ -87,16 +100,18 @@ class Style(Params):
     spot: Share = Field(0.02, description="a lamp's reflection")
     shade_edge: Share = Field(0.03, description="the edge of a shadow that falls on the sign")
     dark: Share = Field(0.03, description="signs in the dark, as bright as `darkness`")
-    darkness: Range = (0.2, 0.6)
+    darkness: Range = Field((0.2, 0.6), description="letters stay so far from the ground that they can be seen")
 
     # Camera
-    blur: Range = Field((0.0, 0.045), description="Gaussian sigma")
+    blur: Range = Field((0.0, 0.045), description="Gaussian sigma; half as strong with one of the next three")
     defocus: Share = Field(0.04, description="out of focus by a disk of radius `defocus_radius` on top")
     defocus_radius: Range = (0.04, 0.09)
     motion: Share = Field(0.03, description="moved by `motion_length` while the picture was taken")
     motion_length: Range = (0.08, 0.22)
     coarse: Share = Field(0.1, description="seen at `coarse_height` first, then enlarged")
     coarse_height: Range = Field((11, 18), description="pixels")
+    recompressed: Share = Field(0.3, description="of those: saved as a JPEG of `coarse_quality` before they grow")
+    coarse_quality: Range = Field((45, 85), description="JPEG")
     sharpened: Share = Field(0.15, description="edges made stronger, as cameras do")
     noise: Range = Field((0.0, 5.0), description="standard deviation of a pixel, of 255")
     quality: Range = Field((50, 95), description="JPEG")
@@ -105,58 +120,73 @@ class Style(Params):
 EASY = Style()
 HARD = Style(
     small=0.3,
-    small_height=(9, 16),
+    small_height=(8, 16),
     margin=(-0.04, 0.25),
     loose=0.35,
     loose_margin=(0.1, 0.8),
+    tight=0.12,
+    tight_margin=(-0.16, -0.02),
     stretch=(0.7, 1.35),
-    spaced=0.3,
-    spacing=(-0.1, 0.8),
+    spaced=0.25,
+    spacing=(-0.1, 0.65),
     small_caps=0.05,
     bouncing=0.04,
     arc=0.14,
-    arc_angle=(25, 160),
+    arc_angle=(25, 190),
+    arc_turn=50,
     wave=0.03,
     bulge=0.03,
-    rotation=12,
+    rotation=18,
     shear=0.25,
     perspective=0.15,
+    oblique=0.14,
+    oblique_angle=(25, 60),
+    oblique_tilt=25,
     stacked=0.005,
-    turned=0.005,
+    turned=0.015,
     contrast=(40, 200),
     outline=0.17,
     shadow=0.17,
-    extrusion=0.07,
+    extrusion=0.09,
+    rim=0.06,
     relief=0.08,
     glow=0.05,
     shaded=0.15,
+    two_grounds=0.03,
+    backlit=0.1,
     worn=0.05,
-    dotted=0.02,
+    crossed=0.04,
+    dotted=0.025,
+    led=0.6,
     gradient=0.35,
     gradient_strength=(0.1, 0.6),
-    texture=0.4,
-    texture_strength=(0.03, 0.22),
+    texture=0.35,
+    texture_strength=(0.02, 0.18),
     photo=0.25,
+    plate=0.08,
     panel=0.15,
     clutter=0.15,
     border=0.04,
     rule=0.06,
-    neighbors=0.3,
+    neighbors=0.35,
+    crowded=0.7,
     ramp=0.4,
     ramp_strength=(0.1, 0.45),
     spot=0.05,
     shade_edge=0.07,
     dark=0.06,
-    darkness=(0.25, 0.6),
+    darkness=(0.08, 0.5),
     blur=(0.0, 0.065),
-    defocus=0.07,
-    defocus_radius=(0.05, 0.11),
+    defocus=0.08,
+    defocus_radius=(0.05, 0.1),
     motion=0.07,
-    motion_length=(0.1, 0.28),
-    coarse=0.15,
+    motion_length=(0.1, 0.24),
+    coarse=0.22,
     coarse_height=(9, 16),
+    recompressed=0.4,
+    coarse_quality=(40, 85),
     sharpened=0.2,
-    noise=(0, 7),
+    noise=(0, 6),
     quality=(32, 92),
 )
 STYLES = {"easy": EASY, "hard": HARD}

@@ -91,7 +91,7 @@ class RenderedWords:
             f"{len(faces)} fonts, styles {', '.join(styles or ('easy', 'hard'))}"
         )
         self.identity = repr(
-            ["rendered/2", seed, split, faces.digest(), spoken.digest(), self._photos.identity]
+            ["rendered/3", seed, split, faces.digest(), spoken.digest(), self._photos.identity]
             + [[style.model_dump(), share] for style, share in found.items()]
         )
 
