@@ -10,6 +10,7 @@ import click
 
 from lmim_kedro.commands.options import chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_one_line
 
 if TYPE_CHECKING:
     from lmim_kedro.crops.sources.stream import NamedCrop
@@ -46,7 +47,7 @@ def read(
     if layout == "text":
         for reading in readings:
             if reading.error is None:
-                click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+                click.echo(f"{on_one_line(str(reading.key))}\t{on_one_line(reading.text)}\t{reading.confidence:.4f}")
     else:
         from lmim_kedro.reading.files import write_text
 
@@ -64,7 +65,7 @@ class _Errors:
         for reading in self.readings:
             if reading.error is not None:
                 self.failed += 1
-                click.echo(f"{reading.key}: {reading.error}", err=True)
+                click.echo(f"{on_one_line(str(reading.key))}: {on_one_line(reading.error)}", err=True)
             yield reading
 
 
@@ -74,12 +75,12 @@ def _crops_of(image: Path) -> "Iterator[NamedCrop]":
     from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set
 
     if not is_set(image):
-        return ((_printable(str(image)), crop) for _, crop in crops_of(image))
+        return ((_utf8(str(image)), crop) for _, crop in crops_of(image))
     source = open_source(str(image), {"path": str(image)})
     start = source.root or image
-    return ((_printable(str(start / str(key))), crop) for key, crop in crops_of_source(source))
+    return ((_utf8(str(start / str(key))), crop) for key, crop in crops_of_source(source))
 
 
-def _printable(path: str) -> str:
-    """Names of files need not be UTF-8: other bytes are shown as `\\xe9`."""
+def _utf8(path: str) -> str:
+    """Names of files need not be UTF-8, as all output is: other bytes are written as `\\xe9`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
