@@ -4,12 +4,13 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmim_kedro.commands.options import chosen_reader, recognizer_option
+from lmim_kedro.commands.options import allowed_options, chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.marks import on_one_line
 
 if TYPE_CHECKING:
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
     type=click.Choice(["1", "3"]),
     help="3: read each crop with more and with less margin too, the surest counts.  [default: the recognizer's own]",
 )
+@allowed_options
 def read(
-    images: tuple[Path, ...], recognizer: str | None, layout: str, batch_size: int, beam: int, looks: str | None
+    images: tuple[Path, ...],
+    recognizer: str | None,
+    layout: str,
+    batch_size: int,
+    beam: int,
+    looks: str | None,
+    charset: str | None,
+    lexicon: str | None,
+    pattern: str | None,
+    min_confidence: float,
 ) -> None:
     """Read the word in each image, in all images below a folder, or in an LMDB.
 
@@ -41,9 +52,9 @@ def read(
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
     crops = [_crops_of(image) for image in images]  # a mistake in a path is told before anything is loaded
-    named = chain.from_iterable(crops)
-    reader = chosen_reader(recognizer)
-    readings = _Errors(reader.read_named(named, batch_size, beam, looks=None if looks is None else int(looks)))
+    how: dict[str, Any] = {"allowed": Allowed.of(charset, lexicon, pattern), "min_confidence": min_confidence}
+    how["looks"] = None if looks is None else int(looks)
+    readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam, **how))
     if layout == "text":
         for reading in readings:
             if reading.error is None:
