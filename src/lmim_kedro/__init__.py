@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmim_kedro.crops.store.packed import PackedStore
     from lmim_kedro.reading.onnx_reader import OnnxReader
     from lmim_kedro.reading.reader import Reader
+    from lmim_kedro.text.allowed import Allowed
 
 # Read once, when torch is imported: how long its idle CPU threads spin before they sleep. By default they spin so long
 # that beside another busy process a step becomes ten times slower; asleep at once, a small model's step takes twice as
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.2.0"
-__all__ = ["OnnxReader", "PackedStore", "Reader", "__version__", "open_source", "prepare"]
+__all__ = ["Allowed", "OnnxReader", "PackedStore", "Reader", "__version__", "open_source", "prepare"]
 
 _PLACES = {
+    "Allowed": "lmim_kedro.text.allowed",
     "OnnxReader": "lmim_kedro.reading.onnx_reader",
     "PackedStore": "lmim_kedro.crops.store.packed",
     "Reader": "lmim_kedro.reading.reader",

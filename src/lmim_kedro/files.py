@@ -1,12 +1,18 @@
-"""Files that appear whole or not at all, the project's JSON, and digests of what JSON can hold."""
+"""Files that appear whole or not at all, the project's JSON, users' text files, and digests of what JSON can hold."""
 
+import codecs
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from lmim_kedro.errors import InputError
+
+_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @contextmanager
@@ -47,6 +53,50 @@ def write_json(path: Path, content: object) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that may not exist; without it the result is empty."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text file that a user wrote, as any editor saves it.
+
+    It is UTF-8 with or without a byte-order mark, or UTF-16 with one. LF, CRLF and CR all end a line, and come as
+    newlines. Bytes that are no UTF-8 come as surrogates (`surrogateescape`), so that one bad line costs no other.
+
+    Args:
+        path: the file; anything that opens like a Path.
+    """
+    raw = io.BufferedReader(path.open("rb"))  # type: ignore[arg-type]
+    start = raw.peek(3)
+    encoding = next((name for mark, name in _ENCODINGS.items() if start.startswith(mark)), "utf-8")
+    return io.TextIOWrapper(raw, encoding, errors="surrogateescape")
+
+
+def read_text(path: Path) -> str:
+    """A whole text file that a user wrote, as `open_text` opens it.
+
+    Raises:
+        InputError: if the file is not there, cannot be read, or is not UTF-8.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "words.txt"
+        >>> _ = path.write_bytes(codecs.BOM_UTF8 + b"one\\r\\ntwo\\rthree")
+        >>> read_text(path)
+        'one\\ntwo\\nthree'
+    """
+    try:
+        with open_text(path) as file:
+            text = file.read()
+        text.encode()
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: check the path") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its rights") from error
+    except UnicodeEncodeError as error:  # of a surrogate, which is a byte that is no UTF-8
+        byte, line = ord(text[error.start]) - 0xDC00, text.count("\n", 0, error.start) + 1
+        raise InputError(f"{path} is not UTF-8 (byte 0x{byte & 0xFF:02x} in line {line}): save it as UTF-8") from error
+    except UnicodeError as error:
+        raise InputError(f"{path} is neither UTF-8 nor UTF-16 ({error}): save it as UTF-8") from error
+    return text
 
 
 def digest(content: object) -> str:

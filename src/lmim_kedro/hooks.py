@@ -135,6 +135,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
 def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
     from lmim_kedro.models.folder import require_charset
+    from lmim_kedro.text.allowed import Allowed
 
     predict = parameters.predict
     if predict.source is None:
@@ -144,6 +145,7 @@ def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
         )
     if not Path(predict.source).exists():
         raise InputError(f"`predict.source`: there is nothing at {predict.source}: check the path")
+    Allowed.of(predict.charset, predict.lexicon, predict.pattern)
     recognizer = cast(ModelDataset, catalog["predict.recognizer"])
     if not recognizer.exists():
         folder = recognizer.path

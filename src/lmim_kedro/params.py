@@ -363,6 +363,14 @@ class PredictParams(Params):
     batch_size: int = Field(gt=0)
     beam: int = Field(gt=0, description="hypotheses of beam search; 1: greedy")
     looks: Literal[1, 3] | None = Field(description="looks at each crop, the surest of which counts; null: its own")
+    charset: str | None = Field(
+        description="characters that may be read: digits, letters, a file, or the characters themselves; null: all"
+    )
+    lexicon: str | None = Field(
+        description="file with the words of which each reading is one, a word a line; null: all"
+    )
+    pattern: str | None = Field(description="regular expression that each reading matches as a whole; null: any text")
+    min_confidence: float = Field(ge=0, le=1, description="least confidence; a reading of less is an error")
 
 
 class TrainingParams(Params):

@@ -6,9 +6,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lmim_kedro.crops.pixels import UndecodableCrop, decode_batch
+from lmim_kedro.crops.sources.stream import pixels_of
 from lmim_kedro.crops.validate import DECODING, decode_checked, inspect_crop, quiet_decoders, stored_bytes
 
 MAX_PIXELS = 1_000_000
@@ -148,11 +149,89 @@ def test_png_without_its_end_is_stored_whole_again():
     assert np.array_equal(decode(stored_bytes(data, decoded, None))[:, :, ::-1], np.asarray(PICTURE))
 
 
-def test_camera_orientation_is_ignored_as_the_field_does():
+def tagged(tag, kind):
+    """A picture as a camera stores it, with its orientation tag; lossless but for JPEG."""
     exif = Image.Exif()
-    exif[0x0112] = 6
-    facts = inspect_crop(encode(PICTURE, "JPEG", exif=exif), MAX_PIXELS)
-    assert (facts.status, facts.width, facts.height) == ("ok", 49, 23)
+    exif[0x0112] = tag
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    return encode(SMOOTH, kind, exif=exif, **options)
+
+
+SMOOTH = PICTURE.resize((12, 6)).resize((48, 24))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_camera_orientation_is_ignored_as_the_field_does_unless_asked_for(tag, kind):
+    data = tagged(tag, kind)
+    shown = ImageOps.exif_transpose(
+        Image.open(io.BytesIO(encode(SMOOTH, "PNG", exif=Image.open(io.BytesIO(data)).getexif())))
+    )
+    for as_shown, expected in ((False, SMOOTH), (True, shown)):
+        decoded = decode_checked(data, MAX_PIXELS, as_shown)
+        assert (decoded.facts.status, decoded.facts.width, decoded.facts.height) == ("ok", *expected.size)
+        difference = decoded.pixels[:, :, ::-1].astype(int) - np.asarray(expected).astype(int)
+        assert np.abs(difference).max() <= (12 if kind == "JPEG" else 0)
+    stored = stored_bytes(data, decode_checked(data, MAX_PIXELS), None)
+    assert decode(stored).shape[:2] == (24, 48), "whoever opens the packed store sees what ingest saw"
+
+
+def test_a_photo_in_memory_is_turned_upright_whether_or_not_it_was_loaded():
+    for kind in ("JPEG", "TIFF"):
+        for load in (False, True):
+            image = Image.open(io.BytesIO(tagged(6, kind)))
+            if load:
+                image.load()
+            assert pixels_of(image).shape == (48, 24, 3)
+
+
+def test_an_orientation_that_cannot_be_read_is_none():
+    data = tagged(6, "JPEG").replace(b"Exif\0\0", b"Exif\0\0\xff", 1)
+    assert decode_checked(data, MAX_PIXELS, as_shown=True).facts.width == 48
+
+
+@pytest.mark.parametrize(
+    ("header", "levels"),
+    [
+        (b"P5 4 2 100\n", "u1"),
+        (b"P5 4 2 1000\n", ">u2"),
+        (b"P5 4 2 65535\n", ">u2"),
+        (b"P5 4 2 255\n", "u1"),
+        (b"P6 4 2 100\n", "u1"),
+    ],
+)
+def test_gray_levels_of_pnm_are_scaled_from_their_own_maximum(header, levels):
+    most, channels = int(header.split()[-1]), 3 if header[:2] == b"P6" else 1
+    data = header + np.full((2, 4, channels), most, levels).tobytes()
+    decoded = decode_checked(data, MAX_PIXELS)
+    assert decoded.facts.reason is None
+    assert decoded.pixels.shape == (2, 4, 3) and decoded.pixels.min() == 255
+    assert decode(stored_bytes(data, decoded, None)).min() == 255
+    assert decode_batch([data], 2, 4)[0].min() == 255
+
+
+def test_damage_that_the_jpeg_decoder_sees_is_a_reason_and_the_terminal_stays_quiet(capfd):
+    data = bytearray(encode(PICTURE.resize((200, 80)), "JPEG", quality=80))
+    start = data.find(b"\xff\xda")
+    rng, reasons = np.random.default_rng(0), []
+    for _ in range(40):
+        broken = bytearray(data)
+        place = rng.integers(start + 14, len(data) - 30)
+        broken[place : place + 20] = rng.integers(0, 255, 20, np.uint8).tobytes()
+        reasons.append(inspect_crop(bytes(broken), MAX_PIXELS).reason or "ok")
+    assert sum(reason.startswith("damaged: ") for reason in reasons) > 10
+    assert set(reason.partition(":")[0] for reason in reasons) <= {"damaged", "ok", "truncated"}
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_heic_is_named_with_what_to_do_whatever_its_suffix():
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    assert inspect_crop(data, MAX_PIXELS).reason.startswith("undecodable: HEIC, which is not read here: convert it to")
+
+
+def test_a_bitmap_without_a_file_header_is_read():
+    assert inspect_crop(encode(PICTURE, "DIB"), MAX_PIXELS).reason is None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

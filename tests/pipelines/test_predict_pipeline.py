@@ -32,6 +32,7 @@ from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
 from lmim_kedro.reading.reader import Reader
+from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.charset import Charset
 
 SIZE = ModelParams(
@@ -68,7 +69,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def predict(model: Path, source: Path, target: Path, format: Any, ingest: IngestParams | None = None) -> pd.DataFrame:
+def predict(
+    model: Path, source: Path, target: Path, format: Any, ingest: IngestParams | None = None, **how: Any
+) -> pd.DataFrame:
+    options: dict[str, Any] = {"looks": None, "charset": None, "lexicon": None, "pattern": None, "min_confidence": 0.0}
     catalog = DataCatalog(
         {
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),
@@ -76,7 +80,7 @@ def predict(model: Path, source: Path, target: Path, format: Any, ingest: Ingest
             "predict.readings_file": PathDataset(filepath=str(target)),
             "predict.readings": ReadingsDataset(filepath=str(target), format=format),
             "params:predict": MemoryDataset(
-                PredictParams(source=None, recognizer=None, format=format, batch_size=3, beam=1)
+                PredictParams(source=None, recognizer=None, format=format, batch_size=3, beam=1, **options | how)
             ),
             "params:training": MemoryDataset(TrainingParams(device="cpu", threads=1)),
             "params:ingest": MemoryDataset(ingest or IngestParams()),
@@ -159,6 +163,33 @@ def test_the_shell_prints_path_word_and_confidence(folder: Path, model: Path) ->
     assert [line[0] for line in lines] == [str(second), str(first)]
     assert [line[1] for line in lines] == [reading.text for reading in Reader.load(model).read([second, first])]
     assert all(0 <= float(line[2]) <= 1 for line in lines)
+
+
+def test_pipeline_python_and_shell_read_allowed_texts_alike(folder: Path, model: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("Exit\nopen\n24h\nsale\nhotel\n")
+    given = {"lexicon": str(words), "pattern": "[a-z]+"}
+    table = predict(model, folder, tmp_path / "r.csv", "csv", **given)
+    readings = Reader.load(model, "cpu").read(folder, allowed=Allowed.of(**given))
+    done = shell(["--recognizer", str(model), "--format", "csv", f"--lexicon={words}", "--pattern=[a-z]+", str(folder)])
+    texts = [reading.text for reading in readings]
+    assert table["text"].tolist() == texts == [row["text"] for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert set(texts) <= {"exit", "open", "sale", "hotel", ""} and texts.count("") == 1  # the bad image's
+
+
+def test_a_reading_of_little_confidence_is_an_error_that_says_what_was_read(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    readings = {reading.key: reading for reading in Reader.load(model, "cpu").read(folder)}
+    bound = sorted(reading.confidence for reading in readings.values() if not reading.error)[3]
+    table = predict(model, folder, tmp_path / "r.csv", "csv", min_confidence=bound).set_index("key")
+    for key, reading in readings.items():
+        if reading.error is None:
+            sure = reading.confidence >= bound
+            assert table["text"][key] == (reading.text if sure else "")
+            assert sure or table["error"][key].startswith(f"not sure enough: {reading.text!r} with a confidence of 0.")
+    done = shell(["--recognizer", str(model), "--min-confidence=1", str(next(folder.glob("word*.jpg")))])
+    assert done.exit_code == 1 and "not sure enough" in done.stderr and not done.stdout
 
 
 def test_what_the_shell_prints_for_a_list_names_its_files(folder: Path, model: Path, tmp_path: Path) -> None:

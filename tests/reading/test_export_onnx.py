@@ -25,6 +25,7 @@ from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading import export_onnx
 from lmim_kedro.reading.export_onnx import export_recognizer, measure_cost
 from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.text.allowed import Allowed, Grammar
 from lmim_kedro.text.charset import Charset
 
 pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
@@ -106,6 +107,24 @@ def test_texts_and_confidences_are_torchs_for_any_number_of_crops(
     )
     for ours, theirs in zip(readings, expected, strict=True):
         assert ours.confidences == pytest.approx(theirs.confidences, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("allowed", [Allowed(characters="aceg"), Allowed(pattern="[a-d]{2}[e-h]")])
+def test_allowed_texts_are_those_of_torch_and_no_others(
+    exported: tuple[Recognizer, Path], words: list[bytes], allowed: Allowed
+) -> None:
+    recognizer, folder = exported
+    images, _ = decode_batch(words, 32, 128)
+    grammar = Grammar(allowed, recognizer.charset)
+    readings = OnnxReader(folder, threads=1).read([crop for _, crop in named(words)], allowed=allowed)
+    assert all(grammar.allows(recognizer.charset.indices(reading.text)) for reading in readings)
+    assert all(set(reading.text) <= set(allowed.characters or "abcdefgh") for reading in readings)
+    beam = 1 if recognizer.decoder_name == "autoregressive" else 8  # an exported decoder follows one hypothesis
+    expected = recognizer.read_batch(torch.from_numpy(images).float() / 127.5 - 1, beam, grammar=grammar)
+    assert [reading.text for reading in readings] == [reading.text for reading in expected]
+    assert len({reading.text for reading in readings}) > 3
+    confidences = [reading.confidence for reading in expected]
+    assert [reading.confidence for reading in readings] == pytest.approx(confidences, rel=1e-3, abs=1e-7)
 
 
 def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.errors import InputError
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading.reader import Reader
+from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.charset import Charset
 
 pytest.importorskip("fastapi")
@@ -64,6 +66,14 @@ def test_a_body_that_is_no_image_is_answered_with_its_fault(client, body, error)
     answer = client.post("/read", content=body)
     assert answer.status_code == 200
     assert answer.json()["error"] == error and answer.json()["text"] == ""
+
+
+def test_the_page_reads_allowed_texts_alone(recognizer, tmp_path):
+    client = TestClient(web.create_app(Reader(recognizer), Allowed(pattern="[0-9]{2}"), min_confidence=0.0))
+    answer = client.post("/read", content=RenderedWords(1).render(0)[1]).json()
+    assert re.fullmatch("[0-9]{2}", answer["text"])
+    with pytest.raises(InputError, match="cannot write !"):
+        web.create_app(Reader(recognizer), Allowed(characters="!"))
 
 
 def test_a_body_that_is_too_large_is_refused(client, monkeypatch):

@@ -36,6 +36,25 @@ def test_a_charset_file_is_read_and_its_faults_are_named(tmp_path):
         Charset.named("english_95")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_charset_file_is_read_as_any_editor_saves_it(tmp_path, encoding, newline):
+    (tmp_path / "own.txt").write_bytes(f"äöü{newline}ß{newline}".encode(encoding))
+    assert Charset.named(str(tmp_path / "own.txt")).characters == "äöüß"
+
+
+def test_a_charset_file_in_latin_1_is_refused_with_its_line(tmp_path):
+    (tmp_path / "own.txt").write_bytes("ab\näöü".encode("latin-1"))
+    with pytest.raises(InputError, match=r"own.txt is not UTF-8 \(byte 0xe4 in line 2\): save it as UTF-8"):
+        Charset.named(str(tmp_path / "own.txt"))
+
+
+def test_marks_that_nobody_sees_are_shown_by_their_code_point_and_never_learned():
+    checked = check_labels(["ab\u200b", "b\u00a0a"], Charset("ab"), 24, columns=None)
+    assert checked.sentence().endswith("2 characters outside the charset: U+200B U+00A0")
+    assert Charset.from_labels(["a\u200bb\u200b", "\ufeffc\r\n"], longest=9).characters == "abc"
+
+
 def test_a_label_of_24_characters_fits_25_steps():
     checked = check_labels(["x" * 24, "x" * 25, ""], Charset.named("english_94"), 24, columns=None)
     assert checked.usable.tolist() == [0]

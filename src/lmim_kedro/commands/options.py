@@ -1,5 +1,6 @@
 """Options that several commands take, and the reader that one of them chooses."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,31 @@ recognizer_option = click.option(
     help=f"Folder of a recognizer, or of one that `export-onnx` wrote; {NEWEST}: the newest of {MODELS}.  "
     "[default: the ready reader, which comes with the package]",
 )
+
+
+_ALLOWED = (
+    click.option(
+        "--charset",
+        metavar="CHARACTERS",
+        help="Characters that may be read: digits, letters, a file, or the characters themselves.",
+    ),
+    click.option("--lexicon", metavar="FILE", help="Words of which each reading is one, a word a line."),
+    click.option("--pattern", metavar="REGEX", help="Regular expression that each reading matches as a whole."),
+    click.option(
+        "--min-confidence",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+        help="Least confidence; a reading of less is an error.",
+    ),
+)
+
+
+def allowed_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --charset, --lexicon, --pattern and --min-confidence to a command."""
+    for option in reversed(_ALLOWED):
+        command = option(command)
+    return command
 
 
 def chosen_reader(named: str | None) -> "ImageReader":

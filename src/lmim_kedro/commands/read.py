@@ -4,12 +4,14 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmim_kedro.commands.options import chosen_reader, recognizer_option
+from lmim_kedro.commands.options import allowed_options, chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.allowed import Allowed
+from lmim_kedro.text.marks import on_one_line
 
 if TYPE_CHECKING:
     from lmim_kedro.crops.sources.stream import NamedCrop
@@ -27,8 +29,18 @@ if TYPE_CHECKING:
     type=click.Choice(["1", "3"]),
     help="3: read each crop with more and with less margin too, the surest counts.  [default: the recognizer's own]",
 )
+@allowed_options
 def read(
-    images: tuple[Path, ...], recognizer: str | None, layout: str, batch_size: int, beam: int, looks: str | None
+    images: tuple[Path, ...],
+    recognizer: str | None,
+    layout: str,
+    batch_size: int,
+    beam: int,
+    looks: str | None,
+    charset: str | None,
+    lexicon: str | None,
+    pattern: str | None,
+    min_confidence: float,
 ) -> None:
     """Read the word in each image, in all images below a folder, or in an LMDB.
 
@@ -40,13 +52,13 @@ def read(
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
     crops = [_crops_of(image) for image in images]  # a mistake in a path is told before anything is loaded
-    named = chain.from_iterable(crops)
-    reader = chosen_reader(recognizer)
-    readings = _Errors(reader.read_named(named, batch_size, beam, looks=None if looks is None else int(looks)))
+    how: dict[str, Any] = {"allowed": Allowed.of(charset, lexicon, pattern), "min_confidence": min_confidence}
+    how["looks"] = None if looks is None else int(looks)
+    readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam, **how))
     if layout == "text":
         for reading in readings:
             if reading.error is None:
-                click.echo(f"{reading.key}\t{reading.text}\t{reading.confidence:.4f}")
+                click.echo(f"{on_one_line(str(reading.key))}\t{on_one_line(reading.text)}\t{reading.confidence:.4f}")
     else:
         from lmim_kedro.reading.files import write_text
 
@@ -64,7 +76,7 @@ class _Errors:
         for reading in self.readings:
             if reading.error is not None:
                 self.failed += 1
-                click.echo(f"{reading.key}: {reading.error}", err=True)
+                click.echo(f"{on_one_line(str(reading.key))}: {on_one_line(reading.error)}", err=True)
             yield reading
 
 
@@ -74,12 +86,12 @@ def _crops_of(image: Path) -> "Iterator[NamedCrop]":
     from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set
 
     if not is_set(image):
-        return ((_printable(str(image)), crop) for _, crop in crops_of(image))
+        return ((_utf8(str(image)), crop) for _, crop in crops_of(image))
     source = open_source(str(image), {"path": str(image)})
     start = source.root or image
-    return ((_printable(str(start / str(key))), crop) for key, crop in crops_of_source(source))
+    return ((_utf8(str(start / str(key))), crop) for key, crop in crops_of_source(source))
 
 
-def _printable(path: str) -> str:
-    """Names of files need not be UTF-8: other bytes are shown as `\\xe9`."""
+def _utf8(path: str) -> str:
+    """Names of files need not be UTF-8, as all output is: other bytes are written as `\\xe9`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -57,7 +57,8 @@ def decode(data: bytes) -> np.ndarray:
     """
     # libpng writes a warning to the terminal for every odd color profile, which is not used anyway.
     profiled = data.startswith(b"\x89PNG") and b"iCCP" in data[:256]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS) if data and not profiled else None
+    gray_levels = data[:1] == b"P" and data[1:2].isdigit()  # OpenCV does not scale those of PNM files to 255
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS) if data and not profiled and not gray_levels else None
     if image is not None:
         return image
     try:
@@ -67,8 +68,49 @@ def decode(data: bytes) -> np.ndarray:
         raise UndecodableCrop(f"{len(data):,} bytes that are no image") from error
 
 
+_ORIENTATION = 0x0112
+_TURNS: dict[int, tuple[bool, int]] = {
+    2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)
+}  # fmt: skip
+"""EXIF orientation -> whether to mirror left and right, then how many quarter turns counter-clockwise."""
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a PIL image, 1 to 8; 1, upright, where it has none or one that cannot be read."""
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever a broken tag leads Pillow's readers to: it does not make the pixels unreadable
+        return 1
+    return found if found in _TURNS else 1
+
+
+def upright(pixels: np.ndarray, tag: int) -> np.ndarray:
+    """Turn pixels as they are stored, (h, w, ...), as an EXIF orientation says that they are shown.
+
+    Example:
+        >>> upright(np.array([[1, 2, 3]]), 6).tolist()
+        [[1], [2], [3]]
+    """
+    mirrored, quarters = _TURNS.get(tag, (False, 0))
+    return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters))
+
+
+def turned_back(pixels: np.ndarray, tag: int) -> np.ndarray:
+    """What `upright` turned, as it is stored.
+
+    Example:
+        >>> turned_back(upright(np.array([[1, 2, 3]]), 6), 6).tolist()
+        [[1, 2, 3]]
+    """
+    mirrored, quarters = _TURNS.get(tag, (False, 0))
+    back = np.rot90(pixels, -quarters)
+    return np.ascontiguousarray(back[:, ::-1] if mirrored else back)
+
+
 def rgb_of(image: Image.Image) -> np.ndarray:
     """A PIL image -> (h, w, 3) uint8 RGB: the upper 8 of 16 bits, transparent parts on white."""
+    if image.mode == "I" and image.format == "PPM":  # Pillow has scaled its gray levels to 16 bits
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if "A" in image.getbands() or "transparency" in image.info:

@@ -1,7 +1,7 @@
 """Whether a crop is readable, and what it is: found by decoding it once, at ingest, and not by a worker at step 80,000.
 
 OpenCV decodes, as in training. Pillow reads the header before anything is decoded, and tries what OpenCV refuses, to
-name the fault.
+name the fault. JPEGs are decoded by libjpeg-turbo itself, which gives the same pixels as OpenCV and tells of damage.
 """
 
 import hashlib
@@ -14,19 +14,23 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from lmim_kedro.crops.perceptual import perceptual_hash
-from lmim_kedro.crops.pixels import resize, rgb_of, write_uncompressed
+from lmim_kedro.crops.pixels import orientation, resize, rgb_of, turned_back, upright, write_uncompressed
 
 DECODING = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-"""Three channels of 8 bits from whatever it was; camera orientation tags ignored, as the whole field does."""
+"""Three channels of 8 bits from whatever it was. Camera orientation tags are ignored, as the whole field does with its
+data sets: packed stores and the numbers on benchmarks rest on it. `decode_checked(..., as_shown=True)` heeds them."""
 
 Image.init()
-_KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF")
+_KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF")
 _FORMATS = [name for name in _KNOWN_FORMATS if name in Image.OPEN]
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L")
-_LOSSLESS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
+_LOSSLESS = ("PNG", "BMP", "DIB", "GIF", "TIFF", "PPM")
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+HEIC = "HEIC, which is not read here: convert it to JPEG, for example with `heif-convert photo.heic photo.jpg`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class CropFacts:
         return "ok" if self.reason is None else "set aside"
 
 
+class _Damaged(ValueError):
+    """The decoder made pixels and says that they are not those of the whole image; the message is the reason."""
+
+
 class Decoded(NamedTuple):
     """A crop's facts; its (h, w, 3) uint8 BGR pixels if it is ok; whether OpenCV alone gets those from its bytes."""
 
@@ -75,8 +83,14 @@ def inspect_crop(data: bytes, max_pixels: int) -> CropFacts:
     return decode_checked(data, max_pixels).facts
 
 
-def decode_checked(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a crop, as `inspect_crop` does, and keep the pixels; transparent parts show white."""
+def decode_checked(data: bytes, max_pixels: int, as_shown: bool = False) -> Decoded:
+    """Decode a crop, as `inspect_crop` does, and keep the pixels; transparent parts show white.
+
+    Args:
+        data: the encoded image.
+        max_pixels: an image with more pixels is set aside by its header, not decoded.
+        as_shown: turn a photo upright, as its orientation tag says; False: the pixels as they are stored.
+    """
     facts = CropFacts(None, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
     if not data:
         return Decoded(replace(facts, reason="empty: 0 bytes"))
@@ -84,17 +98,23 @@ def decode_checked(data: bytes, max_pixels: int) -> Decoded:
         header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Exception as error:  # Pillow's readers raise whatever a broken header leads them to
         return Decoded(replace(facts, reason=_fault(error, data)))
+    width, height = header.size
     try:
+        tag = orientation(header) if as_shown or header.format == "TIFF" else 1
         reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
         if reason is None:
             pixels, plain = _decode(data, header)
-            size = pixels.shape[1], pixels.shape[0]
-            if size != header.size:
-                found = f"header says {header.width} x {header.height} pixels, the image has {size[0]} x {size[1]}"
+            width, height = pixels.shape[1], pixels.shape[0]
+            if (width, height) != header.size:
+                found = f"header says {header.width} x {header.height} pixels, the image has {width} x {height}"
                 reason = f"undecodable: {found}"
+            pixels, plain = _turned(pixels, plain, tag, header, as_shown)
+            width, height = pixels.shape[1], pixels.shape[0]
+    except _Damaged as error:
+        reason = str(error)
     except Exception as error:  # as above
         reason = _fault(error, data)
-    facts = replace(facts, width=header.width, height=header.height, format=header.format, mode=header.mode)
+    facts = replace(facts, width=width, height=height, format=header.format, mode=header.mode)
     if reason is not None:
         return Decoded(replace(facts, reason=reason))
     return Decoded(replace(facts, perceptual_hash=perceptual_hash(pixels)), pixels, plain)
@@ -161,21 +181,43 @@ def _refused_by_header(header: Image.Image, max_pixels: int) -> str | None:
         return f"too large: {width} x {height} pixels, max_pixels = {max_pixels}"
     if header.format != "MPO" and getattr(header, "is_animated", False):
         return f"animated: {getattr(header, 'n_frames', 'several')} frames"
-    if header.mode not in _MODES:
+    if header.mode not in _MODES and not (header.format == "PPM" and header.mode == "I"):
         return f"unsupported mode: {header.mode}"
     return None
 
 
 def _decode(data: bytes, header: Image.Image) -> tuple[np.ndarray, bool]:
     """Return the pixels, (h, w, 3) BGR, and whether they are what OpenCV makes of the bytes."""
+    if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB"):
+        return _decode_jpeg(data), True
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), DECODING)
     except cv2.error:
         pixels = None
+    if header.format == "PPM":  # OpenCV does not scale the gray levels of a file whose maximum is another than 255
+        shown = np.ascontiguousarray(rgb_of(header)[:, :, ::-1])
+        return shown, np.array_equal(shown, pixels)
     transparent = header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info
     if pixels is None or (transparent and np.asarray(header.convert("RGBA").getchannel("A")).min() < 255):
         return np.ascontiguousarray(rgb_of(header)[:, :, ::-1]), False
     return pixels, True
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray:
+    """The pixels that OpenCV would give. Errors: _Damaged where libjpeg-turbo warns of damage."""
+    try:
+        return simplejpeg.decode_jpeg(data, "BGR", strict=True)
+    except ValueError as error:
+        text = str(error).removeprefix("Corrupt JPEG data: ")
+        cut = "end of JPEG file" in text or "end of input file" in text
+        raise _Damaged("truncated" if cut else f"damaged: {text}") from error
+
+
+def _turned(pixels: np.ndarray, plain: bool, tag: int, header: Image.Image, as_shown: bool) -> tuple[np.ndarray, bool]:
+    """Turn the pixels as `as_shown` asks. OpenCV and Pillow turn a TIFF alone upright on their own."""
+    if tag == 1 or (header.format == "TIFF") == as_shown:
+        return pixels, plain
+    return (upright(pixels, tag) if as_shown else turned_back(pixels, tag)), False
 
 
 def _fault(error: Exception, data: bytes) -> str:
@@ -185,6 +227,8 @@ def _fault(error: Exception, data: bytes) -> str:
     riff_bytes = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
     if isinstance(error, EOFError) or "truncated" in text.lower() or riff_bytes > len(data):
         return "truncated"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        return f"undecodable: {HEIC}"
     return "undecodable" if "cannot identify" in text else f"undecodable: {text or type(error).__name__}"
 
 

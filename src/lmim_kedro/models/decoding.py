@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lmim_kedro.models.decoder import AutoregressiveDecoder
+from lmim_kedro.text.allowed import Grammar, may_follow
 
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
 LOOK_EVERY = {"cpu": 1}  # steps between two looks at which crops have ended; elsewhere 4, as the host waits for a look
@@ -114,6 +115,7 @@ def beam_search(
     width: int,
     length_power: float = 0.0,
     released: bool = False,
+    grammar: Grammar | None = None,
 ) -> Written:
     """The best hypothesis among those that a beam of `width` finds.
 
@@ -129,6 +131,8 @@ def beam_search(
         length_power: 0 to 1.
         released: search as the released code does, to compare with it: there a hypothesis that moves to another place
             of the beam goes on from the keys and values of what was there before, so its next symbol is not its own.
+        grammar: the texts that are allowed; None: all. Where none was found, nothing is written, and its first
+            log-probability is -inf.
 
     Example:
         >>> from lmim_kedro.params import RecognizerParams
@@ -149,6 +153,9 @@ def beam_search(
     symbol = torch.full((batch, width), decoder.start, device=device)
     for place in range(longest):
         step = writing.write(symbol.flatten()).log_softmax(-1).unflatten(0, (-1, width))
+        if grammar is not None:
+            may = may_follow(grammar, symbols[:, :, :place].cpu().numpy(), step.shape[2], end, place == longest - 1)
+            step = step.masked_fill(~torch.from_numpy(may).to(device), never)
         classes = step.shape[2]
         # The K best of the K * C ways to go on, over all hypotheses of a crop; -inf keeps those that ended out of it.
         scores, chosen = (scores[..., None] + step).flatten(1).topk(width)
@@ -181,6 +188,8 @@ def beam_search(
             kept = live.nonzero()[:, 0]
             writing.keep(kept)
             crops, scores, symbol, symbols, logs = (each[kept] for each in (crops, scores, symbol, symbols, logs))
+    if grammar is not None:
+        best_logs[best_rank == never, 0] = never
     return _measured(best_symbols, best_logs, end)
 
 

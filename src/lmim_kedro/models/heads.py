@@ -20,6 +20,7 @@ from lmim_kedro.models.decoder import POSITIONS, AutoregressiveDecoder
 from lmim_kedro.models.decoding import Written, beam_search, greedy
 from lmim_kedro.models.encoder import Encoder, LayerNorm, initialize
 from lmim_kedro.params import ModelParams
+from lmim_kedro.text.allowed import Grammar
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse, search, spell
 
@@ -99,8 +100,8 @@ class Head(ABC):
         """Mean loss of B labels, given their `logits` and `targets`; never compiled."""
 
     @abstractmethod
-    def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
-        """Readings of B crops, given the encoder's features (B, 1 + N, D)."""
+    def read(self, features: Tensor, beam: int, length_power: float, grammar: Grammar | None = None) -> list[Reading]:
+        """Readings of B crops, given the encoder's features (B, 1 + N, D): texts of the grammar, if there is one."""
 
     def graphs(self, encoder: Encoder) -> dict[str, Graph]:
         """Graphs of encoder and head by name, for the ONNX export. Errors: InputError if the head has none."""
@@ -144,12 +145,12 @@ class AutoregressiveHead(Head):
         given = logits.flatten(0, 1), symbols.flatten()
         return F.cross_entropy(*given, ignore_index=self.charset.padding, reduction="sum") / len(symbols)
 
-    def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
+    def read(self, features: Tensor, beam: int, length_power: float, grammar: Grammar | None = None) -> list[Reading]:
         """Readings of B crops, given the encoder's features (B, 1 + N, D); [cls] is looked at as well."""
         memory, end = self.linear_norm(features), self.charset.end
-        if beam == 1:
+        if beam == 1 and grammar is None:
             return self.spell(greedy(self.decoder, memory, end))
-        return self.spell(beam_search(self.decoder, memory, end, beam, length_power))
+        return self.spell(beam_search(self.decoder, memory, end, beam, length_power, grammar=grammar))
 
     def spell(self, written: Written) -> list[Reading]:
         """Readings of what was written about B crops."""
@@ -220,14 +221,14 @@ class CTCHead(Head):
         blank = len(self.charset)
         return F.ctc_loss(log_probabilities, symbols, columns, lengths, blank=blank, reduction="none").mean()
 
-    def read(self, features: Tensor, beam: int, length_power: float) -> list[Reading]:
+    def read(self, features: Tensor, beam: int, length_power: float, grammar: Grammar | None = None) -> list[Reading]:
         """Readings of B crops, given the encoder's features (B, 1 + N, D).
 
         `length_power` is not used: all texts compete over the same columns.
         """
         probabilities = self.logits(features).softmax(-1)
-        if beam > 1:
-            return [search(self.charset, columns, beam) for columns in probabilities.cpu().double().numpy()]
+        if beam > 1 or grammar is not None:
+            return [search(self.charset, columns, beam, grammar) for columns in probabilities.cpu().double().numpy()]
         best, symbols = probabilities.max(-1)
         return [collapse(self.charset, *row) for row in zip(symbols.tolist(), best.tolist(), strict=True)]
 

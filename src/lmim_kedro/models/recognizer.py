@@ -9,6 +9,7 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.heads import Head
 from lmim_kedro.params import ModelParams
 from lmim_kedro.registries import DECODERS
+from lmim_kedro.text.allowed import Grammar
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading
 
@@ -74,12 +75,15 @@ class Recognizer(nn.Module):
         return self.head.logits(self.encoder(images), symbols)
 
     @torch.no_grad()
-    def read_batch(self, images: Tensor, beam: int = 1, length_power: float = 0.0) -> list[Reading]:
+    def read_batch(
+        self, images: Tensor, beam: int = 1, length_power: float = 0.0, grammar: Grammar | None = None
+    ) -> list[Reading]:
         """Readings of (B, 3, H, W) crops in [-1, 1].
 
         Args:
             images: crops on the recognizer's device.
             beam: number of hypotheses of beam search; 1: greedy.
             length_power: power by which beam search normalizes a word's length; 0: not at all. CTC does not use it.
+            grammar: the texts that are allowed, for this charset; None: all.
         """
-        return self.head.read(self.encoder(images), beam, length_power)
+        return self.head.read(self.encoder(images), beam, length_power, grammar)

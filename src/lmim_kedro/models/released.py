@@ -20,6 +20,7 @@ from lmim_kedro.models.heads import AutoregressiveHead
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import (
+    as_float32,
     grouped,
     load_encoder,
     load_pretraining,
@@ -34,6 +35,7 @@ from lmim_kedro.text.charset import Charset
 STUDENT, TEACHER = "model_maeenc.", "model_maeenc_momentum."
 RENAMED = {TEACHER: "teacher.", STUDENT: "encoder."}  # first parts of names: the released pre-training's, and LMIM's
 ENCODER = {"lmim_pretraining": STUDENT, "lmim_recognizer": "encoder.", "maerec": ""}  # layout -> its encoder's prefix
+_PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)  # in which a fixed table may have been saved
 LAYOUTS = "MAERec's, the released LMIM's (pre-training or recognizer) and a folder written by this project"
 
 
@@ -59,6 +61,7 @@ class Imported(NamedTuple):
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The 'model' tensors of a torch.save file, without running anything that it may hold.
 
+    Weights saved in another precision (float16, bfloat16, float64) become float32, with a line in the log.
     argparse.Namespace, which the released files carry, is the only class let in beside tensors and plain containers.
     """
     if path.is_dir():
@@ -74,7 +77,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, Mapping) or not all(isinstance(value, Tensor) for value in model.values()):
         raise InputError(f"{path} holds no dictionary of tensors under 'model'; known layouts: {LAYOUTS}")
-    return dict(model)
+    return as_float32(dict(model), str(path))
 
 
 def layout_of(tensors: Mapping[str, Tensor], path: Path) -> str:
@@ -218,7 +221,9 @@ def _take_tables(tensors: dict[str, Tensor], tables: Mapping[str, Tensor], path:
     """Take fixed tables out: they are computed, not loaded, and one that differs means another geometry."""
     for name, expected in tables.items():
         found = tensors.pop(name, expected)
-        if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-4):
+        if found.shape != expected.shape or not any(
+            torch.allclose(found, expected.to(kind).float(), atol=1e-4) for kind in _PRECISIONS
+        ):
             raise InputError(
                 f"the position embedding in {path} ({tuple(found.shape)}) is not the one of this model "
                 f"({tuple(expected.shape)}): check the model preset and its position_grid"

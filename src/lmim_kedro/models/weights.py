@@ -1,10 +1,12 @@
 """This project's models on disk: safetensors and config.json. `released` has the layouts of other projects."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, PretrainingParams
 from lmim_kedro.registries import METHODS
 from lmim_kedro.text.charset import Charset
+
+log = logging.getLogger(__name__)
 
 
 def save_model(folder: Path, module: nn.Module) -> None:
@@ -94,13 +98,32 @@ def read_folder(folder: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, Te
     """
     config = read_config(folder, *kinds)
     try:
-        return config, load_file(folder / "model.safetensors")
+        return config, as_float32(load_file(folder / "model.safetensors"), str(folder))
     except SafetensorError as error:
         raise InputError(f"{folder} cannot be read ({error}): it is damaged or from another version") from error
 
 
+def as_float32(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Weights in float32, with a line in the log where they were saved in another precision.
+
+    Example:
+        >>> as_float32({"bias": torch.zeros(2, dtype=torch.float16)}, "half.pth")["bias"].dtype
+        torch.float32
+    """
+    others = Counter(
+        str(tensor.dtype).removeprefix("torch.")
+        for tensor in tensors.values()
+        if tensor.is_floating_point() and tensor.dtype != torch.float32
+    )
+    if not others:
+        return tensors
+    kinds = " and ".join(f"{count} tensors in {kind}" for kind, count in sorted(others.items()))
+    log.warning("%s holds %s: they are computed with in float32", where, kinds)
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a module; one that is missing, left over or of another shape is an error that lists it.
+    """Load tensors into a module; one that is missing, left over, of another shape or not finite is an error.
 
     Args:
         module: the module.
@@ -120,6 +143,12 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     parts = [f"{what}: {', '.join(grouped(sorted(names)))}" for what, names in differences.items() if names]
     if parts:
         raise InputError(f"the weights of {where} do not fit the model ({'; '.join(parts)}): check the model preset")
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise InputError(
+            f"the weights of {where} hold NaN or infinite numbers ({', '.join(grouped(sorted(broken)))}): training "
+            "diverged before they were saved, or the file is damaged; take an earlier checkpoint"
+        )
     module.load_state_dict(dict(tensors))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from lmim_kedro.crops.sources.stream import Image, NamedCrop, crops_of, stream
 from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.reading.looks import read_surest
+from lmim_kedro.text.allowed import LEAST_BEAM, Allowed, Grammar
+from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading
 
 
@@ -16,19 +18,28 @@ class ImageReader(ABC):
 
     Attributes:
         height, width: size in pixels to which images are resized.
+        charset: the characters that can be written.
         looks: looks at each crop, the surest of which counts, unless a call names another number: the recognizer's own.
     """
 
     height: int
     width: int
+    charset: Charset
     looks: int = 1
+    _grammar: tuple[Allowed, Grammar] | None = None
 
     @abstractmethod
-    def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
-        """Read uint8 RGB crops (B, 3, height, width), looking once at each."""
+    def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
+        """Read uint8 RGB crops (B, 3, height, width), looking once at each, as texts of the grammar if there is one."""
 
     def read(
-        self, images: Image | Iterable[Image], batch_size: int = 256, beam: int = 1, looks: int | None = None
+        self,
+        images: Image | Iterable[Image],
+        batch_size: int = 256,
+        beam: int = 1,
+        looks: int | None = None,
+        allowed: Allowed | None = None,
+        min_confidence: float = 0.0,
     ) -> list[Reading]:
         """Read images of one word each, in their order.
 
@@ -39,19 +50,29 @@ class ImageReader(ABC):
             beam: number of hypotheses of beam search; 1: greedy.
             looks: 1, or 3: each crop is also read with a margin of 6 % added and of 3.5 % cut off on all sides, and
                 the surest of the three readings counts; None: as the recognizer was made to be read.
+            allowed: the texts that may be read: characters, words, a pattern; None: all. Where no such text was found,
+                the text is empty and its confidence 0. At least 8 hypotheses are followed.
+            min_confidence: a reading of less confidence is an error, which says what was read.
 
         Returns:
             a Reading for each image; the `error` of an image that cannot be read says why.
 
-        Errors: InputError if a folder, list or LMDB has no crops.
+        Errors: InputError if a folder, list or LMDB has no crops, or the recognizer cannot write what is allowed.
         """
-        return list(self.read_crops(images, batch_size, beam, looks))
+        return list(self.read_crops(images, batch_size, beam, looks, allowed, min_confidence))
 
     def read_crops(
-        self, images: Image | Iterable[Image], batch_size: int = 256, beam: int = 1, looks: int | None = None
+        self,
+        images: Image | Iterable[Image],
+        batch_size: int = 256,
+        beam: int = 1,
+        looks: int | None = None,
+        allowed: Allowed | None = None,
+        min_confidence: float = 0.0,
     ) -> Iterator[Reading]:
         """Read images as a stream, while the next ones are being decoded; arguments and errors as in `read`."""
-        return self.read_named(crops_of(images), batch_size, beam, looks=looks)
+        how = {"looks": looks, "allowed": allowed, "min_confidence": min_confidence}
+        return self.read_named(crops_of(images), batch_size, beam, **how)
 
     def read_named(
         self,
@@ -61,20 +82,43 @@ class ImageReader(ABC):
         threads: int = 2,
         max_pixels: int = MAX_PIXELS,
         looks: int | None = None,
+        allowed: Allowed | None = None,
+        min_confidence: float = 0.0,
     ) -> Iterator[Reading]:
         """Read crops that have names, as a stream in their order.
 
         Args:
             crops: names and images.
-            batch_size, beam, looks: as for `read`.
+            batch_size, beam, looks, allowed, min_confidence: as for `read`.
             threads: number of threads that decode.
             max_pixels: largest image that is decoded; a larger one is an error.
         """
+        if allowed is not None:
+            self._grammar_of(allowed)
         for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
-            good = iter(self.look(batch.images, beam, looks) if len(batch.images) else [])
+            good = iter(self.look(batch.images, beam, looks, allowed) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
-                yield Reading("", 0.0, (), error, key) if error else next(good)._replace(key=key)
+                if error:
+                    yield Reading("", 0.0, (), error, key)
+                    continue
+                reading = next(good)
+                if reading.confidence < min_confidence:
+                    found = f"not sure enough: {reading.text!r} with a confidence of {reading.confidence:.4f}"
+                    yield Reading("", reading.confidence, (), found, key)
+                else:
+                    yield reading._replace(key=key)
 
-    def look(self, images: np.ndarray, beam: int = 1, looks: int | None = None) -> list[Reading]:
-        """Read uint8 RGB crops (B, 3, height, width), looking at each as often as asked; `looks` as for `read`."""
-        return read_surest(lambda some: self.read_batch(some, beam), images, self.looks if looks is None else looks)
+    def look(
+        self, images: np.ndarray, beam: int = 1, looks: int | None = None, allowed: Allowed | None = None
+    ) -> list[Reading]:
+        """Read uint8 RGB crops (B, 3, height, width) as `read` does, with the same beam, looks and allowed texts."""
+        grammar = None if allowed is None else self._grammar_of(allowed)
+        width = beam if grammar is None else max(beam, LEAST_BEAM)
+        return read_surest(
+            lambda some: self.read_batch(some, width, grammar), images, self.looks if looks is None else looks
+        )
+
+    def _grammar_of(self, allowed: Allowed) -> Grammar:
+        if self._grammar is None or self._grammar[0] != allowed:
+            self._grammar = allowed, Grammar(allowed, self.charset)
+        return self._grammar[1]

@@ -11,6 +11,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.models.folder import READY
 from lmim_kedro.reading.image_reader import ImageReader
+from lmim_kedro.text.allowed import Grammar, may_follow
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse, search, spell
 
@@ -58,22 +59,29 @@ class OnnxReader(ImageReader):
         graphs = self.config["graphs"].items()
         self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 
-    def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
-        """Read uint8 RGB crops (B, 3, height, width). Errors: InputError for a beam with an autoregressive model."""
+    def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
+        """Read uint8 RGB crops (B, 3, height, width).
+
+        An exported autoregressive recognizer follows one hypothesis, also among allowed texts.
+
+        Errors: InputError if it is asked for more.
+        """
         scaled = to_input(images)
         if self.config["decoder"] == "ctc":
             (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
-            if beam > 1:
-                return [search(self.charset, columns, beam) for columns in probabilities.astype(np.float64)]
+            if beam > 1 or grammar is not None:
+                return [search(self.charset, columns, beam, grammar) for columns in probabilities.astype(np.float64)]
             best, sure = probabilities.argmax(-1), probabilities.max(-1)
             return [collapse(self.charset, *row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
-        if beam > 1:
+        if beam > 1 and grammar is None:
             raise InputError(f"an exported autoregressive recognizer reads greedily, and beam is {beam}: set it to 1")
-        symbols, sure = self._greedy(scaled)
+        symbols, sure = self._greedy(scaled, grammar)
         return [spell(self.charset, *row) for row in zip(symbols.tolist(), sure.tolist(), strict=True)]
 
-    def _greedy(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _greedy(self, images: np.ndarray, grammar: Grammar | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and their probabilities, (B, L) each; the end symbol of probability 1 wherever nothing is written.
+
+        Where no allowed text can be written in time, there are end symbols of probability 0.
 
         The cache passes from one run to the next as onnxruntime's own values, without a copy; the batch shrinks as
         crops get done.
@@ -93,7 +101,13 @@ class OnnxReader(ImageReader):
             feeds |= dict(zip(past, cache, strict=True))
             found, *cache = self._sessions["step"].run_with_ort_values(["probabilities", *new], feeds)
             probabilities = found.numpy()
-            symbol = probabilities.argmax(-1)
+            if grammar is not None:
+                last = place == longest - 1
+                probabilities = (
+                    probabilities
+                    * may_follow(grammar, symbols[crops, None, :place], probabilities.shape[1], end, last)[:, 0]
+                )
+            symbol = np.where(probabilities.any(-1), probabilities.argmax(-1), end)
             symbols[crops[live], place] = symbol[live]
             sure[crops[live], place] = probabilities.max(-1)[live]
             live &= symbol != end

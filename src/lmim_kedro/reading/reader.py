@@ -19,6 +19,7 @@ from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
 from lmim_kedro.reading.image_reader import ImageReader
+from lmim_kedro.text.allowed import Allowed, Grammar
 from lmim_kedro.text.spelling import Reading
 
 
@@ -41,7 +42,7 @@ class Reader(ImageReader):
     def __init__(self, recognizer: Recognizer, precision: torch.dtype = torch.float32) -> None:
         self.recognizer, self.precision = recognizer.eval(), precision
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
-        self.looks = recognizer.looks
+        self.charset, self.looks = recognizer.charset, recognizer.looks
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
@@ -64,12 +65,12 @@ class Reader(ImageReader):
         recognizer = load_recognizer(READY / "recognizer" if path is None else Path(path))
         return cls(recognizer.to(chosen), torch.bfloat16 if fast else torch.float32)
 
-    def read_batch(self, images: np.ndarray, beam: int = 1) -> list[Reading]:
+    def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width), greedily or with a beam of more hypotheses."""
         device = next(self.recognizer.parameters()).device
         pixels = send(torch.from_numpy(images), device)
         with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.recognizer.read_batch(to_input(pixels), beam)
+            return self.recognizer.read_batch(to_input(pixels), beam, grammar=grammar)
 
 
 def read_sources(
@@ -80,12 +81,16 @@ def read_sources(
     threads: int = 2,
     max_pixels: int = MAX_PIXELS,
     looks: int | None = None,
+    allowed: Allowed | None = None,
+    min_confidence: float = 0.0,
 ) -> Iterator[Reading]:
     """Read all crops of some sources; of several sources, a key begins with its source's name."""
     several, reader = len(sources) > 1, Reader(recognizer)
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
-            for reading in reader.read_named(crops_of_source(source), batch_size, beam, threads, max_pixels, looks):
+            named = crops_of_source(source)
+            how = batch_size, beam, threads, max_pixels, looks, allowed, min_confidence
+            for reading in reader.read_named(named, *how):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
 

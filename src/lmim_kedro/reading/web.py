@@ -11,11 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.reading.files import row
 from lmim_kedro.reading.image_reader import ImageReader
+from lmim_kedro.text.allowed import Allowed
 
 MAX_BYTES = 20_000_000
 
 
-def create_app(reader: ImageReader) -> FastAPI:
+def create_app(reader: ImageReader, allowed: Allowed | None = None, min_confidence: float = 0.0) -> FastAPI:
     """`GET /` is the page; `POST /read` takes an encoded image as its body and answers with the reading.
 
     The answer is {"text", "confidence", "confidences", "error"}; an image that cannot be read has an error and no text.
@@ -24,10 +25,12 @@ def create_app(reader: ImageReader) -> FastAPI:
     app = FastAPI(title="lmim-kedro", docs_url=None, redoc_url=None)
     page = files("lmim_kedro.reading").joinpath("page.html").read_text("utf-8")
     one_at_a_time = Lock()
+    how: dict[str, Any] = {"allowed": allowed, "min_confidence": min_confidence}
+    list(reader.read_named([], **how))  # what the recognizer cannot write is told at the start
 
     def read(data: bytes) -> dict[str, Any]:
         with one_at_a_time:
-            (reading,) = reader.read_named([(None, RawCrop("image", data))], batch_size=1)
+            (reading,) = reader.read_named([(None, RawCrop("image", data))], batch_size=1, **how)
         return {name: value for name, value in row(reading).items() if name != "key"}
 
     @app.get("/", response_class=HTMLResponse)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_text
 
 COLUMNS = ("prediction", "label")
 _BRACKETS = re.compile(r"\d+ \[(.*)\]", re.DOTALL)
@@ -26,15 +27,11 @@ def read_pairs(path: str | Path) -> tuple[list[str], list[str]]:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}: give a file with {_EXPECTED}") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give a file with {_EXPECTED}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    text = text.rstrip("\r\n")
-    first = text.partition("\n")[0].removesuffix("\r")
+        text = read_text(path)
+    except InputError as error:
+        raise InputError(f"{error}; give a file with {_EXPECTED}") from error
+    text = text.rstrip("\n")
+    first = text.partition("\n")[0]
     pairs = list(_reader(path, first)(path, text)) if text else []
     if not pairs:
         raise InputError(f"{path} holds no predictions: expected {_EXPECTED}")
@@ -87,7 +84,7 @@ def _reader(path: Path, first: str) -> Callable[[Path, str], Iterator[tuple[str,
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Numbered lines. Only newlines end one: a label may hold U+2028 and its like."""
-    return enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
+    return enumerate(text.split("\n"), 1)
 
 
 def _brackets(path: Path, text: str) -> Iterator[tuple[str, str]]:

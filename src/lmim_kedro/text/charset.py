@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_text
+from lmim_kedro.text.marks import MARKS, shown, strip_marks
 
 SPECIAL = ("end", "padding", "unknown")  # symbols after the characters, in the released order
 BUILT_IN = ("english_94", "english_36", "chinese_7934")
@@ -61,17 +63,14 @@ class Charset:
                 f"charset {name!r} is neither a built-in one ({', '.join(BUILT_IN)}) nor a file: "
                 "give one of these names or the path of a UTF-8 file with all characters"
             )
-        try:
-            text = path.read_text("utf-8").replace("\r", "").replace("\n", "")
-        except UnicodeDecodeError as error:
-            raise InputError(f"charset file {path} is not UTF-8 ({error.reason} at byte {error.start})") from error
+        text = read_text(path).replace("\n", "")
         if not text:
             raise InputError(f"charset file {path} is empty: write every character that labels use into it")
         return cls(text)
 
     @classmethod
     def from_labels(cls, labels: Iterable[str], longest: int) -> "Charset":
-        """The sorted characters of the labels that can be learned.
+        """The sorted characters of the labels that can be learned, but for marks that nobody sees (`marks.MARKS`).
 
         Args:
             labels: labels as the data has them.
@@ -81,7 +80,8 @@ class Charset:
             >>> Charset.from_labels(["cab", "a", "toolong"], longest=3).characters
             'abc'
         """
-        return cls("".join(sorted({character for label in labels if len(label) <= longest for character in label})))
+        found = {character for label in labels if len(label) <= longest for character in strip_marks(label)}
+        return cls("".join(sorted(found.difference(MARKS))))
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -200,4 +200,4 @@ def check_labels(labels: Sequence[str], charset: Charset, max_length: int, colum
 
 def _some(characters: Iterable[str], limit: int = 10) -> str:
     listed = list(characters) if isinstance(characters, dict) else sorted(characters)
-    return " ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
+    return " ".join(map(shown, listed[:limit])) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")

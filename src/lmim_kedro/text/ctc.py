@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmim_kedro.text.allowed import MOST_BEAM, Grammar
+
 NEVER = float("-inf")
 
 
@@ -27,22 +29,37 @@ class _Prefix:
         self.confidences = tuple(map(max, before, confidences))
 
 
-def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[list[int], float, tuple[float, ...]]:
+def prefix_search(
+    probabilities: np.ndarray, blank: int, width: int, grammar: Grammar | None = None
+) -> tuple[list[int], float, tuple[float, ...]]:
     """Find the most probable text of one crop with a beam.
 
     Args:
         probabilities: (columns, C), of each symbol in each column.
         blank: index of the blank.
         width: prefixes kept at each column, and symbols tried after each.
+        grammar: the texts that are allowed; None: all. Where the beam ends without an allowed text it is made wider.
 
     Returns:
         the symbols; their probability, summed over the paths that the beam followed; and the probability of each symbol
-        in the surest column that shows it.
+        in the surest column that shows it. No symbols and probability 0 where no allowed text was found.
 
     Example:
         >>> prefix_search(np.array([[0.25, 0.75], [0.75, 0.25]]), blank=0, width=2)
         ([1], 0.8125, (0.75,))
     """
+    found = _search(probabilities, blank, width, grammar)
+    allowed = [item for item in found if grammar is None or grammar.allows(item[0])]
+    if not allowed:
+        return ([], 0.0, ()) if width >= MOST_BEAM else prefix_search(probabilities, blank, 4 * width, grammar)
+    symbols, paths = max(allowed, key=lambda item: item[1].total)
+    return list(symbols), math.exp(paths.total), paths.confidences
+
+
+def _search(
+    probabilities: np.ndarray, blank: int, width: int, grammar: Grammar | None
+) -> list[tuple[tuple[int, ...], _Prefix]]:
+    """The prefixes that are left after the last column."""
     beam: dict[tuple[int, ...], _Prefix] = {(): _Prefix(blank=0.0)}
     for column in probabilities:
         likely = [int(symbol) for symbol in np.argsort(-column, kind="stable")[: width + 1] if symbol != blank]
@@ -54,15 +71,14 @@ def prefix_search(probabilities: np.ndarray, blank: int, width: int) -> tuple[li
             if last is not None:
                 held = (*paths.confidences[:-1], max(paths.confidences[-1], float(column[last])))
                 stay.join(NEVER, paths.symbol + _log(column[last]), held)
-            for symbol in likely:
+            for symbol in likely if grammar is None else grammar.following(prefix):
                 # The same symbol again is another character only after a blank.
                 before = paths.blank if symbol == last else paths.total
                 if before > NEVER:
                     longer = grown.setdefault((*prefix, symbol), _Prefix())
                     longer.join(NEVER, before + _log(column[symbol]), (*paths.confidences, float(column[symbol])))
         beam = dict(sorted(grown.items(), key=lambda item: -item[1].total)[:width])
-    symbols, paths = max(beam.items(), key=lambda item: item[1].total)
-    return list(symbols), math.exp(paths.total), paths.confidences
+    return list(beam.items())
 
 
 def _log(probability: float) -> float:

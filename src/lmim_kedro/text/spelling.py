@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lmim_kedro.text.allowed import Grammar
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.ctc import prefix_search
 
@@ -73,17 +74,18 @@ def collapse(charset: Charset, symbols: Sequence[int], probabilities: Sequence[f
     return Reading(text, math.prod(probabilities), tuple(probability for _, probability in kept))
 
 
-def search(charset: Charset, columns: np.ndarray, beam: int) -> Reading:
+def search(charset: Charset, columns: np.ndarray, beam: int, grammar: Grammar | None = None) -> Reading:
     """Find the most probable text over the columns of a CTC recognizer.
 
     Args:
         charset: charset of the recognizer.
         columns: (columns, characters + 1) probabilities, the blank last.
         beam: number of prefixes that are kept.
+        grammar: the texts that are allowed; None: all.
 
     Example:
         >>> search(Charset("ab"), np.array([[0.6, 0.0, 0.4], [0.6, 0.0, 0.4]]), beam=4).text
         'a'
     """
-    symbols, confidence, confidences = prefix_search(columns, len(charset), beam)
+    symbols, confidence, confidences = prefix_search(columns, len(charset), beam, grammar)
     return Reading(charset.text(symbols), confidence, confidences)

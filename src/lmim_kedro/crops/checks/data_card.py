@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from lmim_kedro.crops.store.manifest import manifest_tables
 from lmim_kedro.crops.store.packed import PackedStore
+from lmim_kedro.text.marks import shown
 
 _COLUMNS = ["source", "width", "height", "label", "status", "reason", "turned"]
 _SHOWN = 20
@@ -145,6 +146,6 @@ def _quantiles(name: str, values: np.ndarray, digits: int) -> dict[str, object]:
 
 
 def _listed(characters: Counter[str]) -> str:
-    """Write "e 120, a 90": the most frequent first, ties by code point; a space is shown as ␣."""
+    """Write "e 120, a 90": the most frequent first, ties by code point; ␣ is a space, U+200B a mark without width."""
     ranked = sorted(characters.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
-    return ", ".join(f"{'␣' if name == ' ' else name} {count}" for name, count in ranked)
+    return ", ".join(f"{'␣' if name == ' ' else shown(name)} {count}" for name, count in ranked)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lmim_kedro.crops.rendering.draws import Choice, Draws
 from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.files import read_text
 
 ONSETS = [*"bcdfghjklmnprstvwz", "br", "ch", "cl", "cr", "dr", "fl", "gr", "pl", "pr", "sh", "sl", "st", "th", "tr"]
 VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oa", "oo", "ou"]
@@ -137,10 +138,7 @@ def _in_case(word: str, case: str) -> str:
 @lru_cache(maxsize=64)
 def _read_words(name: str, symbols: str, brevity: float, fewest: int, most: int) -> Choice[str]:
     """Words of a file that can be written with some symbols in one case or another, without repetitions."""
-    try:
-        lines = Path(name).read_text(encoding="utf-8").split()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
+    lines = read_text(Path(name)).split()
     known = set(symbols) | set(symbols.lower()) | set(symbols.upper())
     fitting = (word for word in lines if fewest <= len(word) <= most and (not symbols or known.issuperset(word)))
     return Choice({word: brevity ** len(word) for word in fitting})

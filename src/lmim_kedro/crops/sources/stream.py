@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as PIL
 
 from lmim_kedro.crops.ahead import ahead
-from lmim_kedro.crops.pixels import resize, rgb_of
+from lmim_kedro.crops.pixels import orientation, resize, rgb_of, upright
 from lmim_kedro.crops.sources.image_files import read_file
 from lmim_kedro.crops.sources.open import Source, list_suffixes, open_source
 from lmim_kedro.crops.sources.source import RawCrop
@@ -108,7 +108,7 @@ def crops_of_source(source: Source) -> Iterator[NamedCrop]:
 
 
 def pixels_of(image: Image | RawCrop, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Any image -> (h, w, 3) uint8 RGB; transparent parts show white. Errors: BadCrop.
+    """Any image -> (h, w, 3) uint8 RGB, upright by its orientation tag; transparent parts show white. Errors: BadCrop.
 
     Example:
         >>> pixels_of(np.zeros((32, 128), np.uint8)).shape
@@ -118,7 +118,7 @@ def pixels_of(image: Image | RawCrop, max_pixels: int = MAX_PIXELS) -> np.ndarra
         data, reason = (image.data, image.reason) if isinstance(image, RawCrop) else read_file(Path(image))
         if data is None:
             raise BadCrop(reason or "missing file")
-        decoded = decode_checked(data, max_pixels)
+        decoded = decode_checked(data, max_pixels, as_shown=True)
         if decoded.pixels is None:
             raise BadCrop(decoded.facts.reason or "undecodable")
         pixels = cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB)
@@ -157,6 +157,7 @@ def _of_pil(image: PIL.Image) -> np.ndarray:
     if image.mode in ("I", "F"):
         raise BadCrop(f"unsupported mode: {image.mode}")
     try:
-        return rgb_of(image)
+        image.load()  # a TIFF is turned by Pillow itself, which then drops its tag
+        return upright(rgb_of(image), orientation(image))
     except Exception as error:  # an image may be read from its file only now, and raise whatever a broken file leads to
         raise BadCrop(f"undecodable: {error}") from error

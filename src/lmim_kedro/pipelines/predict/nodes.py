@@ -21,11 +21,15 @@ def read_crops(
     """Read every crop, and write each reading into `file` as it comes."""
     from lmim_kedro.reading.files import write_readings
     from lmim_kedro.reading.reader import read_sources
+    from lmim_kedro.text.allowed import Allowed
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
     recognizer = recognizer.to(pick_device(training.device))
     how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels, predict.looks
-    crops, failed = write_readings(read_sources(recognizer, sources, *how), file, predict.format)
+    allowed = Allowed.of(predict.charset, predict.lexicon, predict.pattern)
+    crops, failed = write_readings(
+        read_sources(recognizer, sources, *how, allowed, predict.min_confidence), file, predict.format
+    )
     log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
     return file
