@@ -9,7 +9,7 @@ import click
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
-from lmim_kedro.registries import METRICS
+from lmim_kedro.registries import LAYOUTS, METRICS
 
 if TYPE_CHECKING:
     from lmim_kedro.reading.image_reader import ImageReader
@@ -25,6 +25,21 @@ def _known(ctx: click.Context, option: click.Parameter, name: str) -> str:
 
 
 metric_option = click.option("--metric", default="waics", show_default=True, callback=_known, help="Name of a metric.")
+
+
+def _known_layout(ctx: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """Check the name of a layout without importing it."""
+    if name is not None and name not in LAYOUTS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(LAYOUTS)}.")
+    return name
+
+
+layout_option = click.option(
+    "--layout",
+    metavar="NAME",
+    callback=_known_layout,
+    help="Layout of folders, lists and archives (docs/data.md): list, csv, trdg ...  [default: detected]",
+)
 recognizer_option = click.option(
     "--recognizer",
     "--model",  # the name before there was a ready reader
