@@ -1,8 +1,9 @@
 """Options that several commands take, and the reader that one of them chooses."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,12 +35,18 @@ def _known_layout(ctx: click.Context, option: click.Parameter, name: str | None)
     return name
 
 
-layout_option = click.option(
-    "--layout",
-    metavar="NAME",
-    callback=_known_layout,
-    help="Layout of folders, lists and archives (docs/data.md): list, csv, trdg ...  [default: detected]",
-)
+def layout_options(*names: str) -> Callable[[Any], Any]:
+    """The option that names the layout of crops, under one or several names."""
+    return click.option(
+        *names,
+        "layout",
+        metavar="NAME",
+        callback=_known_layout,
+        help="Layout of folders, lists and archives (docs/data.md): list, csv, trdg ...  [default: detected]",
+    )
+
+
+layout_option = layout_options("--layout")
 recognizer_option = click.option(
     "--recognizer",
     "--model",  # the name before there was a ready reader

@@ -195,9 +195,8 @@ def _read_unnamed(path: Place, columns: Columns) -> Iterator[Entry | None]:
         elif len(row) != width:
             yield Entry(f"line {line}", None, f"{BAD_LINE}{width} columns, found {len(row)}")
         else:
-            label = row[1] if columns.delimiter == TAB else row[1].strip()
             for file in _files(row[0].strip()):
-                yield checked(file, label, None, number(row[2]) if sure else None)
+                yield checked(file, row[1], None, number(row[2]) if sure else None)
 
 
 def _third_is_confidence(path: Place, columns: Columns) -> bool:
