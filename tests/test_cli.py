@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from kedro.io import DatasetError
+from PIL import Image
 
 from lmim_kedro import cli
 from lmim_kedro.commands import run as run_command
+from lmim_kedro.crops.sources.open import open_source
+from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
+from lmim_kedro.reading.files import write_readings
+from lmim_kedro.reading.inspection import inspect_path
+from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.text.spelling import Reading
 
 SENTENCE = "data/01_raw/words has no images: put some there"
 
@@ -145,6 +155,9 @@ finally:
     [
         (["read", "absent"], "there is nothing at absent"),
         (["read", "."], "source .: . holds no crop"),
+        (["inspect", "absent"], "there is nothing at absent"),
+        (["inspect", "."], ". holds no crop"),
+        (["read", ".", "--layout", "csv"], "source .: . holds no list of crops in the layout csv"),
         (["read", "a.png", "--recognizer", "newest"], "there is no recognizer at data/06_models"),
         (["read", "a.png", "--recognizer", "."], ". holds no config.json"),
         (["serve", "--recognizer", "."], ". holds no config.json"),
@@ -166,6 +179,102 @@ def test_a_mistake_is_one_sentence_and_status_2_before_torch_or_kedro_is_importe
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(beginning) and done.stderr.count("\n") == 1, done.stderr
     assert not {"torch", "kedro", "timm"} & set(eval(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", ["read", "inspect", "export-lmdb"])
+def test_a_misspelt_layout_is_answered_with_the_layouts_that_there_are(tmp_path: Path, command: str) -> None:
+    done = run_cli(command, ".", *(["target"] if command == "export-lmdb" else []), "--layout", "cvs", cwd=tmp_path)
+    assert done.returncode == 2 and "icdar, csv, list, pairs, parquet, webdataset" in " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    """Two images, one of them with a tab and a line end in its name, and files that are no images."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for name in ("a.png", "b\t1\n2.png"):
+        Image.new("RGB", (90, 30), "white").save(folder / name)
+    for name in ("notes.pdf", "take.json"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_read_writes_data_alone_on_stdout_and_what_it_passes_over_on_stderr(tmp_path: Path, crops: Path) -> None:
+    done = run_cli("read", "--format=csv", "crops", cwd=tmp_path)
+    data, _, heavy = done.stdout.rstrip("\n").rpartition("\n")
+    rows = list(csv.DictReader(io.StringIO(data)))
+    assert done.returncode == 0 and heavy == "['pandas']", done.stderr
+    assert [row["key"] for row in rows] == ["crops/a.png", "crops/b\t1\n2.png"]
+    assert "passed over: 1 .pdf files, no images (notes.pdf); 1 .json files, no images (take.json)" in done.stderr
+
+
+def test_text_has_a_line_for_each_crop_whatever_its_name(tmp_path: Path, crops: Path) -> None:
+    done = run_cli("read", "crops", cwd=tmp_path)
+    lines = done.stdout.splitlines()[:-1]
+    assert [line.split("\t")[0] for line in lines] == ["crops/a.png", r"crops/b\t1\n2.png"]
+    assert all(len(line.split("\t")) == 3 for line in lines)
+
+
+def test_readings_are_read_back_as_labels_exactly(tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = {"crops/a.png": 'say "hi", now', "crops/b\t1\n2.png": "x\\y"}
+    readings = [Reading(text, 0.5, (0.5,) * len(text), None, key) for key, text in words.items()]
+    for kind in ("csv", "jsonl", "parquet"):
+        write_readings(readings, tmp_path / f"words.{kind}", kind)
+        source = open_source("a", {"path": f"words.{kind}", "min_confidence": 0.5})
+        assert {crop.key: crop.label for crop in source.read(0, 2)} == words
+        assert all(crop.data and crop.reason is None for crop in source.read(0, 2))
+
+
+def test_a_photo_is_read_upright_from_a_file_a_folder_a_zip_and_in_memory(tmp_path: Path) -> None:
+    word = Image.open(io.BytesIO(RenderedWords(9).render(3)[1])).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "a.png"
+    word.transpose(Image.Transpose.ROTATE_90).save(photo, exif=exif)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as made:
+        made.write(photo, "a.png")
+    reader = OnnxReader()
+    (upright,) = reader.read(word)
+    assert upright.text
+    for given in (photo, photo.parent, tmp_path / "photos.zip", Image.open(photo)):
+        assert [reading.text for reading in reader.read(given)] == [upright.text]
+
+
+def test_inspect_shows_what_would_be_read_and_imports_neither_torch_nor_kedro(tmp_path: Path, crops: Path) -> None:
+    (crops / "words.csv").write_text("filename,text,country\na.png,café,FR\ngone.png,x,DE\n", "utf-8")
+    done = run_cli("inspect", "crops", cwd=tmp_path)
+    *lines, heavy = done.stdout.splitlines()
+    assert done.returncode == 0 and not {"torch", "kedro", "timm"} & set(eval(heavy)), done.stderr
+    assert lines == [
+        "layout: csv, in words.csv: columns of a file and a label, with commas or semicolons between them",
+        "place: crops/words.csv, files below crops",
+        "crops: 2, with labels",
+        "  a.png  'café'  90 x 30",
+        "  gone.png  'x'  missing file",
+        "characters outside the ready reader's charset, in all 2 labels: é 1",
+        "passed over:",
+        "  1 files that are no list of crops: it holds no files with labels (take.json)",
+        r"  1 images that words.csv does not list (b\t1\n2.png)",
+        "  1 .pdf files, no images (notes.pdf)",
+    ]
+
+
+def test_inspect_of_an_image_a_folder_and_a_named_layout(tmp_path: Path, crops: Path) -> None:
+    assert list(inspect_path(crops / "a.png")) == ["image: 90 x 30"]
+    lines = list(inspect_path(crops, rows=1))
+    assert lines[0] == "layout: folder, images, and no labels that are recognized"
+    assert lines[2:4] == ["crops: 2, without labels", "  a.png  90 x 30"] or lines[3].endswith("2.png  90 x 30")
+    (crops / "word_1.png").write_bytes((crops / "a.png").read_bytes())
+    assert "layout: trdg, as it was named" in list(inspect_path(crops, "trdg"))
+
+
+def test_inspect_stops_counting_when_its_time_is_over(tmp_path: Path) -> None:
+    for number in range(1200):
+        (tmp_path / f"{number}.png").touch()
+    assert "crops: at least 500, without labels" in list(inspect_path(tmp_path, seconds=0))
+    assert "crops: 1,200, without labels" in list(inspect_path(tmp_path, seconds=60))
 
 
 def test_a_wrong_source_of_predict_is_told_before_torch_is_imported(project: Path) -> None:

@@ -16,6 +16,7 @@ from lmim_kedro.errors import InputError
 COMMANDS = {
     "run": "Run a pipeline, or all stages: the options are those of `kedro run`.",
     "read": "Read the word in images, folders of images or LMDBs.",
+    "inspect": "Show what would be read of a folder, list or archive of crops.",
     "serve": "Serve a web page that reads the crops dropped on it.",
     "score": "Score files of predictions.",
     "compare": "Compare the predictions of two recognizers crop by crop.",

@@ -55,16 +55,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Any) -> TextIO:
     """Open a text file that a user wrote, as any editor saves it.
 
     It is UTF-8 with or without a byte-order mark, or UTF-16 with one. LF, CRLF and CR all end a line, and come as
     newlines. Bytes that are no UTF-8 come as surrogates (`surrogateescape`), so that one bad line costs no other.
 
     Args:
-        path: the file; anything that opens like a Path.
+        path: the file: a Path, or anything that opens as one does.
     """
-    raw = io.BufferedReader(path.open("rb"))  # type: ignore[arg-type]
+    raw = io.BufferedReader(path.open("rb"))
     start = raw.peek(3)
     encoding = next((name for mark, name in _ENCODINGS.items() if start.startswith(mark)), "utf-8")
     return io.TextIOWrapper(raw, encoding, errors="surrogateescape")

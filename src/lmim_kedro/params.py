@@ -358,6 +358,7 @@ class PredictParams(Params):
     """What the `predict` pipeline reads, with which recognizer, into what."""
 
     source: str | None = Field(description="a folder of images, an LMDB or a list of crops; no labels needed")
+    layout: str | None = Field(description="layout of the source (docs/data.md); null: detected")
     recognizer: str | None = Field(description="a recognizer's folder; null: that of this variant, env and seed")
     format: Literal["csv", "jsonl", "parquet"]
     batch_size: int = Field(gt=0)

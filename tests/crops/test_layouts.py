@@ -120,7 +120,7 @@ def icdar(root):
 
 def icdar_list_beside_its_images(root):
     images(root / "images")
-    lines = [f"{name}, {label}" for name, label in zip(FILES, LABELS, strict=True)]
+    lines = [f'{name}, "{label}"' for name, label in zip(FILES, LABELS, strict=True)]
     return put(root / "coords_gt.txt", "\n".join(lines))
 
 
@@ -180,8 +180,9 @@ def test_label_in_latin_1_is_a_fault_of_its_crop_in_every_list(tmp_path, name, l
     ]
 
 
-def test_label_keeps_its_tabs_and_outer_spaces(tmp_path):
+def test_label_keeps_its_outer_spaces_and_a_further_column_is_never_part_of_it(tmp_path):
     images(tmp_path)
-    put(tmp_path / "gt.txt", "one.png\t a\tb \n3.png\t\n")
-    found = list(open_source("a", {"path": str(tmp_path)}).read(0, 2))
-    assert [crop.label for crop in found] == [" a\tb ", ""]
+    put(tmp_path / "gt.txt", "one.png\t a b \n3.png\t\nword 2.png\tword\tFrance\n")
+    found = list(open_source("a", {"path": str(tmp_path)}).read(0, 3))
+    assert [crop.label for crop in found] == [" a b ", "", None]
+    assert found[2].reason == "bad line: expected 2 columns, found 3"

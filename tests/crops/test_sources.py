@@ -408,41 +408,41 @@ def test_list_in_another_layout_than_named_is_refused_with_its_first_line(tmp_pa
         open_at(tmp_path, format="list")
 
 
-class PairsReader:
+class NotesReader:
     """Images with a text file beside each, a layout that the project does not know."""
 
-    format, labeled = "pairs", True
+    format, labeled = "notes", True
 
     def __init__(self, path):
         self.images = sorted(path.glob("*.png"))
-        self.description, self.identity = f"{len(self)} pairs", f"pairs {[image.name for image in self.images]}"
+        self.description, self.identity = f"{len(self)} notes", f"notes {[image.name for image in self.images]}"
 
     def __len__(self):
         return len(self.images)
 
     def read(self, start, stop):
         for image in self.images[start:stop]:
-            yield RawCrop(image.name, image.read_bytes(), image.with_suffix(".txt").read_text())
+            yield RawCrop(image.name, image.read_bytes(), image.with_suffix(".note").read_text())
 
 
-def looks_like_pairs(path):
-    return path.is_dir() and any(image.with_suffix(".txt").is_file() for image in path.glob("*.png"))
+def looks_like_notes(path):
+    return path.is_dir() and any(image.with_suffix(".note").is_file() for image in path.glob("*.png"))
 
 
 @pytest.fixture
-def pairs(tmp_path, monkeypatch):
+def notes(tmp_path, monkeypatch):
     monkeypatch.setattr(LAYOUTS, "_entries", dict(LAYOUTS._entries))
-    LAYOUTS.register("pairs", Layout("pairs", PairsReader, looks_like_pairs, options=("path",)))
-    write_images(tmp_path / "pairs", ["a.png", "b.png"])
+    LAYOUTS.register("notes", Layout("notes", NotesReader, looks_like_notes, options=("path",)))
+    write_images(tmp_path / "notes", ["a.png", "b.png"])
     for name in "ab":
-        (tmp_path / "pairs" / f"{name}.txt").write_text(f"word, {name}")
-    return tmp_path / "pairs"
+        (tmp_path / "notes" / f"{name}.note").write_text(f"word, {name}")
+    return tmp_path / "notes"
 
 
-@pytest.mark.parametrize("spec", [{}, {"format": "pairs"}])
-def test_a_layout_registered_from_outside_is_read_by_name_and_by_detection(pairs, spec):
-    source = open_at(pairs, **spec)
-    assert (source.format, source.labeled, source.root) == ("pairs", True, None)
+@pytest.mark.parametrize("spec", [{}, {"format": "notes"}])
+def test_a_layout_registered_from_outside_is_read_by_name_and_by_detection(notes, spec):
+    source = open_at(notes, **spec)
+    assert (source.format, source.labeled, source.root) == ("notes", True, None)
     assert [(crop.key, crop.data, crop.label) for crop in read(source)] == [
         ("a.png", png(), "word, a"),
         ("b.png", png(), "word, b"),
@@ -451,23 +451,23 @@ def test_a_layout_registered_from_outside_is_read_by_name_and_by_detection(pairs
     assert not source.readable(["a.png"])
 
 
-def test_a_layout_registered_from_outside_takes_its_options_alone(pairs):
+def test_a_layout_registered_from_outside_takes_its_options_alone(notes):
     with pytest.raises(InputError, match=r"option 'images' is unknown: it takes path, format, use_labels"):
-        open_at(pairs, format="pairs", images="elsewhere")
+        open_at(notes, format="notes", images="elsewhere")
 
 
 def test_a_list_layout_registered_from_outside_is_found_in_a_folder(tmp_path, monkeypatch):
     def opened(path, images):
-        entries = (Entry(*line.split(";")) for line in path.read_text().splitlines())
-        return open_listed(path, images, name="csv", kind="table", read=lambda _: entries)
+        entries = (Entry(*line.split("|")) for line in path.read_text().splitlines())
+        return open_listed(path, images, name="bars", kind="table", read=lambda _: entries)
 
     monkeypatch.setattr(LAYOUTS, "_entries", dict(LAYOUTS._entries))
-    LAYOUTS.register("csv", Layout("csv", opened, lambda path: path.suffix == ".csv", (".csv",)))
+    LAYOUTS.register("bars", Layout("bars", opened, lambda path: path.suffix == ".bars", (".bars",)))
     write_images(tmp_path, ["a.png"])
-    (tmp_path / "words.csv").write_text("a.png;word")
-    for spec in ({}, {"format": "csv"}):
+    (tmp_path / "words.bars").write_text("a.png|word")
+    for spec in ({}, {"format": "bars"}):
         source = open_at(tmp_path, **spec)
-        assert (source.format, [crop.label for crop in read(source)]) == ("csv", ["word"])
+        assert (source.format, [crop.label for crop in read(source)]) == ("bars", ["word"])
 
 
 @pytest.mark.parametrize("layout", ["lmdb", "folder"])

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from lmim_kedro.commands.options import layout_options
+
 
 @click.command("export-lmdb")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--use-labels/--no-labels", default=None, help="Stop if there are no labels, or write images alone.")
-@click.option("--format", "layout", help="Layout of raw crops, where it is not detected.")
+@layout_options("--layout", "--format")
 @click.option("--images", help="Folder that the paths of a list start from, relative to the list.")
 def export_lmdb(source: Path, target: Path, use_labels: bool | None, layout: str | None, images: str | None) -> None:
     """Write SOURCE, a packed store (the folder with store.json) or raw crops, as an LMDB into the new folder TARGET."""

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
-from lmim_kedro.registries import METRICS
+from lmim_kedro.registries import LAYOUTS, METRICS
 
 if TYPE_CHECKING:
     from lmim_kedro.reading.image_reader import ImageReader
@@ -26,6 +26,27 @@ def _known(ctx: click.Context, option: click.Parameter, name: str) -> str:
 
 
 metric_option = click.option("--metric", default="waics", show_default=True, callback=_known, help="Name of a metric.")
+
+
+def _known_layout(ctx: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """Check the name of a layout without importing it."""
+    if name is not None and name not in LAYOUTS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(LAYOUTS)}.")
+    return name
+
+
+def layout_options(*names: str) -> Callable[[Any], Any]:
+    """The option that names the layout of crops, under one or several names."""
+    return click.option(
+        *names,
+        "layout",
+        metavar="NAME",
+        callback=_known_layout,
+        help="Layout of folders, lists and archives (docs/data.md): list, csv, trdg ...  [default: detected]",
+    )
+
+
+layout_option = layout_options("--layout")
 recognizer_option = click.option(
     "--recognizer",
     "--model",  # the name before there was a ready reader

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmim_kedro.commands.options import allowed_options, chosen_reader, recognizer_option
+from lmim_kedro.commands.options import allowed_options, chosen_reader, layout_option, recognizer_option
 from lmim_kedro.errors import InputError
 from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.marks import on_one_line
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", type=click.Path(path_type=Path))
 @recognizer_option
-@click.option("--format", "layout", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
+@layout_option
+@click.option("--format", "output", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
 @click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
 @click.option(
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 def read(
     images: tuple[Path, ...],
     recognizer: str | None,
-    layout: str,
+    layout: str | None,
+    output: str,
     batch_size: int,
     beam: int,
     looks: str | None,
@@ -42,7 +44,7 @@ def read(
     pattern: str | None,
     min_confidence: float,
 ) -> None:
-    """Read the word in each image, in all images below a folder, or in an LMDB.
+    """Read the word in each image, in all images below a folder, or in an LMDB, list or archive of crops.
 
     It reads with the ready reader, which comes with the package, unless --recognizer names another. As text: path,
     word and confidence, separated by tabs. Images that cannot be read are listed on stderr, and the exit status is
@@ -51,18 +53,18 @@ def read(
     for image in images:
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
-    crops = [_crops_of(image) for image in images]  # a mistake in a path is told before anything is loaded
+    crops = [_crops_of(image, layout) for image in images]  # a mistake in a path is told before anything is loaded
     how: dict[str, Any] = {"allowed": Allowed.of(charset, lexicon, pattern), "min_confidence": min_confidence}
     how["looks"] = None if looks is None else int(looks)
     readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam, **how))
-    if layout == "text":
+    if output == "text":
         for reading in readings:
             if reading.error is None:
                 click.echo(f"{on_one_line(str(reading.key))}\t{on_one_line(reading.text)}\t{reading.confidence:.4f}")
     else:
         from lmim_kedro.reading.files import write_text
 
-        write_text(readings, sys.stdout, layout)
+        write_text(readings, sys.stdout, output)
     raise click.exceptions.Exit(1 if readings.failed else 0)
 
 
@@ -80,14 +82,17 @@ class _Errors:
             yield reading
 
 
-def _crops_of(image: Path) -> "Iterator[NamedCrop]":
+def _crops_of(image: Path, layout: str | None) -> "Iterator[NamedCrop]":
     """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
-    from lmim_kedro.crops.sources.open import open_source
+    from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES
+    from lmim_kedro.crops.sources.open import open_images
     from lmim_kedro.crops.sources.stream import crops_of, crops_of_source, is_set
 
-    if not is_set(image):
+    if not is_set(image) and (layout is None or image.suffix.lower() in IMAGE_SUFFIXES):
         return ((_utf8(str(image)), crop) for _, crop in crops_of(image))
-    source = open_source(str(image), {"path": str(image)})
+    source = open_images(image, layout)
+    if source.passed_over:
+        click.echo(f"{image}: {source.passed_over}", err=True)
     start = source.root or image
     return ((_utf8(str(start / str(key))), crop) for key, crop in crops_of_source(source))
 

@@ -196,7 +196,7 @@ def _decode(data: bytes, header: Image.Image) -> tuple[np.ndarray, bool]:
         pixels = None
     if header.format == "PPM":  # OpenCV does not scale the gray levels of a file whose maximum is another than 255
         shown = np.ascontiguousarray(rgb_of(header)[:, :, ::-1])
-        return shown, np.array_equal(shown, pixels)
+        return shown, pixels is not None and np.array_equal(shown, pixels)
     transparent = header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info
     if pixels is None or (transparent and np.asarray(header.convert("RGBA").getchannel("A")).min() < 255):
         return np.ascontiguousarray(rgb_of(header)[:, :, ::-1]), False

@@ -106,4 +106,4 @@ def _looks_like(path: Path) -> bool:
     return False
 
 
-LAYOUT = Layout("lmdb", lambda path, images: open_lmdb(path), _looks_like)
+LAYOUT = Layout("lmdb", lambda path, images: open_lmdb(path), _looks_like, sign="data.mdb with num-samples")

@@ -2,34 +2,120 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from lmim_kedro.crops.sources.archives import Place
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_one_line, strip_marks
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+T = TypeVar("T")
+
+_DECODED = (
+    ".jpg .jpeg .jpe .jfif .jif .pjpeg .pjp .mpo .png .apng .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm "
+    ".jp2 .j2k .jpf .jpx .j2c .avif"
 )
-_SCHEMA = pa.schema([("file", pa.string()), ("label", pa.string()), ("fault", pa.string())])
+_CONVERTED = ".heic .heif .hif"  # what phones write, and what no decoder here reads: an error that says what to do
+IMAGE_SUFFIXES = frozenset(f"{_DECODED} {_CONVERTED}".split())
+_SCHEMA = pa.schema(
+    [("file", pa.string()), ("label", pa.string()), ("fault", pa.string()), ("confidence", pa.float64())]
+)
 _CHUNK = 50_000
+_NAMED = 3
+"""Files that are named of those that are passed over for one reason."""
+_BETWEEN_LOOKS = 500
+"""Items after which a Budget looks at the clock."""
 MISSING, UNREADABLE = "missing file", "unreadable file"
 """Reasons that may no longer hold when the source is read again."""
 _IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
 """Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
 
 
+NO_IMAGE = ("bad line", "missing image")
+"""Faults of entries that have no image to read."""
+
+
 class Entry(NamedTuple):
-    """One line of a list: the image file as the list writes it, its label, and what is wrong with either."""
+    """One line of a list: the image file as the list writes it, its label, and what is wrong with either.
+
+    `confidence`, 0 to 1, is how sure a reader was of a label that it made.
+    """
 
     file: str
     label: str | None = None
     fault: str | None = None
+    confidence: float | None = None
+
+
+class Passed(NamedTuple):
+    """A file that is no crop and no list of crops that is read, and why: in words that can follow "2 files"."""
+
+    file: str
+    why: str
+
+
+class PassedOver:
+    """What was passed over: for each reason how often, and the first files; `named` has all that are named.
+
+    Example:
+        >>> passed = PassedOver([Passed("a.pdf", ".pdf, no images"), Passed("b.pdf", ".pdf, no images")])
+        >>> str(passed)
+        'passed over: 2 .pdf, no images (a.pdf, b.pdf)'
+    """
+
+    def __init__(self, passed: Iterable[Passed] = ()) -> None:
+        self.reasons: dict[str, tuple[int, list[str]]] = {}
+        self.named: set[str] = set()
+        for one in passed:
+            self.add(one)
+
+    def add(self, passed: Passed) -> None:
+        """Count one more."""
+        count, first = self.reasons.get(passed.why, (0, []))
+        if len(first) < _NAMED:
+            first.append(on_one_line(passed.file))
+            self.named.add(passed.file)
+        self.reasons[passed.why] = (count + 1, first)
+
+    def __bool__(self) -> bool:
+        return bool(self.reasons)
+
+    def lines(self) -> list[str]:
+        """A line for each reason."""
+        return [
+            f"{count:,} {why} ({', '.join(first)}{', ...' if count > len(first) else ''})"
+            for why, (count, first) in self.reasons.items()
+        ]
+
+    def __str__(self) -> str:
+        return f"passed over: {'; '.join(self.lines())}" if self.reasons else ""
+
+
+class Budget:
+    """Time that listing may take; then it stops, and `spent` says so. The first few are listed in any case.
+
+    Args:
+        seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.until, self.spent = time.monotonic() + seconds, False
+
+    def take(self, items: Iterable[T]) -> Iterator[T]:
+        """Pass items on while there is time."""
+        for count, item in enumerate(items, 1):
+            yield item
+            if count % _BETWEEN_LOOKS == 0 and time.monotonic() > self.until:
+                self.spent = True
+                return
 
 
 @dataclass
@@ -39,11 +125,13 @@ class ListedReader:
     format: str
     description: str
     labeled: bool
-    root: Path
+    root: Place
     entries: pa.Table = field(repr=False)
     total: int
     identity: str
     first: int = 0
+    passed_over: PassedOver = field(default_factory=PassedOver, repr=False)
+    faults: PassedOver = field(default_factory=PassedOver, repr=False)
 
     def __len__(self) -> int:
         return self.total
@@ -51,17 +139,28 @@ class ListedReader:
     def only(self, start: int, stop: int) -> "ListedReader":
         """Return a reader that carries the entries `start` to `stop` alone."""
         rows = self.entries.slice(start - self.first, stop - start).to_pylist()
-        return replace(self, entries=pa.Table.from_pylist(rows, _SCHEMA), first=start)
+        return replace(
+            self,
+            entries=pa.Table.from_pylist(rows, _SCHEMA),
+            first=start,
+            passed_over=PassedOver(),
+            faults=PassedOver(),
+        )
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop`; a file that cannot be read keeps its place, with the reason."""
         for batch in self.entries.slice(start - self.first, stop - start).to_batches(max_chunksize=1000):
-            for file, label, fault in (Entry(**row) for row in batch.to_pylist()):
-                if fault and fault.startswith("bad line"):
+            for file, label, fault, _ in (Entry(**row) for row in batch.to_pylist()):
+                if fault and fault.startswith(NO_IMAGE):
                     yield RawCrop(file, None, None, fault)
                 else:
                     data, reason = read_file(self.root / file)
                     yield RawCrop(file, data, label, reason or fault)
+
+    def labels(self, start: int, stop: int) -> Iterator[str | None]:
+        """Yield the labels of the crops `start` to `stop`; no image is read."""
+        for batch in self.entries.slice(start - self.first, stop - start).to_batches(max_chunksize=1000):
+            yield from batch["label"].to_pylist()
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these files, which could not be read, can be by now."""
@@ -69,7 +168,15 @@ class ListedReader:
 
 
 def open_listed(
-    path: Path, images: Path | None, *, name: str, kind: str, read: Callable[[Path], Iterator[Entry]]
+    path: Place,
+    images: Path | None,
+    *,
+    name: str,
+    kind: str,
+    read: Callable[[Any], Iterator[Entry | Passed]],
+    labeled: bool | None = None,
+    min_confidence: float | None = None,
+    budget: Budget | None = None,
 ) -> ListedReader:
     """Read a list and find its image files; if `path` is a folder, the list is the names of the files below it.
 
@@ -78,57 +185,112 @@ def open_listed(
         images: folder that the listed paths start from; None: looked for around the list.
         name: name of the layout.
         kind: the layout in words, for the description.
-        read: reads the entries of `path`.
+        read: reads the entries of `path`, and says what it passes over.
+        labeled: whether the entries have labels; None: those of a list have, those of a folder have not.
+        min_confidence: entries whose confidence is lower, or not there, are set aside; None: all are taken.
+        budget: how long listing may take; None: as long as it needs.
 
     Raises:
         InputError: if the list has no entry of this layout, or none of its files can be found.
     """
-    entries = read(path)
-    chunks = [_SCHEMA.empty_table()]
-    while chunk := list(islice(entries, _CHUNK)):
-        columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
-        chunks.append(pa.Table.from_arrays(columns, schema=_SCHEMA))
+    found: Iterator[Entry | Passed] = read(path) if budget is None else budget.take(read(path))
+    chunks, passed, faults, sure = [_SCHEMA.empty_table()], PassedOver(), PassedOver(), 0
+
+    def entries() -> Iterator[Entry]:
+        nonlocal sure
+        for one in found:
+            if isinstance(one, Passed):
+                passed.add(one)
+                continue
+            label = None if one.label is None else strip_marks(one.label)
+            if label != one.label:
+                faults.add(
+                    Passed(one.file, "labels with line ends or invisible marks at their ends, which are left out")
+                )
+            sure += one.confidence is not None
+            entry = _sure_enough(one._replace(label=label), min_confidence)
+            if entry.fault:
+                faults.add(Passed(entry.file, f"with the fault {entry.fault.partition(':')[0]!r}"))
+            yield entry
+
+    rows = entries()
+    while chunk := list(islice(rows, _CHUNK)):
+        columns = zip(*chunk, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        chunks.append(pa.Table.from_arrays(arrays, schema=_SCHEMA))
     table = pa.concat_tables(chunks)
     if table.num_rows == 0:
-        raise InputError(f"{path} holds no crop: image files or a list of them were expected; check the path")
-    labeled = path.is_file()
-    if labeled:
+        more = f"; {passed}" if passed else ""
+        raise InputError(f"{path} holds no crop: image files or a list of them were expected; check the path{more}")
+    if min_confidence is not None and not sure:
+        raise InputError(f"min_confidence is {min_confidence}, and {path} gives no confidence: leave the option out")
+    labels = path.is_file() if labeled is None else labeled
+    if path.is_file():
         root = _images_of(path, table, images)
         with path.open("rb") as file:
-            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
         identity = f"{content} {os.path.relpath(root, path.parent)}"
-        description = f"{kind} of {table.num_rows:,} crops with labels: {path}, files below {root}"
+        where = f"{path}, files below {root}"
     else:
-        root, identity = path, f"{table.num_rows} {_digest_of_names(table)}"
-        description = f"{kind} of {table.num_rows:,} image files without labels: {path}"
-    return ListedReader(name, description, labeled, root, table, table.num_rows, f"{name} {identity}")
+        root, identity, where = path, f"{table.num_rows} {_digest_of_names(table)}", str(path)
+    if min_confidence is not None:
+        identity += f" min_confidence {min_confidence}"
+    things = "crops" if labels else "image files"
+    description = f"{kind} of {table.num_rows:,} {things} {'with' if labels else 'without'} labels: {where}"
+    notes = [*faults.lines(), *filter(None, [str(passed)])]
+    return ListedReader(
+        *(name, "; ".join([description, *notes]), labels, root, table, table.num_rows, f"{name} {identity}"),
+        passed_over=passed,
+        faults=faults,
+    )
 
 
-def _images_of(path: Path, table: pa.Table, images: Path | None) -> Path:
+def _sure_enough(entry: Entry, least: float | None) -> Entry:
+    if least is None or entry.fault or (entry.confidence is not None and entry.confidence >= least):
+        return entry
+    found = "no confidence" if entry.confidence is None else f"low confidence: {entry.confidence:.4f}"
+    return entry._replace(fault=f"{found}, min_confidence = {least}")
+
+
+def _images_of(path: Place, table: pa.Table, images: Path | None) -> Place:
     """Return the folder below which most of a few listed files lie."""
-    files = [table["file"][row].as_py() for row in range(0, table.num_rows, max(1, table.num_rows // 50))]
+    listed = table.filter(pc.invert(pc.starts_with(pc.fill_null(table["fault"], ""), "bad line")))["file"]
+    files = [listed[row].as_py() for row in range(0, len(listed), max(1, len(listed) // 50))]
+    candidates: list[Place]
     if images is not None:
         candidates = [path.parent / images]
     else:
-        candidates = [folder / name for folder in path.parents[:4] for name in _IMAGE_FOLDERS]
-    hits = [sum(os.path.isfile(candidate / file) for file in files) for candidate in candidates]
+        parents: list[Any] = list(path.parents)
+        candidates = [folder / name for folder in parents[:4] for name in _IMAGE_FOLDERS]
+        candidates += [Path.cwd()]  # the paths that `lmim-kedro read` prints start from where it ran
+    hits = [sum(_is_file(candidate / file) for file in files) for candidate in candidates]
     if not any(hits):
         raise InputError(
-            f"none of {len(files)} files that {path} lists, such as {files[0]}, lies below "
-            f"{', '.join(str(candidate) for candidate in candidates if os.path.isdir(candidate)) or candidates[0]}: "
+            f"none of {len(files)} files that {path} lists, such as {files[0] if files else 'none'}, lies below "
+            f"{', '.join(str(candidate) for candidate in candidates if candidate.is_dir()) or candidates[0]}: "
             "give the folder that the listed paths start from as `images`, relative to the list"
         )
     return candidates[hits.index(max(hits))]
 
 
+def _is_file(path: Place) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _digest_of_names(table: pa.Table) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for batch in table.select(["file"]).to_batches(max_chunksize=_CHUNK):
+    labeled = table["label"].null_count < table.num_rows
+    for batch in table.select(["file", "label"]).to_batches(max_chunksize=_CHUNK):
         digest.update("\n".join(batch.column(0).to_pylist()).encode())
+        if labeled:
+            digest.update("\n".join(map(repr, batch.column(1).to_pylist())).encode())
     return digest.hexdigest()
 
 
-def read_file(path: Path) -> tuple[bytes | None, str | None]:
+def read_file(path: Place) -> tuple[bytes | None, str | None]:
     """The bytes of a file, or None and why there are none."""
     try:
         return path.read_bytes(), None
@@ -138,8 +300,5 @@ def read_file(path: Path) -> tuple[bytes | None, str | None]:
         return None, f"{UNREADABLE}: {getattr(error, 'strerror', error)}"
 
 
-def _is_readable(file: Path) -> bool:
-    try:
-        return os.path.isfile(file) and os.access(file, os.R_OK)
-    except ValueError:
-        return False
+def _is_readable(file: Place) -> bool:
+    return _is_file(file) and (not isinstance(file, Path) or os.access(file, os.R_OK))

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from lmim_kedro.text.marks import strip_marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class RawCrop:
 class CropReader(Protocol):
     """What a source reads from: a layout on disk, or a renderer. Picklable, so that ranges can go to processes.
 
-    A reader may also have `only(start, stop)`, a smaller reader of that range; `readable(keys)`, whether one of these
-    crops, which could not be read, can be by now; and `root`, the folder that the keys of image files start from.
+    A reader may also have `only(start, stop)`, a smaller reader of that range; `labels(start, stop)`, the labels of a
+    range without its images; `readable(keys)`, whether one of these crops, which could not be read, can be by now;
+    `root`, the folder that the keys of image files start from; and `passed_over`, an image_files.PassedOver.
 
     Attributes:
         format: name of the layout.
@@ -68,23 +70,35 @@ class Layout:
         suffixes: suffixes of list files, looked for in a folder that the user named. (): the layout is the folder.
         surely: whether a file of these suffixes, found in a folder, is a list and not a README.txt.
         options: names of the options in the catalog; without "path", the crops are not on disk.
+        sign: what it is recognized by, in words.
+        holds_images: suffixes of files that hold the images themselves, such as ".tar".
+        in_archives: whether it can be inside a zip archive; `open` and `looks_like` then get an archives.ZipPath.
+        bounded: whether `open` takes `budget`, an image_files.Budget, after which it stops to list.
     """
 
     name: str
     open: Callable[..., CropReader]
-    looks_like: Callable[[Path], bool] = lambda path: False
+    looks_like: Callable[[Any], bool] = lambda path: False
     suffixes: tuple[str, ...] = ()
-    surely: Callable[[Path], bool] = lambda path: True
+    surely: Callable[[Any], bool] = lambda path: True
     options: tuple[str, ...] = ("path", "images")
+    sign: str = "its own sign"
+    holds_images: tuple[str, ...] = ()
+    in_archives: bool = False
+    bounded: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """A reader under its catalog name, its labels left out where the catalog says so."""
+    """A reader under its catalog name, its labels left out where the catalog says so.
+
+    `notes` says what lies beside what was found and is not read.
+    """
 
     name: str
     reader: CropReader
     use_labels: bool = True
+    notes: str = ""
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -100,8 +114,8 @@ class Source:
         return self.reader.identity
 
     @property
-    def root(self) -> Path | None:
-        """The folder that the keys of image files start from; None where the keys name no files."""
+    def root(self) -> Any:
+        """The folder that the keys of image files start from, or an archives.ZipPath; None where keys name no files."""
         return getattr(self.reader, "root", None)
 
     @property
@@ -113,7 +127,13 @@ class Source:
     def description(self) -> str:
         """One sentence: what was found where."""
         unused = self.reader.labeled and not self.use_labels
-        return self.reader.description + (" (labels not used)" if unused else "")
+        text = self.reader.description + (" (labels not used)" if unused else "")
+        return f"{text}; {self.notes}" if self.notes else text
+
+    @property
+    def passed_over(self) -> str:
+        """What was found and is not read, in words; empty where there is nothing."""
+        return "; ".join(filter(None, (str(getattr(self.reader, "passed_over", "")), self.notes)))
 
     def only(self, start: int, stop: int) -> "Source":
         """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
@@ -128,4 +148,15 @@ class Source:
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
         """Yield crops `start` to `stop` (exclusive), one for each position."""
         for crop in self.reader.read(start, stop):
-            yield crop if self.use_labels or crop.data is None else RawCrop(crop.key, crop.data)
+            if not self.use_labels and crop.data is not None:
+                yield RawCrop(crop.key, crop.data)
+            elif crop.label is not None and (label := strip_marks(crop.label)) != crop.label:
+                yield replace(crop, label=label)
+            else:
+                yield crop
+
+    def labels(self, start: int, stop: int) -> Iterator[str | None]:
+        """Yield the labels of the crops `start` to `stop`, without their images where the layout can."""
+        alone = getattr(self.reader, "labels", None)
+        found = alone(start, stop) if alone else (crop.label for crop in self.reader.read(start, stop))
+        return (label if label is None else strip_marks(label) for label in found)

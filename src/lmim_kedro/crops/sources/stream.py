@@ -1,5 +1,6 @@
 """Crops from wherever the user has them -> decoded batches, made ahead of their use; a bad one keeps its place."""
 
+import logging
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from PIL import Image as PIL
 from lmim_kedro.crops.ahead import ahead
 from lmim_kedro.crops.pixels import orientation, resize, rgb_of, upright
 from lmim_kedro.crops.sources.image_files import read_file
-from lmim_kedro.crops.sources.open import Source, list_suffixes, open_source
+from lmim_kedro.crops.sources.open import Source, list_suffixes, open_images
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.validate import decode_checked, quiet_decoders
 from lmim_kedro.params import MAX_PIXELS
+
+log = logging.getLogger(__name__)
 
 LEAST_SIDE = 2
 """Pixels; an image that is one pixel high or wide shows no character."""
@@ -96,7 +99,10 @@ def crops_of(images: Image | Iterable[Image]) -> Iterator[NamedCrop]:
     Errors: InputError if the one path is a folder, list or LMDB without crops.
     """
     if isinstance(images, str | PathLike) and is_set(Path(images)):
-        return crops_of_source(open_source(str(images), {"path": str(images)}))
+        source = open_images(Path(images))
+        if source.passed_over:
+            log.warning("%s: %s", source.name, source.passed_over)
+        return crops_of_source(source)
     if isinstance(images, str | PathLike | PIL.Image | np.ndarray):
         images = [images]
     return ((str(image) if isinstance(image, str | PathLike) else None, image) for image in images)
@@ -134,8 +140,9 @@ def pixels_of(image: Image | RawCrop, max_pixels: int = MAX_PIXELS) -> np.ndarra
 
 
 def is_set(path: Path) -> bool:
-    """Whether a path is a folder, a list or an LMDB, and no image."""
-    return path.is_dir() or path.name == "data.mdb" or path.suffix in list_suffixes()
+    """Whether a path is a folder, a list, an LMDB, an archive or a pattern of files, and no image."""
+    several = "*" in path.name and not path.exists()
+    return path.is_dir() or path.name == "data.mdb" or several or path.suffix.lower() in list_suffixes()
 
 
 def _of_array(array: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ def read_crops(
     from lmim_kedro.text.allowed import Allowed
     from lmim_kedro.training.device import pick_device, use_threads
 
+    for source in sources:
+        log.info("%s", source.description)
     use_threads(training.threads)
     recognizer = recognizer.to(pick_device(training.device))
     how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels, predict.looks
