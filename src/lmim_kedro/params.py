@@ -179,6 +179,14 @@ class OptimizationParams(Params):
     betas: tuple[float, float]
     weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
     layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
+    encoder_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="factor on the learning rate of the whole encoder, beside layer_decay; null: as all else learns",
+    )
+    freeze_encoder_steps: int | None = Field(
+        None, gt=0, description="steps before the encoder learns; null: it learns from the first"
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
     ema: float | None = Field(
         None,
@@ -274,11 +282,16 @@ class FinetuningParams(Params):
     """The recognizer and how it is trained (paper, section 4.2)."""
 
     preset: str = Field("reference", description="a name under finetuning_presets: reference, strong or your own")
+    start: str | None = Field(
+        None,
+        description="recognizer to start from, with its decoder: a folder, a released checkpoint, or ready, the reader "
+        "that comes with the package; null: from the pre-trained encoder (paper)",
+    )
     decoder: Annotated[str, AfterValidator(DECODERS.check)] = "autoregressive"
     charset: str = Field(
         "english_94",
-        description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
-        "characters of the training labels",
+        description="english_94, english_36 (lower case and digits), chinese_7934, a file, from_labels: the "
+        "characters of the training labels, or from_start: those of the recognizer that start names",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Annotated[str, AfterValidator(AUGMENTATIONS.check)] = Field(
@@ -286,6 +299,12 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimization: OptimizationParams
+
+    @model_validator(mode="after")
+    def _charset_of_the_start(self) -> FinetuningParams:
+        if self.charset == "from_start" and self.start is None:
+            raise ValueError("charset = from_start needs a recognizer to start from: set start, or name a charset")
+        return self
 
 
 MAX_PIXELS = 50_000_000

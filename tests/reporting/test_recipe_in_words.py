@@ -70,6 +70,21 @@ def test_optimization_is_told_in_the_unit_that_was_given():
     )
 
 
+def test_what_fine_tuning_started_from_is_told_once():
+    groups = told(method="none", weights="ready", finetuning={"start": "ready"})
+    assert groups["Fine-tuning reference"]["Starts from"] == "the ready reader: encoder, decoder and head"
+    assert groups["Pre-training"] == {"Method": "none"}
+    assert told(weights="ready")["Pre-training"]["Encoder from"] == "the ready reader"
+    assert "Starts from" not in told()["Fine-tuning reference"]
+
+
+def test_an_encoder_that_learns_later_or_slower_is_told():
+    optimization = OPTIMIZATION.model_copy(update={"encoder_learning_rate": 0.1, "freeze_encoder_steps": 1500})
+    assert optimization_in_words(optimization).endswith(
+        "weight decay 0.05; the encoder at 0.1 times that rate; the encoder fixed for the first 1,500 steps"
+    )
+
+
 def test_what_was_not_done_is_not_told():
     rows = told()["Pre-training"]
     assert not {"Encoder from", "Budget", "Length"} & rows.keys()

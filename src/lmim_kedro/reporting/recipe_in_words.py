@@ -39,7 +39,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
     return [
         ("Run", [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]),
         (f"Model {made.model_name}", _model(made.model, facts)),
-        ("Pre-training", _pretraining(made.pretraining)),
+        ("Pre-training", _pretraining(made)),
         *([(f"Guidance views {made.views_name}", _views(made.views))] if drawn else []),
         (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
@@ -59,6 +59,10 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
     ]
     if optimization.layer_decay != 1:
         words.append(f"layer-wise decay {optimization.layer_decay:g}")
+    if optimization.encoder_learning_rate is not None:
+        words.append(f"the encoder at {optimization.encoder_learning_rate:g} times that rate")
+    if optimization.freeze_encoder_steps is not None:
+        words.append(f"the encoder fixed for the first {optimization.freeze_encoder_steps:,} steps")
     if optimization.clip_norm is not None:
         words.append(f"gradient norm clipped at {optimization.clip_norm:g}")
     if optimization.ema:
@@ -84,11 +88,15 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
     ]
 
 
-def _pretraining(pretraining: PretrainingParams) -> Rows:
-    rows: Rows = []
-    if pretraining.weights is not None:
-        ready = pretraining.weights == "ready"
-        rows.append(("Encoder from", "the ready reader" if ready else pretraining.weights))
+def weights_in_words(named: str) -> str:
+    """Name the weights that a parameter names: `ready` is the ready reader, all else is a path."""
+    return "the ready reader" if named == "ready" else named
+
+
+def _pretraining(recipe: Recipe) -> Rows:
+    pretraining, rows = recipe.pretraining, Rows()
+    if pretraining.weights is not None and recipe.finetuning.start is None:
+        rows.append(("Encoder from", weights_in_words(pretraining.weights)))
     if pretraining.method == "none":
         return [*rows, ("Method", "none")]
     rows.append(("Method", METHODS[pretraining.method].title))
@@ -128,7 +136,9 @@ def _alignment(pretraining: PretrainingParams) -> str:
 
 def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
     sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
+    start = finetuning.start
     return [
+        *([("Starts from", f"{weights_in_words(start)}: encoder, decoder and head")] if start else []),
         ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
         ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),

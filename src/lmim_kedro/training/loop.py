@@ -169,7 +169,8 @@ class _Run:
             display.operations = len(batch.images) * operations(self.task, copy.deepcopy(self.module), one, epoch)
         draws = f"{self.task.name}, rank {self.ranks.rank}" if self.ranks.rank else self.task.name
         torch.manual_seed(derive_seed(self.seed, draws, self.done))  # dropout
-        set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
+        rate = self.optimization.learning_rate_at(self.done, self.total, self.warmup)
+        set_learning_rate(self.optimizer, rate, self.done)
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._backward(batch, epoch)
         if self.optimization.clip_norm is not None:
@@ -201,7 +202,7 @@ class _Run:
         values = self.meter.read()
         self._refuse_non_finite(values)
         passed, waiting = self.clock.row()
-        group = self.optimizer.param_groups[-1]
+        group = self.optimizer.param_groups[-1]  # of the head, which learns from the first step on
         row = {
             "step": self.done,
             "epoch": round(self.done / self.per_epoch, 4),
