@@ -452,6 +452,17 @@ def test_two_things_to_start_from_are_refused_and_so_is_a_charset_of_nothing(con
     assert "charset = from_start needs a recognizer to start from: set start, or name a charset" in sentence
 
 
+def test_crops_are_held_out_in_one_way(conf: Path) -> None:
+    sentence = refusal(conf, finetuning={"validation": {"share": 0.1, "sources": ["mine"]}})
+    assert sentence.startswith(
+        "`finetuning.validation` cannot be used: share and sources are two ways to hold crops out"
+    )
+    held = {"sources": ["mine"], "metric": "ned"}
+    validation = recipe_of(loader(conf, finetuning={"validation": held})["parameters"]).finetuning.validation
+    assert validation.on and (validation.sources, validation.metric) == (("mine",), "ned")
+    assert not recipe_of(loader(conf)["parameters"]).finetuning.validation.on
+
+
 def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     """Section 4.1 and Table 6: 7,934 characters, 40 symbols, 60 epochs, 43.8 M parameters."""
     import torch
@@ -462,7 +473,7 @@ def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     parameters = loader(project / "conf", "chinese")["parameters"]
     recipe = recipe_of(parameters)
     assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimization.epochs) == ("chinese", 40, 60)
-    assert parameters["evaluation"]["metric"] == "chinese"
+    assert parameters["evaluation"]["metric"] == recipe.finetuning.validation.metric == "chinese"
     charset = Charset.named(recipe.finetuning.charset)
     assert len(charset) == 7934
     with torch.device("meta"):

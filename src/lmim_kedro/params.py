@@ -4,8 +4,8 @@ Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 
 
 A default is in conf/base, and here only in the groups that are also made in Python: sizes (`ModelParams`,
 `RecognizerParams`), views (`ViewPreset`, `JitterParams`), `IngestParams` for `prepare`, `TrainingParams`, and what a
-recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`), so that recipes that earlier releases saved
-still load. There conf/base says the same.
+recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`, `ValidationParams`), so that recipes that
+earlier releases saved still load. There conf/base says the same.
 """
 
 from __future__ import annotations
@@ -278,6 +278,35 @@ class PretrainingParams(Params):
         return self
 
 
+class ValidationParams(Params):
+    """Labeled crops that fine-tuning holds out, to choose its best step; none are held out without share or sources."""
+
+    share: float | None = Field(
+        None, gt=0, lt=1, description="share of the labeled crops to hold out; give this or sources"
+    )
+    sources: tuple[str, ...] = Field(
+        (), description="names under finetuning.sources whose crops are all held out; give this or share"
+    )
+    every: int = Field(500, gt=0, description="steps between two measurements; the last step is measured too")
+    metric: Annotated[str, AfterValidator(METRICS.check)] = Field(
+        "waics", description="the step with its highest value is the result; another metric: registries.METRICS"
+    )
+    patience: int | None = Field(
+        None, gt=0, description="measurements without a higher value after which training ends; null: it goes on"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_hold_out(self) -> ValidationParams:
+        if self.share is not None and self.sources:
+            raise ValueError("share and sources are two ways to hold crops out: set share to null, or sources to []")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Whether crops are held out."""
+        return self.share is not None or bool(self.sources)
+
+
 class FinetuningParams(Params):
     """The recognizer and how it is trained (paper, section 4.2)."""
 
@@ -299,6 +328,7 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimization: OptimizationParams
+    validation: ValidationParams = ValidationParams()
 
     @model_validator(mode="after")
     def _charset_of_the_start(self) -> FinetuningParams:

@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+import pandas as pd
+
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    OptimizationParams,
+    PretrainingParams,
+    ValidationParams,
+    ViewPreset,
+)
 from lmim_kedro.recipe import Recipe
-from lmim_kedro.registries import METHODS
+from lmim_kedro.registries import METHODS, METRICS
 
 Rows = list[tuple[str, str]]
 """What, and its value in words."""
@@ -144,7 +153,50 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
         ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
         ("Optimization", optimization_in_words(finetuning.optimization)),
+        *([("Held out", _held_out(finetuning.validation))] if finetuning.validation.on else []),
     ]
+
+
+def _held_out(validation: ValidationParams) -> str:
+    share = validation.share
+    what = (
+        f"the crops of {', '.join(validation.sources)}" if share is None else f"{100 * share:g} % of the labeled crops"
+    )
+    words = [
+        f"{what}, read every {validation.every:,} steps",
+        f"the step with the highest {METRICS[validation.metric].title} is the result",
+    ]
+    if validation.patience is not None:
+        words.append(f"training ends after {validation.patience:,} readings without a higher one")
+    return "; ".join(words)
+
+
+def kept_in_words(metrics: pd.DataFrame, validation: ValidationParams) -> str:
+    """Say which step of fine-tuning was kept, and why; empty where no crops were held out.
+
+    Args:
+        metrics: metrics table of fine-tuning.
+        validation: how its steps were compared.
+
+    Example:
+        >>> table = pd.DataFrame({"step": [5, 10, 15], "validation_waics": [0.5, 0.75, 0.625]})
+        >>> words = kept_in_words(table, ValidationParams(share=0.1, every=5, patience=1))
+        >>> words.partition(":")[0], words.rpartition(". ")[2]
+        ('Fine-tuning keeps the weights of step 10', 'It ended at step 15, after 1 without a higher one.')
+    """
+    column = f"validation_{validation.metric}"
+    if not validation.on or column not in metrics:
+        return ""
+    measured = metrics.dropna(subset=[column])
+    best = int(measured[column].to_numpy().argmax())  # the first of several
+    words = (
+        f"Fine-tuning keeps the weights of step {measured['step'].iloc[best]:,}: of {len(measured):,} readings of the "
+        f"held-out crops, the highest {METRICS[validation.metric].title}, {100 * measured[column].iloc[best]:.2f} %."
+    )
+    worse = len(measured) - 1 - best
+    if validation.patience is not None and worse >= validation.patience:
+        words += f" It ended at step {measured['step'].iloc[-1]:,}, after {worse:,} without a higher one."
+    return words
 
 
 def _views(views: ViewPreset) -> Rows:

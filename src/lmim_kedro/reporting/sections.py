@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
 from lmim_kedro.reporting.paper.published import published_accuracy
-from lmim_kedro.reporting.recipe_in_words import recipe_in_words, weights_in_words
+from lmim_kedro.reporting.recipe_in_words import kept_in_words, recipe_in_words, weights_in_words
 from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, training_table
@@ -150,7 +151,11 @@ card = _section(
 training = _section(
     "training",
     "Training",
-    lambda report: {"stages": training_table(report.stages), "cls_line": _cls_line(report.cls_statistics)},
+    lambda report: {
+        "stages": training_table(report.stages),
+        "cls_line": _cls_line(report.cls_statistics),
+        "kept_line": _kept_line(report),
+    },
 )
 views = _section("views", "Guidance views")
 attention = _section("attention", "Attention", _attention)
@@ -216,6 +221,11 @@ def _size_note(report: Report) -> str:
         f"{_PAPER_SIZES['chinese' if scores['metric'] == 'chinese' else 'english']}. "
         "Read them side by side with these sizes in mind."
     )
+
+
+def _kept_line(report: Report) -> str:
+    metrics = report.stages.get("fine-tuning", pd.DataFrame())
+    return kept_in_words(metrics, Recipe.model_validate(report.recipe).finetuning.validation)
 
 
 def _cls_line(statistics: Mapping[str, Any]) -> str:
