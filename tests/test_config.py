@@ -358,7 +358,7 @@ def test_default_is_in_one_place_or_the_same_in_both(project: Path) -> None:
 @pytest.mark.parametrize("group", [RunParams, ViewsParams, EvaluationParams, PredictParams, OptimizationParams])
 def test_groups_that_only_pipelines_read_have_no_defaults(group: type[Params]) -> None:
     given = {name for name, field in group.model_fields.items() if not field.is_required()}
-    assert given <= ONE_OF_TWO | {"clip_norm", "ema", "env"}
+    assert given <= ONE_OF_TWO | {"clip_norm", "ema", "encoder_learning_rate", "freeze_encoder_steps", "env"}
 
 
 def test_recipe_holds_what_the_parameters_resolve_to(conf: Path) -> None:
@@ -425,6 +425,44 @@ def test_encoder_of_other_sizes_than_the_pretrained_one_is_refused(conf: Path) -
         resolve_finetuning(recipe_of(loader(conf, model="vit_tiny")["parameters"]), before)
 
 
+def test_nothing_is_pretrained_where_finetuning_starts_from_a_recognizer(conf: Path) -> None:
+    (conf / "base" / "catalog.yml").write_text("teacher: {type: MemoryDataset, filepath: '${teacher_of:}'}\n")
+    config = loader(conf, variant="mim", finetuning={"start": "ready"})
+    pretraining = recipe_of(config["parameters"]).pretraining
+    assert (pretraining.method, pretraining.weights) == ("none", "ready")
+    assert config["parameters"]["pretraining"]["method"] == "none"
+    assert config["catalog"]["teacher"]["filepath"] == "mim"  # not the teacher that variants share
+    assert recipe_of(loader(conf, variant="mim")["parameters"]).pretraining.method == "mim"
+
+
+def test_recipe_of_a_recognizer_that_was_the_start_tells_of_no_pretraining(
+    conf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = loader(conf)["parameters"]["recipe"]
+    asked = recipe_of(loader(conf, finetuning={"start": "ready"})["parameters"])
+    for made in (before, None):
+        assert Recipe.model_validate(finetune_recipe(asked, made)).pretraining.method == "none"
+    assert caplog.messages == []
+
+
+def test_two_things_to_start_from_are_refused_and_so_is_a_charset_of_nothing(conf: Path) -> None:
+    sentence = refusal(conf, pretraining={"weights": "a.pth"}, finetuning={"start": "ready"})
+    assert sentence.startswith("`pretraining.weights` is 'a.pth' and `finetuning.start` 'ready'")
+    sentence = refusal(conf, finetuning={"charset": "from_start"})
+    assert "charset = from_start needs a recognizer to start from: set start, or name a charset" in sentence
+
+
+def test_crops_are_held_out_in_one_way(conf: Path) -> None:
+    sentence = refusal(conf, finetuning={"validation": {"share": 0.1, "sources": ["mine"]}})
+    assert sentence.startswith(
+        "`finetuning.validation` cannot be used: share and sources are two ways to hold crops out"
+    )
+    held = {"sources": ["mine"], "metric": "ned"}
+    validation = recipe_of(loader(conf, finetuning={"validation": held})["parameters"]).finetuning.validation
+    assert validation.on and (validation.sources, validation.metric) == (("mine",), "ned")
+    assert not recipe_of(loader(conf)["parameters"]).finetuning.validation.on
+
+
 def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     """Section 4.1 and Table 6: 7,934 characters, 40 symbols, 60 epochs, 43.8 M parameters."""
     import torch
@@ -435,7 +473,7 @@ def test_chinese_environment_is_the_papers_recognizer(project: Path) -> None:
     parameters = loader(project / "conf", "chinese")["parameters"]
     recipe = recipe_of(parameters)
     assert (recipe.env, recipe.finetuning.max_length, recipe.finetuning.optimization.epochs) == ("chinese", 40, 60)
-    assert parameters["evaluation"]["metric"] == "chinese"
+    assert parameters["evaluation"]["metric"] == recipe.finetuning.validation.metric == "chinese"
     charset = Charset.named(recipe.finetuning.charset)
     assert len(charset) == 7934
     with torch.device("meta"):

@@ -23,8 +23,10 @@ class ConfigLoader(OmegaConfigLoader):
 
     `["parameters"]` is conf/base, then the environment, then conf/local, then what the chosen fine-tuning preset
     changes, then the chosen variant, then what the command line gave. All is checked once against
-    `params.Parameters`, and so is every other preset and variant. Added are `env`, the name of the environment, and
-    `recipe`, which holds the chosen model and view preset; the others (`params.CHOICES`) are left out.
+    `params.Parameters`, and so is every other preset and variant. Where `finetuning.start` names a recognizer, nothing
+    is pre-trained: `pretraining.method` becomes none, and `pretraining.weights` that recognizer. Added are `env`, the
+    name of the environment, and `recipe`, which holds the chosen model and view preset; the others (`params.CHOICES`)
+    are left out.
 
     In the catalog, `${env:}` is the environment and `${parameter:a.b}` the value of a parameter (`${parameter:a.b,c}`:
     c where it is null); `${teacher_of:}` is `teacher` where the variant has the teacher that all variants share, else
@@ -139,6 +141,7 @@ def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> 
     in_preset = _name_in_preset(name, layer)
     merged = _merge(written, layer, changes, runtime_params)
     check(merged, lambda place: given_by(place) or in_preset(place) or dotted(place))
+    merged = _merge(merged, _instead_of_pretraining(merged))
     for other, preset in presets.items():
         layer = {"finetuning": preset}
         check(_merge(written, layer), _name_in_preset(other, layer))
@@ -147,6 +150,19 @@ def merge_and_check(written: dict[str, Any], runtime_params: dict[str, Any]) -> 
         _, layer = _finetuning_preset(presets, its_name, written, variants[other])
         check(_merge(written, layer, variants[other]), its_name)
     return merged
+
+
+def _instead_of_pretraining(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The layer of `finetuning.start`: nothing is pre-trained, and the encoder is that of the recognizer."""
+    start, weights = parameters["finetuning"].get("start"), parameters["pretraining"].get("weights")
+    if start is None:
+        return {}
+    if weights not in (None, start):
+        raise InputError(
+            f"`pretraining.weights` is {weights!r} and `finetuning.start` {start!r}, but fine-tuning can start from "
+            "one of them: set the other one to null"
+        )
+    return {"pretraining": {"method": "none", "weights": start}}
 
 
 def _finetuning_preset(

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -34,7 +34,11 @@ class RunHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse to start a pipeline whose inputs are not there yet. Errors: InputError with the command to run."""
+        """Refuse to start a pipeline whose inputs are not there yet. Errors: InputError with the command to run.
+
+        Fine-tuning that starts from a whole recognizer needs none of what pre-training makes.
+        """
+        forgo_pretraining(pipeline, catalog)
         # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
         if not run_params.get("only_missing_outputs"):
             require_inputs(run_params, pipeline, catalog)
@@ -69,6 +73,24 @@ class RunHooks:
                 log.info("%s: %s", name, path)
 
 
+def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Ask for nothing that `pretrain` makes, where fine-tuning starts from a whole recognizer: it looks at none of it.
+
+    What other steps of the run read too is still asked for.
+    """
+    finetuning = {"resolve_recipe", "finetune"}
+    if not finetuning & {node.name for node in pipeline.nodes}:
+        return
+    if RunParams.model_validate(catalog["parameters"].load()).finetuning.start is not None:
+        read = {name for node in pipeline.nodes if node.name not in finetuning for name in node.inputs}
+        if unread := sorted({"encoder", "pretraining_recipe"} & pipeline.inputs() - read):
+            log.info(
+                "fine-tuning starts from a whole recognizer: %s of a pre-training is not read", " and ".join(unread)
+            )
+        for name in unread:
+            catalog[name] = MemoryDataset(None)
+
+
 def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Check that what other pipelines make for this one exists; raw inputs are their datasets' own business.
 
@@ -100,10 +122,11 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     from lmim_kedro.models.folder import named_place, read_config, require_charset, require_encoder
 
     parameters = RunParams.model_validate(catalog["parameters"].load())
+    model, start = Recipe.model_validate(catalog["params:recipe"].load()).model, parameters.finetuning.start
     if "finetune" in steps:
-        from lmim_kedro.text.charset import FROM_LABELS, Charset
+        from lmim_kedro.text.charset import FOUND, Charset
 
-        if parameters.finetuning.charset != FROM_LABELS:
+        if parameters.finetuning.charset not in FOUND:
             Charset.named(parameters.finetuning.charset)
     if "read_crops" in steps:
         require_prediction(parameters, catalog)
@@ -116,18 +139,23 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
             raise InputError(f"`evaluation.beside`: {error}") from error
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
-        "pretrain": ("pretraining.weights", parameters.pretraining.weights),
+        "pretrain": ("pretraining.weights" if start is None else "finetuning.start", parameters.pretraining.weights),
+        "finetune": ("finetuning.start", start),
     }
     for step, (parameter, path) in named.items():
         if step in steps and path is not None:
             if not named_place(path).exists():
                 raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
             if named_place(path).is_dir():
-                require_encoder(path, Recipe.model_validate(catalog["params:recipe"].load()).model)
+                require_encoder(path, model)
     from lmim_kedro.training.device import named_device, pick_device  # from here on, torch is imported
 
     if "finetune" in steps:
         DECODERS[parameters.finetuning.decoder].require_steps(parameters.finetuning.max_length)
+        if start is not None:
+            from lmim_kedro.models.start import load_start
+
+            load_start(parameters.finetuning, model)
     alone = parameters.training.devices == parameters.training.nodes == 1
     (pick_device if alone else named_device)(parameters.training.device)  # of several, each touches its own GPU only
 

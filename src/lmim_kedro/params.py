@@ -4,8 +4,8 @@ Torch-free and Kedro-free. `section` comments give the place in the paper (CVPR 
 
 A default is in conf/base, and here only in the groups that are also made in Python: sizes (`ModelParams`,
 `RecognizerParams`), views (`ViewPreset`, `JitterParams`), `IngestParams` for `prepare`, `TrainingParams`, and what a
-recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`), so that recipes that earlier releases saved
-still load. There conf/base says the same.
+recipe holds (`PretrainingParams`, `TeacherParams`, `FinetuningParams`, `ValidationParams`), so that recipes that
+earlier releases saved still load. There conf/base says the same.
 """
 
 from __future__ import annotations
@@ -179,6 +179,14 @@ class OptimizationParams(Params):
     betas: tuple[float, float]
     weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
     layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
+    encoder_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="factor on the learning rate of the whole encoder, beside layer_decay; null: as all else learns",
+    )
+    freeze_encoder_steps: int | None = Field(
+        None, gt=0, description="steps before the encoder learns; null: it learns from the first"
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
     ema: float | None = Field(
         None,
@@ -270,15 +278,49 @@ class PretrainingParams(Params):
         return self
 
 
+class ValidationParams(Params):
+    """Labeled crops that fine-tuning holds out, to choose its best step; none are held out without share or sources."""
+
+    share: float | None = Field(
+        None, gt=0, lt=1, description="share of the labeled crops to hold out; give this or sources"
+    )
+    sources: tuple[str, ...] = Field(
+        (), description="names under finetuning.sources whose crops are all held out; give this or share"
+    )
+    every: int = Field(500, gt=0, description="steps between two measurements; the last step is measured too")
+    metric: Annotated[str, AfterValidator(METRICS.check)] = Field(
+        "waics", description="the step with its highest value is the result; another metric: registries.METRICS"
+    )
+    patience: int | None = Field(
+        None, gt=0, description="measurements without a higher value after which training ends; null: it goes on"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_hold_out(self) -> ValidationParams:
+        if self.share is not None and self.sources:
+            raise ValueError("share and sources are two ways to hold crops out: set share to null, or sources to []")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Whether crops are held out."""
+        return self.share is not None or bool(self.sources)
+
+
 class FinetuningParams(Params):
     """The recognizer and how it is trained (paper, section 4.2)."""
 
     preset: str = Field("reference", description="a name under finetuning_presets: reference, strong or your own")
+    start: str | None = Field(
+        None,
+        description="recognizer to start from, with its decoder: a folder, a released checkpoint, or ready, the reader "
+        "that comes with the package; null: from the pre-trained encoder (paper)",
+    )
     decoder: Annotated[str, AfterValidator(DECODERS.check)] = "autoregressive"
     charset: str = Field(
         "english_94",
-        description="english_94, english_36 (lower case and digits), chinese_7934, a file, or from_labels: the "
-        "characters of the training labels",
+        description="english_94, english_36 (lower case and digits), chinese_7934, a file, from_labels: the "
+        "characters of the training labels, or from_start: those of the recognizer that start names",
     )
     max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
     augmentation: Annotated[str, AfterValidator(AUGMENTATIONS.check)] = Field(
@@ -286,6 +328,13 @@ class FinetuningParams(Params):
     )
     freeze_encoder: bool = False
     optimization: OptimizationParams
+    validation: ValidationParams = ValidationParams()
+
+    @model_validator(mode="after")
+    def _charset_of_the_start(self) -> FinetuningParams:
+        if self.charset == "from_start" and self.start is None:
+            raise ValueError("charset = from_start needs a recognizer to start from: set start, or name a charset")
+        return self
 
 
 MAX_PIXELS = 50_000_000

@@ -50,6 +50,22 @@ def test_stage_that_did_not_run_has_no_figure(stages: dict[str, pd.DataFrame]) -
     assert draw_training(empty, empty, empty) == []
 
 
+def test_what_was_measured_on_held_out_crops_is_drawn_where_it_was(
+    stages: dict[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = []
+    plot = figures.plot_curves
+    monkeypatch.setattr(figures, "plot_curves", lambda *given: spans.append(given[-1]) or plot(*given))
+    empty, table = stages["teacher"].head(0), stages["fine-tuning"].copy()
+    table["validation_waics"] = table["validation_ned"] = np.nan
+    table.loc[table.index[[1, 3]], ["validation_waics", "validation_ned"]] = [[0.01, 0.5], [0.8, 0.9]]
+    *_, held = draw_training(empty, empty, table)
+    assert held.alt == (
+        "Fine-tuning: held-out crops over 2 rows of the metrics table; at the end WAICS 0.8, 1 - NED 0.9."
+    )
+    assert spans[-1] == float("inf")  # never on a logarithmic axis
+
+
 def test_short_and_odd_runs_can_be_drawn() -> None:
     one = pd.DataFrame({"step": [50], "loss": [0.0], "alignment": [np.nan], "accuracy": [0.5]})
     assert len(draw_training(one, one, one)) == 4  # no alignment

@@ -1,11 +1,19 @@
 """What the report says was done is what was done."""
 
+import pandas as pd
 import pytest
 
-from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    OptimizationParams,
+    PretrainingParams,
+    ValidationParams,
+    ViewPreset,
+)
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import AUGMENTATIONS
-from lmim_kedro.reporting.recipe_in_words import optimization_in_words, recipe_in_words
+from lmim_kedro.reporting.recipe_in_words import kept_in_words, optimization_in_words, recipe_in_words
 
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 OPTIMIZATION = OptimizationParams(epochs=10, batch_size=512, warmup_epochs=1, base_learning_rate=1.5e-4, **ADAMW)
@@ -67,6 +75,48 @@ def test_optimization_is_told_in_the_unit_that_was_given():
     assert optimization_in_words(steps) == (
         "30,000 steps, batches of 256; AdamW, learning rate 0.0001 after 500 steps of warm-up, then half-cosine to 0; "
         "betas 0.9 and 0.95, weight decay 0.05; layer-wise decay 0.75; gradient norm clipped at 2"
+    )
+
+
+def test_what_fine_tuning_started_from_is_told_once():
+    groups = told(method="none", weights="ready", finetuning={"start": "ready"})
+    assert groups["Fine-tuning reference"]["Starts from"] == "the ready reader: encoder, decoder and head"
+    assert groups["Pre-training"] == {"Method": "none"}
+    assert told(weights="ready")["Pre-training"]["Encoder from"] == "the ready reader"
+    assert "Starts from" not in told()["Fine-tuning reference"]
+
+
+def test_crops_that_are_held_out_are_told():
+    rows = told(finetuning={"validation": {"share": 0.05, "every": 1000, "patience": 3}})["Fine-tuning reference"]
+    assert rows["Held out"] == (
+        "5 % of the labeled crops, read every 1,000 steps; the step with the highest WAICS is the result; "
+        "training ends after 3 readings without a higher one"
+    )
+    rows = told(finetuning={"validation": {"sources": ("a", "b"), "metric": "ned"}})["Fine-tuning reference"]
+    assert rows["Held out"] == (
+        "the crops of a, b, read every 500 steps; the step with the highest 1 - NED is the result"
+    )
+    assert "Held out" not in told(finetuning={"validation": {"patience": 3}})["Fine-tuning reference"]
+
+
+def test_the_step_that_was_kept_is_told_with_its_reason():
+    validation = ValidationParams(share=0.1, patience=2)
+    table = pd.DataFrame({"step": [500, 750, 1000, 1500], "validation_waics": [0.5, None, 0.75, 0.75]})
+    kept = (
+        "Fine-tuning keeps the weights of step 1,000: of 3 readings of the held-out crops, the highest WAICS, 75.00 %."
+    )
+    assert kept_in_words(table, validation) == kept
+    longer = pd.concat([table, pd.DataFrame({"step": [2000], "validation_waics": [0.25]})])
+    assert kept_in_words(longer, validation) == (
+        f"{kept.replace('of 3', 'of 4')} It ended at step 2,000, after 2 without a higher one."
+    )
+    assert kept_in_words(table, ValidationParams()) == "" == kept_in_words(table[["step"]], validation)
+
+
+def test_an_encoder_that_learns_later_or_slower_is_told():
+    optimization = OPTIMIZATION.model_copy(update={"encoder_learning_rate": 0.1, "freeze_encoder_steps": 1500})
+    assert optimization_in_words(optimization).endswith(
+        "weight decay 0.05; the encoder at 0.1 times that rate; the encoder fixed for the first 1,500 steps"
     )
 
 

@@ -12,10 +12,10 @@ from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate, up
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 
 
-def groups_by_name(module: torch.nn.Module, **changes) -> dict[str, dict]:
+def groups_by_name(module: torch.nn.Module, done: int = 0, **changes) -> dict[str, dict]:
     recipe = OptimizationParams(steps=1, warmup_steps=0, base_learning_rate=1e-3, batch_size=512, **(ADAMW | changes))
     optimizer = build_optimizer(module, recipe)
-    set_learning_rate(optimizer, recipe.learning_rate)
+    set_learning_rate(optimizer, recipe.learning_rate, done)
     names = {parameter: name for name, parameter in module.named_parameters()}
     return {names[p]: group for group in optimizer.param_groups for p in group["params"]}
 
@@ -55,6 +55,34 @@ def test_lower_blocks_learn_slower_by_the_layer_decay(size):
     assert rates["encoder.blocks.1.attn.qkv.weight"] == pytest.approx(1e-3)
     assert rates["encoder.blocks.0.attn.qkv.weight"] == pytest.approx(0.5e-3)
     assert rates["encoder.patch_embed.proj.weight"] == pytest.approx(0.25e-3)
+
+
+def test_the_encoder_learns_by_a_factor_of_its_own_on_top_of_the_layer_decay(size):
+    groups = groups_by_name(Recognizer(size, Charset("ab")), layer_decay=0.5, encoder_learning_rate=0.1)
+    rates = {name: group["lr"] for name, group in groups.items()}
+    assert rates["decoder.classifier.weight"] == rates["linear_norm.0.weight"] == pytest.approx(2e-3)
+    assert rates["encoder.norm.weight"] == pytest.approx(2e-4)
+    assert rates["encoder.blocks.0.attn.qkv.weight"] == pytest.approx(0.5e-4)
+
+
+@pytest.mark.parametrize(("done", "rate"), [(0, 0.0), (2, 0.0), (3, 2e-3)])
+def test_the_encoder_learns_nothing_before_its_first_step(size, done, rate):
+    groups = groups_by_name(Recognizer(size, Charset("ab")), done, freeze_encoder_steps=3)
+    assert groups["encoder.blocks.1.attn.qkv.weight"]["lr"] == groups["encoder.norm.weight"]["lr"] == rate
+    assert groups["decoder.classifier.weight"]["lr"] == groups["decoder.layer_norm.weight"]["lr"] == 2e-3
+
+
+def test_groups_are_those_of_earlier_versions_where_the_encoder_is_nothing_special(size):
+    """So that a run that an earlier version stopped goes on: its groups have no `first`."""
+    recipe = OptimizationParams(steps=1, warmup_steps=0, base_learning_rate=1e-3, batch_size=512, **ADAMW)
+    optimizer = build_optimizer(Recognizer(size, Charset("ab")), recipe)
+    assert [group["scale"] for group in optimizer.param_groups] == [1.0, 1.0]
+    saved = optimizer.state_dict()
+    for group in saved["param_groups"]:
+        del group["first"]
+    optimizer.load_state_dict(saved)
+    set_learning_rate(optimizer, 1e-3, 0)
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-3]
 
 
 def test_a_stem_learns_as_slowly_as_the_patches_behind_it(size):

@@ -10,7 +10,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.params import ModelParams
 from lmim_kedro.recipe import encoder_differences, up_to_date
-from lmim_kedro.text.charset import FROM_LABELS, Charset
+from lmim_kedro.text.charset import FOUND, Charset
 
 READY = Path(__file__).parents[1] / "reading" / "ready"
 """The ready reader, which comes with the package: recognizer/ for torch, onnx/ for ONNX Runtime, CARD.md about both."""
@@ -87,11 +87,11 @@ def require_charset(folder: Path, name: str) -> None:
 
     Args:
         folder: a folder that `save_model` wrote.
-        name: name of the charset, as in `finetuning.charset`; with from_labels any charset will do.
+        name: name of the charset, as in `finetuning.charset`; with from_labels or from_start any will do.
 
     Errors: InputError with the difference.
     """
-    if name == FROM_LABELS:
+    if name in FOUND:
         return
     made, wanted = Charset(**read_config(folder, "recognizer")["charset"]), Charset.named(name)
     if difference := made.difference(wanted):

@@ -1,6 +1,7 @@
 """Figures of the report, as vector graphics: losses over steps, accuracy over length and shape, calibration."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,24 +89,32 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
 
     Args:
         teacher, pretraining, finetuning: metrics tables with `step` and `loss`; `reconstruction`, `alignment`,
-            `cls_std` and `accuracy` are drawn if present. A table may be empty.
+            `cls_std` and `accuracy` are drawn if present, and what was measured on held-out crops. A table may be
+            empty.
     """
     stages = {"teacher": teacher, "pretraining": pretraining, "finetuning": finetuning}
+    names = [name for name in METRICS if f"validation_{name}" in finetuning]
+    colors = zip(names, (TEAL, AMBER), strict=False)
+    held_out = {f"validation_{name}": (METRICS[name].title, color) for name, color in colors}
     drawings = []
-    for stage, title, unit, curves in _CURVES:
+    for stage, title, unit, curves in (*_CURVES, ("finetuning", "Fine-tuning: held-out crops", "share", held_out)):
         metrics = stages[stage]
         looks = {column: look for column, look in curves.items() if column in metrics and metrics[column].notna().any()}
         if looks:
             with matplotlib.rc_context(STYLE):
                 figure, axes = _figure(figsize=(3.6, 2.35))
-                lines = [(metrics, column, {"label": name, "color": color}) for column, (name, color) in looks.items()]
-                ends = zip(looks.values(), plot_curves(axes, lines, title, unit), strict=True)
+                lines = [
+                    (metrics.dropna(subset=[column]), column, {"label": name, "color": color})
+                    for column, (name, color) in looks.items()
+                ]
+                span = math.inf if curves is held_out else _LOG_SPAN
+                ends = zip(looks.values(), plot_curves(axes, lines, title, unit, span), strict=True)
                 axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
                 axes.xaxis.set_major_formatter("{x:,.0f}")
                 if len(looks) > 1:
                     axes.legend()
                 last = ", ".join(f"{name} {end:.4g}" for (name, _), end in ends)
-                alt = f"{title} over {len(metrics)} rows of the metrics table; at the end {last}."
+                alt = f"{title} over {len(lines[0][0])} rows of the metrics table; at the end {last}."
                 drawings.append(_drawing(figure, alt))
     return drawings
 

@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmim_kedro.params import FinetuningParams, ModelParams, OptimizationParams, PretrainingParams, ViewPreset
+import pandas as pd
+
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    OptimizationParams,
+    PretrainingParams,
+    ValidationParams,
+    ViewPreset,
+)
 from lmim_kedro.recipe import Recipe
-from lmim_kedro.registries import METHODS
+from lmim_kedro.registries import METHODS, METRICS
 
 Rows = list[tuple[str, str]]
 """What, and its value in words."""
@@ -39,7 +48,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
     return [
         ("Run", [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]),
         (f"Model {made.model_name}", _model(made.model, facts)),
-        ("Pre-training", _pretraining(made.pretraining)),
+        ("Pre-training", _pretraining(made)),
         *([(f"Guidance views {made.views_name}", _views(made.views))] if drawn else []),
         (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
     ]
@@ -59,6 +68,10 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
     ]
     if optimization.layer_decay != 1:
         words.append(f"layer-wise decay {optimization.layer_decay:g}")
+    if optimization.encoder_learning_rate is not None:
+        words.append(f"the encoder at {optimization.encoder_learning_rate:g} times that rate")
+    if optimization.freeze_encoder_steps is not None:
+        words.append(f"the encoder fixed for the first {optimization.freeze_encoder_steps:,} steps")
     if optimization.clip_norm is not None:
         words.append(f"gradient norm clipped at {optimization.clip_norm:g}")
     if optimization.ema:
@@ -84,11 +97,15 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
     ]
 
 
-def _pretraining(pretraining: PretrainingParams) -> Rows:
-    rows: Rows = []
-    if pretraining.weights is not None:
-        ready = pretraining.weights == "ready"
-        rows.append(("Encoder from", "the ready reader" if ready else pretraining.weights))
+def weights_in_words(named: str) -> str:
+    """Name the weights that a parameter names: `ready` is the ready reader, all else is a path."""
+    return "the ready reader" if named == "ready" else named
+
+
+def _pretraining(recipe: Recipe) -> Rows:
+    pretraining, rows = recipe.pretraining, Rows()
+    if pretraining.weights is not None and recipe.finetuning.start is None:
+        rows.append(("Encoder from", weights_in_words(pretraining.weights)))
     if pretraining.method == "none":
         return [*rows, ("Method", "none")]
     rows.append(("Method", METHODS[pretraining.method].title))
@@ -128,13 +145,58 @@ def _alignment(pretraining: PretrainingParams) -> str:
 
 def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
     sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
+    start = finetuning.start
     return [
+        *([("Starts from", f"{weights_in_words(start)}: encoder, decoder and head")] if start else []),
         ("Decoder", finetuning.decoder + (sizes if finetuning.decoder == "autoregressive" else "")),
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
         ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
         ("Optimization", optimization_in_words(finetuning.optimization)),
+        *([("Held out", _held_out(finetuning.validation))] if finetuning.validation.on else []),
     ]
+
+
+def _held_out(validation: ValidationParams) -> str:
+    share = validation.share
+    what = (
+        f"the crops of {', '.join(validation.sources)}" if share is None else f"{100 * share:g} % of the labeled crops"
+    )
+    words = [
+        f"{what}, read every {validation.every:,} steps",
+        f"the step with the highest {METRICS[validation.metric].title} is the result",
+    ]
+    if validation.patience is not None:
+        words.append(f"training ends after {validation.patience:,} readings without a higher one")
+    return "; ".join(words)
+
+
+def kept_in_words(metrics: pd.DataFrame, validation: ValidationParams) -> str:
+    """Say which step of fine-tuning was kept, and why; empty where no crops were held out.
+
+    Args:
+        metrics: metrics table of fine-tuning.
+        validation: how its steps were compared.
+
+    Example:
+        >>> table = pd.DataFrame({"step": [5, 10, 15], "validation_waics": [0.5, 0.75, 0.625]})
+        >>> words = kept_in_words(table, ValidationParams(share=0.1, every=5, patience=1))
+        >>> words.partition(":")[0], words.rpartition(". ")[2]
+        ('Fine-tuning keeps the weights of step 10', 'It ended at step 15, after 1 without a higher one.')
+    """
+    column = f"validation_{validation.metric}"
+    if not validation.on or column not in metrics:
+        return ""
+    measured = metrics.dropna(subset=[column])
+    best = int(measured[column].to_numpy().argmax())  # the first of several
+    words = (
+        f"Fine-tuning keeps the weights of step {measured['step'].iloc[best]:,}: of {len(measured):,} readings of the "
+        f"held-out crops, the highest {METRICS[validation.metric].title}, {100 * measured[column].iloc[best]:.2f} %."
+    )
+    worse = len(measured) - 1 - best
+    if validation.patience is not None and worse >= validation.patience:
+        words += f" It ended at step {measured['step'].iloc[-1]:,}, after {worse:,} without a higher one."
+    return words
 
 
 def _views(views: ViewPreset) -> Rows:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.data_card import card_rows
 from lmim_kedro.reporting.figures import Figures
 from lmim_kedro.reporting.images import attention_picture, crop_picture, prediction_picture
 from lmim_kedro.reporting.paper.published import published_accuracy
-from lmim_kedro.reporting.recipe_in_words import recipe_in_words
+from lmim_kedro.reporting.recipe_in_words import kept_in_words, recipe_in_words, weights_in_words
 from lmim_kedro.reporting.rendering import plain_rows, render
 from lmim_kedro.reporting.shown_readings import Readings
 from lmim_kedro.reporting.tables import accuracy_table, compared_tables, training_table
@@ -151,7 +152,11 @@ card = _section(
 training = _section(
     "training",
     "Training",
-    lambda report: {"stages": training_table(report.stages), "cls_line": _cls_line(report.cls_statistics)},
+    lambda report: {
+        "stages": training_table(report.stages),
+        "cls_line": _cls_line(report.cls_statistics),
+        "kept_line": _kept_line(report),
+    },
 )
 views = _section("views", "Guidance views")
 attention = _section("attention", "Attention", _attention)
@@ -215,14 +220,24 @@ def _size_note(report: Report) -> str:
     crops = {use: int(summary["ok"].iloc[-1]) for use, summary in report.summaries.items() if len(summary)}
     parameters = report.facts.get("parameters")
     size = f", a recognizer of {parameters / 1e6:.1f} M parameters" if parameters else ""
-    trained = report.recipe["pretraining"]["method"] != "none"
-    before = f"pre-trained on {crops.get('Pre-training', 0):,} crops" if trained else "not pre-trained"
+    pretraining, start = report.recipe["pretraining"], report.recipe["finetuning"].get("start")
+    if start is not None:
+        before = f"started from {weights_in_words(start)}"
+    elif pretraining["method"] != "none":
+        before = f"pre-trained on {crops.get('Pre-training', 0):,} crops"
+    else:
+        before = "not pre-trained"
     return (
         f"This run: {scores['model']}{size}, {before}, fine-tuned on {crops.get('Fine-tuning', 0):,} labeled crops, "
         f"seed {scores['seed']}. The paper's rows: "
         f"{_PAPER_SIZES['chinese' if scores['metric'] == 'chinese' else 'english']}. "
         "Read them side by side with these sizes in mind."
     )
+
+
+def _kept_line(report: Report) -> str:
+    metrics = report.stages.get("fine-tuning", pd.DataFrame())
+    return kept_in_words(metrics, Recipe.model_validate(report.recipe).finetuning.validation)
 
 
 def _cls_line(statistics: Mapping[str, Any]) -> str:

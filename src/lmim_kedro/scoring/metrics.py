@@ -80,6 +80,18 @@ def accuracies_with(metric: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((metric, *METRICS[metric].beside)))
 
 
+def with_companion(metric: str) -> tuple[str, ...]:
+    """Names of a metric and of the one that is given with it: an accuracy and its 1 - NED, in this order.
+
+    Example:
+        >>> with_companion("waics"), with_companion("ned_exact")
+        (('waics', 'ned'), ('exact', 'ned_exact'))
+    """
+    if not METRICS[metric].graded:
+        return metric, METRICS[metric].companion
+    return (*[name for name in verdicts() if METRICS[name].companion == metric][:1], metric)
+
+
 @dataclass(frozen=True)
 class Score:
     """Result of a metric for a list of pairs.

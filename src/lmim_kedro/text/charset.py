@@ -17,7 +17,8 @@ from lmim_kedro.text.marks import MARKS, shown, strip_marks
 
 SPECIAL = ("end", "padding", "unknown")  # symbols after the characters, in the released order
 BUILT_IN = ("english_94", "english_36", "chinese_7934")
-FROM_LABELS = "from_labels"
+FROM_LABELS, FROM_START = FOUND = "from_labels", "from_start"
+"""Charsets that a run finds: in the labels, or in the recognizer that it starts from."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,19 @@ class Charset:
         """
         written = takewhile(lambda index: index != self.end, indices)
         return "".join(self.characters[index] for index in written if index < len(self.characters))
+
+    def change(self, other: "Charset") -> str:
+        """Say what becomes of the characters where this charset is changed for another.
+
+        Example:
+            >>> Charset("abc").change(Charset("cbé"))
+            '3 characters become 3: 2 stay, 1 new (é), 1 gone (a)'
+        """
+        here, there = set(self.characters), set(other.characters)
+        text = f"{len(self):,} characters become {len(other):,}: {len(here & there):,} stay"
+        for what, characters in (("new", there - here), ("gone", here - there)):
+            text += f", {len(characters):,} {what} ({_some(characters)})" if characters else f", none {what}"
+        return text
 
     def difference(self, other: "Charset") -> str:
         """A sentence on how another charset differs from this one; empty where it does not."""

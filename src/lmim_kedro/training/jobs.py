@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import FinetuningTask
+from lmim_kedro.training.validation import Validation, hold_out
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 
@@ -62,7 +64,9 @@ class Job:
     @property
     def folder(self) -> StateFolder:
         """The folder with the state of this stage; it refuses another recipe and other crops."""
-        left_out = set() if self.stage == "fine-tuning" else {"finetuning"}
+        # A validation that is off changes nothing: recipes of earlier versions have none.
+        off = {} if self.recipe.finetuning.validation.on else {"finetuning": {"validation"}}
+        left_out: Any = off if self.stage == "fine-tuning" else {"finetuning"}
         identity = self.recipe.model_dump(mode="json", exclude=left_out)
         identity |= {"stage": self.stage, "crops": self.crops.fingerprint}
         if self.views is not None:
@@ -95,11 +99,11 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
     for part in module.modules():
         if isinstance(part, Encoder):
             part.checkpointed = job.training.checkpoint_activations
-    task, loader = (_finetuning if job.stage == "fine-tuning" else _pretraining)(job, module, ranks)
-    return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks)
+    task, loader, validation = (_finetuning if job.stage == "fine-tuning" else _pretraining)(job, module, ranks)
+    return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks, validation)
 
 
-def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
+def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, None]:
     pretraining = module.pretraining  # not the recipe's: the teacher is trained by another method
     method = METHODS[pretraining.method]
     if job.training.accumulate > 1 and method.compares_crops(pretraining):
@@ -109,10 +113,10 @@ def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]
             "training.checkpoint_activations or more training.devices"
         )
     task = method.task(job.stage, module, GuidanceViews(job.recipe.views), derive_seed(job.recipe.seed, job.stage, 0))
-    return task, _loader(job, ranks, views=job.views if method.reads_views(pretraining) else None)
+    return task, _loader(job, ranks, views=job.views if method.reads_views(pretraining) else None), None
 
 
-def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
+def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, Validation | None]:
     finetuning = job.recipe.finetuning
     module.encoder.requires_grad_(not finetuning.freeze_encoder)
     labels = job.crops.labels(range(len(job.crops)))
@@ -124,24 +128,32 @@ def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader]:
         raise InputError(
             f"no label can be learned from ({checked.sentence()}): check the labels and finetuning.charset"
         )
+    indices, validation = checked.usable, None
+    if finetuning.validation.on:
+        held, trained = hold_out(job.crops, finetuning.validation)
+        indices = np.intersect1d(indices, trained)
+        module.labels["held_out"] = len(held)
+        if ranks.first:
+            log.info("fine-tuning: %d crops are held out, and %d are trained on", len(held), len(indices))
+        # The first process reads all of them, as many at once as it trains on.
+        alone = {"rank": 0, "world": 1, "batch_size": job.optimization.batch_size // ranks.world}
+        reading = _loader(job, ranks, indices=held, with_labels=True, shuffle=False, drop_last=False, **alone)
+        validation = Validation(finetuning.validation, reading)
     augmentation = finetuning_augmentation(finetuning, job.recipe.model)
     task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
-    return task, _loader(job, ranks, indices=checked.usable, with_labels=True)
+    return task, _loader(job, ranks, indices=indices, with_labels=True), validation
 
 
 def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
-    size = job.recipe.model
+    given = {"batch_size": job.optimization.batch_size, "rank": ranks.rank, "world": ranks.world} | options
     return CropLoader(
         job.crops,
-        height=size.image_height,
-        width=size.image_width,
-        batch_size=job.optimization.batch_size,
+        height=job.recipe.model.image_height,
+        width=job.recipe.model.image_width,
         seed=derive_seed(job.recipe.seed, f"order {job.stage}", 0),
-        rank=ranks.rank,
-        world=ranks.world,
         threads=job.training.loader_threads,
         pin=ranks.device.type == "cuda",
-        **options,
+        **given,
     )
 
 

@@ -25,6 +25,7 @@ from lmim_kedro.training.monitor import Clock, Display, Meter, operations
 from lmim_kedro.training.optimizer import build_optimizer, set_learning_rate, update_average
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder, weights_digest
+from lmim_kedro.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def fit(
     seed: int,
     state: StateFolder,
     ranks: Ranks | None = None,
+    validation: Validation | None = None,
 ) -> pd.DataFrame:
     """Train a task to its end, starting from the newest checkpoint of the same recipe.
 
@@ -79,11 +81,14 @@ def fit(
         seed: seed of everything random.
         state: folder of the checkpoints.
         ranks: this process among several; None if it is the only one.
+        validation: measures a recognizer on held-out crops and keeps its best step, which is the result. The first
+            process does so while the others wait.
 
     Returns:
         the metrics table with a row every `log_every` steps: step, epoch, the task's scalars (means since the last row,
         over all processes), learning_rate, crops_per_second (of all processes), waiting (share of time spent waiting
-        for crops), seconds (since the start of the run).
+        for crops), seconds (since the start of the run). With a validation, steps that are measured have a row and, in
+        columns that are empty elsewhere, `validation_` and the name of the metric.
 
     Raises:
         InputError: if there are too few crops for a batch, a loss is not finite, or the run was interrupted.
@@ -91,7 +96,7 @@ def fit(
     if ranks is None:
         use_threads(training.threads)
         ranks = Ranks(pick_device(training.device))
-    run = _Run(task, loader, optimization, training, seed, state, ranks)
+    run = _Run(task, loader, optimization, training, seed, state, ranks, validation)
     with attention_kernel(ranks.device, run.precision), _stop_signals(ranks) as stop:
         return run.train(stop)
 
@@ -107,6 +112,7 @@ class _Run:
     seed: int
     state: StateFolder
     ranks: Ranks
+    validation: Validation | None = None
 
     def __post_init__(self) -> None:
         task, optimization, training, ranks = self.task, self.optimization, self.training, self.ranks
@@ -141,9 +147,10 @@ class _Run:
         with Display(*given, loggers, self.state.path.parent) as display:
             for epoch, batch in self._batches():
                 self._step(batch, epoch, display)
-                last = self.done == self.total
-                if self.done % self.training.log_every == 0 or last:
-                    self._add_row(display)
+                measured = self._measure()
+                last = self.done == self.total or self._ends_early()
+                if self.done % self.training.log_every == 0 or last or measured:
+                    self._add_row(display, measured)
                 asked = self._asked_to_stop(stop) and not last
                 minutes = (time.monotonic() - last_save) / 60
                 due = self.done % self.training.checkpoint_steps == 0 or minutes >= self.training.checkpoint_minutes
@@ -155,7 +162,12 @@ class _Run:
                         f"{self.task.name} was stopped at step {self.done:,} of {self.total:,} and has saved its state "
                         f"in {self.state.path}: give the same command again to go on"
                     )
-        if self.average is not None:
+                if last:
+                    break
+        if self.validation is not None:
+            self.module.load_state_dict(self.validation.weights)
+            self._say_which_step_stays(self.validation)
+        elif self.average is not None:
             self.module.load_state_dict(self.average.module.state_dict())
         self._refuse_broken_weights()
         if self.ranks.first:
@@ -169,7 +181,8 @@ class _Run:
             display.operations = len(batch.images) * operations(self.task, copy.deepcopy(self.module), one, epoch)
         draws = f"{self.task.name}, rank {self.ranks.rank}" if self.ranks.rank else self.task.name
         torch.manual_seed(derive_seed(self.seed, draws, self.done))  # dropout
-        set_learning_rate(self.optimizer, self.optimization.learning_rate_at(self.done, self.total, self.warmup))
+        rate = self.optimization.learning_rate_at(self.done, self.total, self.warmup)
+        set_learning_rate(self.optimizer, rate, self.done)
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._backward(batch, epoch)
         if self.optimization.clip_norm is not None:
@@ -197,11 +210,36 @@ class _Run:
                 sums[name] = sums.get(name, 0.0) + value.detach() * share
         return sums
 
-    def _add_row(self, display: Display) -> None:
+    def _measure(self) -> dict[str, float]:
+        """Measure the weights that would be the result now, if it is time; by name of their columns in the table."""
+        validation = self.validation
+        if validation is None or not (self.done % validation.params.every == 0 or self.done == self.total):
+            return {}
+        self._refuse_broken_weights()
+        began = time.monotonic()
+        module: Any = self.module if self.average is None else self.average.module
+        measured = self.ranks.told(validation.measure(module) if self.ranks.first else None)
+        validation.take(self.done, measured, module)
+        self.clock.leave_out(time.monotonic() - began)
+        return {f"validation_{name}": value for name, value in measured.items()}
+
+    def _ends_early(self) -> bool:
+        return self.validation is not None and self.validation.out_of_patience
+
+    def _say_which_step_stays(self, validation: Validation) -> None:
+        if self.ranks.first:
+            ended = f", and ended at step {self.done:,}" if self.done < self.total else ""
+            log.info(
+                "%s keeps the weights of step %d of %d%s: %s %.4f on %d held-out crops",
+                *(self.task.name, validation.step, self.total, ended),
+                *(validation.params.metric, validation.best, len(validation.loader)),
+            )
+
+    def _add_row(self, display: Display, measured: dict[str, float]) -> None:
         values = self.meter.read()
         self._refuse_non_finite(values)
         passed, waiting = self.clock.row()
-        group = self.optimizer.param_groups[-1]
+        group = self.optimizer.param_groups[-1]  # of the head, which learns from the first step on
         row = {
             "step": self.done,
             "epoch": round(self.done / self.per_epoch, 4),
@@ -210,6 +248,7 @@ class _Run:
             "crops_per_second": self.meter.crops / passed,
             "waiting": waiting,
             "seconds": self.clock.seconds,
+            **measured,
         }
         self.rows.append(row)
         display.row(row, self.meter.steps / passed)
@@ -258,6 +297,8 @@ class _Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
+        if self.validation is not None:
+            self.validation.restore(saved["validation"])
         self.done, self.rows = saved["step"], saved["rows"]
         self.meter = Meter.restored(saved["meter"], self.ranks.device)
         self.clock = Clock(saved["seconds"])
@@ -272,6 +313,8 @@ class _Run:
             extra = {"start": self.start, "rows": self.rows, "seconds": self.clock.seconds, "meter": self.meter.state()}
             if self.average is not None:
                 extra["average"] = self.average.state_dict()
+            if self.validation is not None:
+                extra["validation"] = self.validation.state()
             self.state.save(self.done, self.module, self.optimizer, extra)
 
     def _refuse_broken_weights(self) -> None:

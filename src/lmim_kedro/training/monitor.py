@@ -170,6 +170,10 @@ class Clock:
         """Count time spent waiting for a batch."""
         self._waited += seconds
 
+    def leave_out(self, seconds: float) -> None:
+        """Count the time that has just passed for the run, and not for the speed of the next row."""
+        self._row += seconds
+
     def row(self) -> tuple[float, float]:
         """Seconds since the last call, and the share of them spent waiting."""
         now = time.monotonic()

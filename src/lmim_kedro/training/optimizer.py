@@ -8,12 +8,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lmim_kedro.params import OptimizationParams
 
+ENCODER = "encoder."
+"""How the names of the encoder's parameters begin, in every module that is trained."""
+
 
 def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torch.optim.AdamW:
     """AdamW over the trainable parameters; each group has its factor on the learning rate as `scale`.
 
     Parameters of one dimension have no weight decay (released code). With `layer_decay` below 1, lower blocks of the
-    encoder learn slower, by the factor layer_decay ** (distance to the head).
+    encoder learn slower, by the factor layer_decay ** (distance to the head); `encoder_learning_rate` is one more
+    factor on all of the encoder. With `freeze_encoder_steps`, its groups have that number as `first`, the steps before
+    they learn.
 
     Example:
         >>> lengths = dict(steps=1, warmup_steps=0, batch_size=512, base_learning_rate=1e-3)
@@ -22,15 +27,19 @@ def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torc
         [0.05, 0.0]
     """
     depth = 1 + max((_block(name) for name, _ in module.named_parameters()), default=-1)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool, int], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            scale = optimization.layer_decay ** (depth + 1 - _layer(name, depth))
-            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+            scale, first = optimization.layer_decay ** (depth + 1 - _layer(name, depth)), 0
+            if name.startswith(ENCODER):
+                scale *= optimization.encoder_learning_rate or 1.0
+                first = optimization.freeze_encoder_steps or 0
+            groups.setdefault((scale, parameter.ndim > 1, first), []).append(parameter)
+    decays = {True: optimization.weight_decay, False: 0.0}
     return torch.optim.AdamW(
         [
-            {"params": parameters, "scale": scale, "weight_decay": optimization.weight_decay if decayed else 0.0}
-            for (scale, decayed), parameters in groups.items()
+            {"params": parameters, "scale": scale, "weight_decay": decays[decayed], "first": first}
+            for (scale, decayed, first), parameters in groups.items()
         ],
         lr=optimization.learning_rate,
         betas=optimization.betas,
@@ -38,10 +47,14 @@ def build_optimizer(module: nn.Module, optimization: OptimizationParams) -> torc
     )
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its share of the rate."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, done: int) -> None:
+    """Give every group its share of the rate after `done` steps; a group that does not learn yet gets 0.
+
+    At a rate of 0, AdamW changes no weight, decay included, while its moments already follow the gradients.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
+        # Checkpoints of earlier versions have groups without `first`.
+        group["lr"] = rate * group["scale"] if done >= group.get("first", 0) else 0.0
 
 
 def update_average(average: AveragedModel, module: nn.Module, decay: float, step: int) -> None:
@@ -65,7 +78,7 @@ def update_average(average: AveragedModel, module: nn.Module, decay: float, step
 
 def _layer(name: str, depth: int) -> int:
     """0 for the patch embedding, 1 to depth for the encoder's blocks, depth + 1 for everything after them."""
-    if not name.startswith("encoder."):
+    if not name.startswith(ENCODER):
         return depth + 1
     if name.startswith(("encoder.cls_token", "encoder.patch_embed.")):
         return 0

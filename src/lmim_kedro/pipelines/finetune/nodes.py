@@ -10,11 +10,14 @@ from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
 log = logging.getLogger(__name__)
 
 
-def resolve_recipe(recipe: Recipe, pretraining_recipe: Json) -> Json:
+def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Json:
     """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now.
 
     What parameters say of pre-training has no effect on an encoder that is made; where they differ, the log says so.
+    Fine-tuning from a whole recognizer has nothing to do with what was pre-trained here.
     """
+    if recipe.finetuning.start is not None or pretraining_recipe is None:
+        return recipe.model_dump(mode="json")
     asked = recipe.model_dump(mode="json", include={"pretraining", "views"})
     if changed := differences({name: pretraining_recipe[name] for name in asked}, asked):
         log.warning(
@@ -26,7 +29,7 @@ def resolve_recipe(recipe: Recipe, pretraining_recipe: Json) -> Json:
 
 
 def finetune(
-    crops: PackedStore, encoder: Encoder, recipe: Json, training: TrainingParams, state: Path
+    crops: PackedStore, encoder: Encoder | None, recipe: Json, training: TrainingParams, state: Path
 ) -> tuple[Recognizer, DataFrame]:
     """The recognizer and the metrics of its training."""
     from lmim_kedro.training import finetuning

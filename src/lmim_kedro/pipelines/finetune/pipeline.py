@@ -1,4 +1,4 @@
-"""The finetune stage: encoder -> recognizer."""
+"""The finetune stage: encoder, or another recognizer -> recognizer."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,7 +6,10 @@ from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
 
 
 def create_pipeline() -> Pipeline:
-    """Labeled crops and a pre-trained encoder in, a recognizer out."""
+    """Labeled crops and a pre-trained encoder in, a recognizer out.
+
+    With `finetuning.start`, the hooks give None for what pre-training would have left.
+    """
     return Pipeline(
         [
             node(resolve_recipe, ["params:recipe", "pretraining_recipe"], "recipe", name="resolve_recipe"),

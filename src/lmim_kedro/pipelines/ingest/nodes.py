@@ -75,14 +75,10 @@ def describe_data(recipe: Recipe, **found: Any) -> tuple[DataFrame, Figure]:
     from lmim_kedro.crops.checks.data_card import LabelRule, describe_data
     from lmim_kedro.models.recognizer import longest_label
     from lmim_kedro.reporting.data_card import draw_data_card
-    from lmim_kedro.text.charset import FROM_LABELS, Charset
+    from lmim_kedro.training.finetuning import choose_charset
 
-    finetuning, crops = recipe.finetuning, found["finetuning_crops"]
-    longest = longest_label(recipe.model, finetuning.decoder, finetuning.max_length)
-    if finetuning.charset == FROM_LABELS:
-        charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
-    else:
-        charset = Charset.named(finetuning.charset)
+    longest = longest_label(recipe.model, recipe.finetuning.decoder, recipe.finetuning.max_length)
+    charset = choose_charset(found["finetuning_crops"], recipe)
     known = frozenset(charset.characters + (charset.characters.upper() if charset.fold_case else ""))
     card = describe_data(found, LabelRule(known, longest))
     shown = ["use", "source", "ok", "set_aside", "excluded", "labels_too_long", "labels_outside"]
