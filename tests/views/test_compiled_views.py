@@ -8,9 +8,8 @@ from tests.counting_compiler import compiler  # noqa: F401
 from tests.fake_gpu import Watch, fake_gpu
 
 from lmim_kedro.params import JitterParams, ViewPreset
-from lmim_kedro.views import guidance
 from lmim_kedro.views.draws import packed
-from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.guidance import GuidanceViews, draw_all
 
 PLAIN = ViewPreset(pick=(0, None), contrast=(0.5, 1.0))
 
@@ -51,6 +50,6 @@ def test_number_of_kernels_of_a_compiled_graph():
     draw = GuidanceViews(preset)
     kinds, given = packed(draw.colors(draw.policy.draw(seed=0, epoch=0, index=np.arange(8))))
     images = torch.zeros(8, 3, 32, 128, dtype=torch.uint8)
-    found = kernels(lambda images, given: guidance._draw_all(images, kinds, given, []), images, torch.from_numpy(given))
+    found = kernels(lambda images, given: draw_all(images, kinds, given, []), images, torch.from_numpy(given))
     assert 0 < found.launches <= 8
     assert found.bytes < 30 * 4 * images.numel()

@@ -39,7 +39,7 @@ class GuidanceViews:
 
     def __init__(self, preset: ViewPreset, compiled: bool = False) -> None:
         self.policy = ViewPolicy(preset)
-        self._in_one_graph = torch.compile(_draw_all) if compiled else None
+        self._in_one_graph = torch.compile(draw_all) if compiled else None
         self._radius = filters.blur_radius(preset.blur[1] if preset.blur else 0)
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
@@ -98,7 +98,7 @@ class GuidanceViews:
         return [*done, Operation(color.blend_gray, np.ones((len(its), 1), np.float32), its, range(last, last + 1))]
 
 
-def _draw_all(images: Tensor, kinds: Sequence[Kind], given: Tensor, maps: Sequence[Tensor]) -> Tensor:
+def draw_all(images: Tensor, kinds: Sequence[Kind], given: Tensor, maps: Sequence[Tensor]) -> Tensor:
     """Views of images: `maps` are the parts of a Geometry, `kinds` and `given` are from `packed`."""
     crops = to_unit(images)
     return apply_to_all(Geometry(*maps).sample(crops) if maps else crops, kinds, given)
