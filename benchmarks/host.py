@@ -4,7 +4,7 @@
     python -m benchmarks.host --compiled
 
 The step has as many operations as one of ViT-S, but next to nothing to compute: the views are those of 64 crops of
-8 x 16 pixels, and LMIM, as deep as ViT-S and 48 numbers wide, gets two of them, of two patches each. The driver of a GPU
+8 x 16 pixels, and LMIM, as deep as ViT-S and 48 numbers wide, gets two of them, of two patches each. A GPU's driver
 adds 2 to 3 us a launch.
 """
 
