@@ -44,7 +44,7 @@ class AbinetAugmentation:
         """Augment each crop, with the arguments and result of GuidanceViews."""
         draws = Draws("reading", seed=seed, epoch=epoch, index=index)
         kinds = draw_kinds(draws)
-        crops = self.geometry(draws, kinds, aspect).to(images.device).sample(to_unit(images))
+        crops = self.geometry(draws, kinds, aspect.cpu()).to(images.device).sample(to_unit(images))
         return apply_in_turn(crops, self.pixels(draws, kinds))
 
     def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> geometry.Geometry:

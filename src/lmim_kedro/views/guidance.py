@@ -47,7 +47,7 @@ class GuidanceViews:
 
         Args:
             images: (B, 3, H, W), uint8 or floats in [0, 1], the whole crop squeezed to H x W; not changed.
-            aspect: (B,) float32 on the host, width / height of each crop before it was squeezed.
+            aspect: (B,) float32, on the host (for one on a GPU the host waits), width / height of each crop before it was squeezed.
             seed: seed of the run.
             epoch: number of the pass over the crops; another epoch gives another view.
             index: (B,) int64 crop indices.
@@ -56,7 +56,7 @@ class GuidanceViews:
             (B, 3, H, W) float32 in [0, 1].
         """
         drawn = self.policy.draw(seed=seed, epoch=epoch, index=index)
-        geometry, operations = self.geometry(drawn, aspect), self.colors(drawn)
+        geometry, operations = self.geometry(drawn, aspect.cpu()), self.colors(drawn)
         if self._in_one_graph is not None:
             kinds, given = packed(operations)
             maps = [] if geometry is None else geometry.parts()

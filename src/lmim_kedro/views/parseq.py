@@ -85,7 +85,7 @@ class ParseqAugmentation:
         if len(rows):  # less than half of the crops; the others are not sampled again
             (here,) = move([rows], views.device)
             moved = Draws("parseq", seed=seed, epoch=epoch, index=index[rows])
-            geometry = self.geometry(moved, {name: turns[name][rows] for name in MOVING}, aspect[rows])
+            geometry = self.geometry(moved, {name: turns[name][rows] for name in MOVING}, aspect.cpu()[rows])
             views.index_copy_(0, here, geometry.to(views.device).sample(views.index_select(0, here), BEYOND))
         return apply_in_turn(views, self.pixels(draws, turns))
 
