@@ -315,7 +315,7 @@ def views(bench: Bench) -> None:
         given = batch.images.to(bench.device), batch.aspect, batch.index.numpy(), epochs
         for name in ("views",) if bench.quick else ("views", "views, compiled"):
             work = partial(_draw, GuidanceViews(data.MEDIUM, compiled=name != "views"), *given)
-            work()  # what torch.compile meets first under a profiler would be timed with its compilation
+            work()  # compiles
             counts = bench.profiled(f"{name}, {crops} crops", work, top=crops == bench.batches[0])
             row = bench.rate(name, crops, work, **counts)
             bench.beside(row, {"crops_per_second": plain, "batch": 1}, f"PIL on one core, times {cores()} cores")
@@ -379,24 +379,14 @@ def pretraining_eager(bench: Bench) -> None:
 
 def pretraining_compiled(bench: Bench) -> None:
     """The same, compiled."""
-    _steps(
-        bench,
-        "pre-training, compiled",
-        partial(bench.pretraining, compiled=True),
-        partial(bench.pretraining, PlainLMIM),
-        "default",
-    )
+    make, plain = partial(bench.pretraining, compiled=True), partial(bench.pretraining, PlainLMIM)
+    _steps(bench, "pre-training, compiled", make, plain, "default")
 
 
 def pretraining_graphs(bench: Bench) -> None:
     """The same, compiled, as CUDA graphs."""
-    _steps(
-        bench,
-        "pre-training, graphs",
-        partial(bench.pretraining, compiled=True),
-        partial(bench.pretraining, PlainLMIM),
-        "reduce-overhead",
-    )
+    make, plain = partial(bench.pretraining, compiled=True), partial(bench.pretraining, PlainLMIM)
+    _steps(bench, "pre-training, graphs", make, plain, "reduce-overhead")
 
 
 def finetuning_eager(bench: Bench) -> None:

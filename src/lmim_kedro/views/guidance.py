@@ -47,7 +47,8 @@ class GuidanceViews:
 
         Args:
             images: (B, 3, H, W), uint8 or floats in [0, 1], the whole crop squeezed to H x W; not changed.
-            aspect: (B,) float32, on the host (for one on a GPU the host waits), width / height of each crop before it was squeezed.
+            aspect: (B,) float32, width / height of each crop before it was squeezed, on the host; it waits for those of
+                a GPU.
             seed: seed of the run.
             epoch: number of the pass over the crops; another epoch gives another view.
             index: (B,) int64 crop indices.
