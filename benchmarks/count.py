@@ -2,13 +2,14 @@
 
     python -m benchmarks.count
     python -m benchmarks.count --batch 64 --json count.json
+    python -m benchmarks.count --compiled
 
 The step runs on tensors without values that carry torch's keys of a CUDA device, so that torch's own autocast casts
 them as it would there. An operation counts as one launch that reads each tensor it is given and writes each one it
 makes, once. A GPU differs from that in three ways: a few operations are two or three kernels (the backward pass of
 LayerNorm, a convolution), matrix products and attention read their tiles more than once, and what fits in the L2 cache
 costs no traffic. The attention kernel is chosen here (flash in bfloat16 without a mask, memory-efficient otherwise), as
-that choice needs a GPU.
+that choice needs a GPU. With --compiled, it counts the kernels of the guidance views as torch.compile fuses them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from benchmarks import data
+from benchmarks.lowering import Kernels, kernels
 from benchmarks.steps import OPTIMIZATION, PRECISIONS
 from lmim_kedro.crops.loader import CropBatch
 from lmim_kedro.models.encoder import Encoder
@@ -41,7 +44,8 @@ from lmim_kedro.params import ModelParams, PretrainingParams
 from lmim_kedro.registries import AUGMENTATIONS
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training.tasks import FinetuningTask, PretrainingTask
-from lmim_kedro.views.guidance import GuidanceViews
+from lmim_kedro.views.draws import packed
+from lmim_kedro.views.guidance import GuidanceViews, draw_all
 
 aten = torch.ops.aten
 META, CUDA = torch.device("meta"), torch.device("cuda")
@@ -313,6 +317,21 @@ def count_step(task: Any, crops: int, precision: torch.dtype) -> Count:
     return count
 
 
+def compiled_views(crops: int) -> Kernels:
+    """Count the kernels of medium guidance views, drawn as one graph."""
+    draw, index = GuidanceViews(data.MEDIUM), np.arange(crops)
+    drawn = draw.policy.draw(seed=0, epoch=0, index=index)
+    kinds, given = packed(draw.colors(drawn))
+    geometry = draw.geometry(drawn, torch.ones(crops))
+    assert geometry is not None
+
+    def views(images: Tensor, given: Tensor, *maps: Tensor) -> Tensor:
+        return draw_all(images, kinds, given, maps)
+
+    images = torch.zeros(crops, 3, 32, 128, dtype=torch.uint8)
+    return kernels(views, images, torch.from_numpy(given), *geometry.parts())
+
+
 def table(counts: dict[str, Count], axis: int) -> list[str]:
     """A Markdown table with a row for each part (axis 0) or kind (axis 1), and a pair of columns for each count."""
     rows = list(dict.fromkeys(key[axis] for count in counts.values() for key in count.launches))
@@ -345,7 +364,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--batch", type=int, default=512, help="crops of a step (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts as a list")
+    parser.add_argument("--compiled", action="store_true", help="count the compiled guidance views instead")
     options = parser.parse_args(arguments)
+    if options.compiled:
+        count = compiled_views(options.batch)
+        what = f"{count.launches} launches, {count.bytes / 1e9:.1f} GB"
+        print(f"Guidance views of {options.batch} crops, compiled: {what}")
+        return 0
     found = []
     for name, make in TASKS.items():
         counts = {

@@ -28,7 +28,7 @@ class Watch(TorchDispatchMode):
     Attributes:
         device: stands for the GPU.
         notes: (file, function, what happened) by the innermost place in the project's source.
-        operations: number of operations on the device.
+        operations: number of operations on the device, those that make a view of memory left out.
     """
 
     device = torch.device("meta")
@@ -58,7 +58,7 @@ class Watch(TorchDispatchMode):
             source, to = (args[0], made) if func is aten._to_copy.default else (args[1], args[0])
             non_blocking = kwargs.get("non_blocking", args[2] if len(args) > 2 else False)
             self._check_copy(source, to, non_blocking)
-        if isinstance(made, Tensor) and made.device == self.device:
+        if isinstance(made, Tensor) and made.device == self.device and not func.is_view:
             self.operations += 1
         return made
 

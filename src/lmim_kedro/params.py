@@ -431,7 +431,7 @@ class TrainingParams(Params):
     devices: int = Field(1, gt=0, description="processes on this machine that train together: one per GPU, or on a CPU")
     nodes: int = Field(1, gt=0, description="machines that train together (docs/training.md)")
     rendezvous: str | None = Field(None, description="host:port of one of the machines, where several meet")
-    compile: bool = Field(False, description="torch.compile the model: minutes to start, then faster steps on a GPU")
+    compile: bool = Field(False, description="torch.compile model and views: minutes to start, then faster on a GPU")
     accumulate: int = Field(1, gt=0, description="parts of a batch that go through the model one after the other")
     checkpoint_activations: bool = Field(False, description="compute the encoder's blocks twice to save their memory")
     threads: int = Field(0, ge=0, description="torch's CPU threads; 0: one per core")

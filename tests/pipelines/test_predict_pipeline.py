@@ -72,7 +72,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predict(
     model: Path, source: Path, target: Path, format: Any, ingest: IngestParams | None = None, **how: Any
 ) -> pd.DataFrame:
-    options: dict[str, Any] = {"looks": None, "charset": None, "lexicon": None, "pattern": None, "min_confidence": 0.0}
+    options: dict[str, Any] = {
+        "layout": None,
+        "looks": None,
+        "charset": None,
+        "lexicon": None,
+        "pattern": None,
+        "min_confidence": 0.0,
+    }
     catalog = DataCatalog(
         {
             "predict.recognizer": ModelDataset(filepath=str(model), kind="recognizer"),

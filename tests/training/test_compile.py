@@ -1,9 +1,7 @@
 """`training.compile` compiles each step once, and every later step runs what was compiled."""
 
-from functools import partial
-
 import pytest
-import torch
+from tests.counting_compiler import compiler  # noqa: F401
 
 from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.models.encoder import Encoder
@@ -22,30 +20,9 @@ LABELS = ["a", "bab", "abba", "ba", "aaaaaa", "b", "abab", "bbb", "ab", "aabba"]
 VIEWS = ViewPreset(pick=(1, 2), contrast=(0.3, 0.9), rotate=10)
 
 
-class Counting:
-    """A compiler that runs what it is given, and counts graphs and runs."""
-
-    def __init__(self) -> None:
-        self.graphs = self.runs = 0
-
-    def __call__(self, graph, _inputs):
-        self.graphs += 1
-
-        def run(*inputs):
-            self.runs += 1
-            return graph.forward(*inputs)
-
-        return run
-
-
-@pytest.fixture
-def compiler(monkeypatch):
-    compiler = Counting()
-    torch.compiler.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=compiler))
+@pytest.fixture(autouse=True)
+def _counted(monkeypatch):
     monkeypatch.setattr(monitor, "peak_flops", lambda _device: 1e12)  # a GPU has one, so that operations are counted
-    yield compiler
-    torch.compiler.reset()
 
 
 def tasks(size, pretraining):
@@ -55,6 +32,9 @@ def tasks(size, pretraining):
     variance = pretraining.model_copy(update={"alignment_variance": 1.0})
     return {
         "lmim": lambda: PretrainingTask("pre-training", LMIM(size, pretraining, Encoder(size)), views, 0),
+        "compiled views": lambda: PretrainingTask(
+            "pre-training", LMIM(size, pretraining, Encoder(size)), GuidanceViews(VIEWS, compiled=True), 0
+        ),
         "variance": lambda: PretrainingTask("pre-training", LMIM(size, variance, Encoder(size)), views, 0),
         "mim": lambda: PretrainingTask("pre-training", LMIM(size, mim), None, 0),
         "seqclr": lambda: SeqCLRTask("pre-training", SeqCLR(size, seqclr), views, 0),
@@ -63,9 +43,16 @@ def tasks(size, pretraining):
     }
 
 
-@pytest.mark.parametrize("name", ["lmim", "variance", "mim", "seqclr", "autoregressive", "ctc"])
+@pytest.mark.parametrize("name", ["lmim", "compiled views", "variance", "mim", "seqclr", "autoregressive", "ctc"])
 def test_a_step_is_one_graph_whatever_the_labels(
-    name, compiler, store, size, pretraining, optimization, training, tmp_path
+    name,
+    compiler,  # noqa: F811
+    store,
+    size,
+    pretraining,
+    optimization,
+    training,
+    tmp_path,
 ):
     store._labels = [
         label for label in LABELS for _ in range(4)
@@ -83,5 +70,6 @@ def test_a_step_is_one_graph_whatever_the_labels(
     task.loss = counted_loss
     ten = optimization.model_copy(update={"steps": 10, "batch_size": 4})
     fit(task, loader, ten, training.model_copy(update={"compile": True}), 0, StateFolder(tmp_path / "s", {}))
-    graphs = 2 if name == "seqclr" else 1  # before and after the LSTM, which runs as its own kernel
+    # SeqCLR: before and after the LSTM, which runs as its own kernel.
+    graphs = 2 if name in ("seqclr", "compiled views") else 1
     assert after[-10:] == [(graphs, graphs * step) for step in range(1, 11)], after

@@ -82,7 +82,8 @@ def test_hue_turns_as_in_hsv(images, shifts):
 
 
 def test_blur_is_opencvs(images):
-    found = filters.gaussian_blur(images.clone(), values([0.5], [1.0], [1.5]))
+    taps = filters.gaussian_taps(np.array([[0.5], [1.0], [1.5]]))
+    found = filters.gaussian_blur(images.clone(), torch.from_numpy(taps))
     for image, view, sigma in zip(images, found, (0.5, 1.0, 1.5), strict=True):
         assert torch.allclose(
             view, opencv(image, lambda pixels, s=sigma: cv2.GaussianBlur(pixels, (5, 5), s)), atol=1e-5
@@ -157,8 +158,8 @@ def test_every_crop_gets_its_operations_in_its_own_order():
 
     steps = np.array([[1.0], [1.0], [5.0], [7.0]], np.float32)
     operations = [
-        Operation(double, np.empty((4, 0), np.float32), np.array([0, 1, UNUSED, UNUSED])),
-        Operation(add, steps, np.array([1, 0, 0, UNUSED])),
+        Operation(double, np.empty((4, 0), np.float32), np.array([0, 1, UNUSED, UNUSED]), range(2)),
+        Operation(add, steps, np.array([1, 0, 0, UNUSED]), range(2)),
     ]
     found = apply_in_turn(torch.full((4, 3, 2, 2), 3.0), operations)
     assert found[:, 0, 0, 0].tolist() == [7, 8, 8, 3]

@@ -112,7 +112,9 @@ def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader,
             "crops of a batch with one another, and would only see those of a part: set it to 1, and save memory with "
             "training.checkpoint_activations or more training.devices"
         )
-    task = method.task(job.stage, module, GuidanceViews(job.recipe.views), derive_seed(job.recipe.seed, job.stage, 0))
+    # On a CPU one graph takes several times as long: it computes every operation for every crop.
+    views = GuidanceViews(job.recipe.views, compiled=job.training.compile and ranks.device.type == "cuda")
+    task = method.task(job.stage, module, views, derive_seed(job.recipe.seed, job.stage, 0))
     return task, _loader(job, ranks, views=job.views if method.reads_views(pretraining) else None), None
 
 

@@ -187,8 +187,10 @@ def operations(task: Any, module: nn.Module, batch: CropBatch, epoch: int = 0) -
 
     It leaves gradients in the module, and draws from torch's generator (dropout).
     """
-    # The counter does not know a CPU's fused attention, so attention runs as plain matrix products here.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    # The counter does not know a CPU's fused attention, so attention runs as plain matrix products here. Nothing may be
+    # compiled: what torch.compile meets first under a counter, it never compiles.
+    plain = torch.compiler.set_stance("force_eager")
+    with plain, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.loss(batch, epoch, module)["loss"].backward()
     return counter.get_total_flops() / len(batch.images)
 

@@ -21,9 +21,8 @@ Forward = Callable[..., Any]
 
 def _draw(draw: Augmentation, images: Tensor, batch: CropBatch, seed: int, epoch: int) -> Tensor:
     """Views (B, 3, H, W) of images (B, 3, H, W) on the device, in float32 also where training is not."""
-    aspect = batch.aspect.to(images.device, non_blocking=True)
     with torch.autocast(images.device.type, enabled=False):
-        return draw(images, aspect, seed=seed, epoch=epoch, index=batch.index.numpy())
+        return draw(images, batch.aspect, seed=seed, epoch=epoch, index=batch.index.numpy())
 
 
 @dataclass

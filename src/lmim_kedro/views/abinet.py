@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lmim_kedro.params import JitterParams
 from lmim_kedro.views import filters, geometry
-from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn, move
+from lmim_kedro.views.draws import UNUSED, Draws, Operation, apply_in_turn
 from lmim_kedro.views.guidance import jitter_operations, to_unit
 from lmim_kedro.views.policy import draw_jitter
 
@@ -44,7 +44,7 @@ class AbinetAugmentation:
         """Augment each crop, with the arguments and result of GuidanceViews."""
         draws = Draws("reading", seed=seed, epoch=epoch, index=index)
         kinds = draw_kinds(draws)
-        crops = self.geometry(draws, kinds, aspect.to(images.device, non_blocking=True)).sample(to_unit(images))
+        crops = self.geometry(draws, kinds, aspect.cpu()).to(images.device).sample(to_unit(images))
         return apply_in_turn(crops, self.pixels(draws, kinds))
 
     def geometry(self, draws: Draws, kinds: np.ndarray, aspect: Tensor) -> geometry.Geometry:
@@ -54,7 +54,7 @@ class AbinetAugmentation:
             np.concatenate([most * draws.symmetric_beta(f"affine {n}") for n, most in enumerate((DEGREES, *SHEAR))], 1),
             DISTORTION / 2 * draws.asymmetric_beta("perspective", 8),
         ]
-        turned, sheared, moved = move(given, aspect.device)
+        turned, sheared, moved = map(torch.from_numpy, given)
         maps = [
             geometry.linear_map(geometry.rotation(turned[:, 0]), aspect),
             geometry.linear_map(_shear(sheared), aspect),
@@ -69,24 +69,27 @@ class AbinetAugmentation:
         scale = draws.between("affine scale", *SCALE)
         shrunk = np.where((kinds == KINDS.index("affine")) & (scale[:, 0] < 1), 0, UNUSED)
         # ABINet's canvas follows the scale, so the text stays as large: only what a smaller canvas cannot hold is lost.
-        operations = [Operation(filters.gaussian_blur, 0.5 * np.sqrt(np.maximum(1 / scale**2 - 1, 0)), shrunk)]
+        taps = filters.gaussian_taps(0.5 * np.sqrt(np.maximum(1 / scale**2 - 1, 0)))
+        operations = [Operation(filters.gaussian_blur, taps, shrunk, range(1))]
 
         worse = draws.happens("deterioration", DETERIORATION)
         turns = np.where(worse[:, None], 1 + draws.order("deterioration order", 3), UNUSED)
         variance = np.maximum(np.floor(NOISE_VARIANCE * draws.asymmetric_beta("noise variance")), 1)
         noise = np.concatenate([np.sqrt(variance), draws.uniform("noise keys", 2)], 1)
-        operations.append(Operation(filters.gaussian_noise, noise, turns[:, 0]))
+        operations.append(Operation(filters.gaussian_noise, noise, turns[:, 0], range(1, 4)))
 
         length = np.maximum(np.floor(MOTION * draws.asymmetric_beta("motion length")[:, 0]), 1)
         angle = np.trunc(draws.between("motion angle", -90, 90)[:, 0])
         stroke = np.where(length > 1, turns[:, 1], UNUSED)
-        operations.append(Operation(filters.motion_blur, filters.motion_kernels(length, angle), stroke))
+        kernels = filters.motion_kernels(length, angle)
+        operations.append(Operation(filters.motion_blur, kernels, stroke, range(1, 4)))
 
         halvings = np.rint(draws.between("halvings", 0, HALVINGS)[:, 0])
         none = np.empty((len(draws), 0), np.float32)
         for times in range(2, HALVINGS + 1):
             lose = partial(filters.lose_resolution, halvings=times)
-            operations.append(Operation(lose, none, np.where(halvings == times, turns[:, 2], UNUSED)))
+            its = np.where(halvings == times, turns[:, 2], UNUSED)
+            operations.append(Operation(lose, none, its, range(1, 4)))
         return operations + jitter_operations(*draw_jitter(draws, JITTER), 4)
 
 

@@ -78,12 +78,10 @@ def hue(images: Tensor, values: Tensor) -> Tensor:
     sixths = where(largest == red, green - blue, of_green_or_blue)
     sixths = sixths.div_(chroma.clamp_min(1e-6)).add_(6 * per_crop(values))
     # Back to RGB without cases: a channel is the largest value, less the chroma times how far the hue is from its own.
-    turned = images.new_empty(images.shape)
-    for channel, own in enumerate((0, 2, 4)):
-        distance = (sixths - own).abs_()  # at most 8, so once around the circle is enough
-        distance = minimum(distance, (6 - distance).abs_()).sub_(1).clamp_(0, 1)
-        turned[:, channel : channel + 1] = largest - distance.mul_(chroma)
-    return turned.clamp_(0, 1)
+    own = torch.arange(0, 6, 2, device=images.device).view(1, 3, 1, 1)
+    distance = (sixths - own).abs_()  # at most 8, so once around the circle is enough
+    distance = minimum(distance, (6 - distance).abs_()).sub_(1).clamp_(0, 1)
+    return (largest - distance.mul_(chroma)).clamp_(0, 1)
 
 
 def invert(images: Tensor, values: Tensor) -> Tensor:

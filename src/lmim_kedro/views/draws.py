@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -107,11 +108,13 @@ class Operation:
         apply: function of images (n, 3, H, W) in [0, 1], which it may overwrite, and values (n, p); returns images.
         values: (B, p) float32, its values for each crop.
         turns: (B,) its place in each crop's order, from 0; UNUSED for crops it is not applied to.
+        among: all turns that it may have, in this batch or another.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
     values: np.ndarray
     turns: np.ndarray
+    among: range
 
 
 def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
@@ -121,7 +124,7 @@ def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
     they are, so it never waits for a GPU; a group of some dozens of crops fits a CPU's cache.
 
     Example:
-        >>> half = Operation(lambda images, values: images / 2, np.empty((2, 0)), np.array([0, UNUSED]))
+        >>> half = Operation(lambda images, values: images / 2, np.empty((2, 0)), np.array([0, UNUSED]), range(1))
         >>> apply_in_turn(torch.ones(2, 3, 1, 1), [half])[:, 0, 0, 0].tolist()
         [0.5, 1.0]
     """
@@ -136,4 +139,45 @@ def apply_in_turn(images: Tensor, operations: Sequence[Operation]) -> Tensor:
     values_there = move([operation.values[rows] for operation, rows in groups], images.device)
     for (operation, _), here, values in zip(groups, rows_there, values_there, strict=True):
         images.index_copy_(0, here, operation.apply(images.index_select(0, here), values))
+    return images
+
+
+class Kind(NamedTuple):
+    """What is the same for an operation in every batch: its function, its number p of values, its possible turns."""
+
+    apply: Callable[[Tensor, Tensor], Tensor]
+    values: int
+    among: range
+
+
+def packed(operations: Sequence[Operation]) -> tuple[tuple[Kind, ...], np.ndarray]:
+    """The kinds of n operations, and the rest of them as (B, n + values of all) float32: turns, then values."""
+    kinds = tuple(Kind(each.apply, each.values.shape[1], each.among) for each in operations)
+    turns = np.stack([operation.turns for operation in operations], 1)
+    return kinds, np.concatenate([turns, *(operation.values for operation in operations)], 1, dtype=np.float32)
+
+
+def apply_to_all(images: Tensor, kinds: Sequence[Kind], given: Tensor) -> Tensor:
+    """The result of `apply_in_turn`, by operations whose shapes are the same in every batch: for torch.compile.
+
+    Each turn applies all operations to all crops, and keeps of each crop the one whose turn it is. Compiled, that is a
+    few kernels a turn; as it is, it would compute several times as much as `apply_in_turn`.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1]; not changed.
+        kinds, given: from `packed`; `given` on the device of the images.
+
+    Example:
+        >>> half = Operation(lambda images, values: images / 2, np.empty((2, 0)), np.array([0, UNUSED]), range(1))
+        >>> kinds, given = packed([half])
+        >>> apply_to_all(torch.ones(2, 3, 1, 1), kinds, torch.from_numpy(given))[:, 0, 0, 0].tolist()
+        [0.5, 1.0]
+    """
+    turns, *values = given.split([len(kinds), *(kind.values for kind in kinds)], 1)
+    for turn in range(max(kind.among.stop for kind in kinds)):
+        before = images
+        for place, kind in enumerate(kinds):
+            if turn in kind.among:
+                its = (turns[:, place] == turn).view(-1, 1, 1, 1)
+                images = torch.where(its, kind.apply(before.clone(), values[place]), images)
     return images

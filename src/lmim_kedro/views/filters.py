@@ -1,6 +1,7 @@
 """Blur, sharpening, motion blur, lost resolution, noise: operations with the arguments and results of color.py."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,17 +13,27 @@ from lmim_kedro.views.color import per_crop
 MOTION_TAPS = 5  # rows and columns of a motion blur's kernel, and so the longest stroke, in pixels
 
 
-def gaussian_blur(images: Tensor, values: Tensor, radius: int = 2) -> Tensor:
-    """Gaussian blur as OpenCV's, with 2 * radius + 1 taps and mirrored edges. Values: sigma in pixels.
+def gaussian_taps(sigma: np.ndarray, radius: int = 2) -> np.ndarray:
+    """One half of Gaussian kernels, from the middle outwards: (B, radius + 1) float32 for sigma (B, 1) in pixels.
 
     Example:
-        >>> gaussian_blur(torch.rand(2, 3, 32, 128), torch.tensor([[0.5], [1.5]])).shape
+        >>> gaussian_taps(np.array([[0.5]]), radius=1).round(3).tolist()
+        [[0.787, 0.107]]
+    """
+    steps, wide = torch.arange(radius + 1), torch.from_numpy(sigma).float()
+    taps = torch.exp(steps.square().neg() / (2 * wide.clamp_min(1e-2).square()))
+    return (taps / (2 * taps.sum(1, keepdim=True) - 1)).numpy()
+
+
+def gaussian_blur(images: Tensor, values: Tensor) -> Tensor:
+    """Gaussian blur as OpenCV's, with mirrored edges. Values: `gaussian_taps`.
+
+    Example:
+        >>> taps = torch.from_numpy(gaussian_taps(np.array([[0.5], [1.5]])))
+        >>> gaussian_blur(torch.rand(2, 3, 32, 128), taps).shape
         torch.Size([2, 3, 32, 128])
     """
-    steps = torch.arange(radius + 1, device=images.device)
-    taps = torch.exp(steps.square().neg() / (2 * values[:, :1].clamp_min(1e-2).square()))
-    taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
-    return _separable(images, taps).clamp_(0, 1)
+    return _separable(images, [per_crop(values, step) for step in range(values.shape[1])]).clamp_(0, 1)
 
 
 def blur_radius(sigma: float) -> int:
@@ -43,7 +54,7 @@ def sharpen(images: Tensor, values: Tensor) -> Tensor:
         tensor([0.3750, 0.3750, 0.3750, 0.3750])
     """
     alpha, lightness = per_crop(values), per_crop(values, 1)
-    around = _separable(images, images.new_ones(1, 2))
+    around = _separable(images, (1.0, 1.0))
     return images.mul_(1 + alpha * (8 + lightness)).sub_(around.mul_(alpha)).clamp_(0, 1)
 
 
@@ -95,9 +106,8 @@ def lose_resolution(images: Tensor, values: Tensor, halvings: int) -> Tensor:
     height, width = images.shape[-2:]
     # The first halving loses nothing visible of a crop of 32 x 128, so the work begins after it, at 64 x 256.
     small = F.interpolate(images, (2 * height, 2 * width), mode="bilinear", align_corners=False)
-    taps = torch.cat([images.new_full((1, 1), share / 16) for share in (6, 4, 1)], 1)
     for _ in range(halvings - 1):
-        small = _separable(small, taps)[..., ::2, ::2]
+        small = _separable(small, (6 / 16, 4 / 16, 1 / 16))[..., ::2, ::2]
     return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp_(0, 1)
 
 
@@ -141,16 +151,19 @@ def _normal(hashed: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.erfinv(uniform).mul_(math.sqrt(2))
 
 
-def _separable(images: Tensor, taps: Tensor) -> Tensor:
-    """Filter rows, then columns, of images (n, 3, H, W), mirrored at the edges; taps (n or 1, r + 1), middle first."""
-    radius = taps.shape[1] - 1
+def _separable(images: Tensor, taps: Sequence[Tensor | float]) -> Tensor:
+    """Filter rows, then columns, of images (n, 3, H, W), mirrored at the edges.
+
+    `taps` go from the middle outwards; each is a number, or one for each image, (n, 1, 1, 1).
+    """
+    radius = len(taps) - 1
     for axis, sides in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
         size = images.shape[axis]
         padded = F.pad(images, sides, mode="reflect")
-        images = images * per_crop(taps)
-        for step in range(1, radius + 1):
+        images = images * taps[0]
+        for step, tap in enumerate(taps[1:], start=1):
             pair = padded.narrow(axis, radius - step, size) + padded.narrow(axis, radius + step, size)
-            images.addcmul_(pair, per_crop(taps, step))
+            images = images.addcmul_(pair, tap) if isinstance(tap, Tensor) else images.add_(pair, alpha=tap)
     return images
 
 

@@ -135,7 +135,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def compose(maps: Sequence[Tensor], turns: np.ndarray, aspect: Tensor) -> Tensor:
-    """The maps (B, 3, 3), from view to crop, of several operations in each crop's own order.
+    """The maps (B, 3, 3), from view to crop, of several operations in each crop's own order; all on the host.
 
     Args:
         maps: n maps (B, 3, 3), one of each operation.
@@ -151,7 +151,7 @@ def compose(maps: Sequence[Tensor], turns: np.ndarray, aspect: Tensor) -> Tensor
     order = np.argsort(np.where(turns == UNUSED, np.iinfo(np.int64).max, turns), axis=1, kind="stable")
     order = np.where(np.take_along_axis(turns, order, axis=1) == UNUSED, count, order)
     # Every crop composes as many maps as the batch has operations: identities (the last) fill up its own.
-    (chosen,) = move([order + (count + 1) * np.arange(crops)[:, None]], aspect.device)
+    chosen = torch.from_numpy(order + (count + 1) * np.arange(crops)[:, None])
     for part in torch.stack([*maps, whole], 1).flatten(0, 1)[chosen].unbind(1):
         whole = product(whole, part)
     return whole
@@ -175,6 +175,14 @@ class Geometry:
     before: Tensor
     knots: Tensor | None = None
     after: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Geometry":
+        """The same on a device: one transfer that the host does not wait for."""
+        return Geometry(*move([part.numpy() for part in self.parts()], device))
+
+    def parts(self) -> list[Tensor]:
+        """The arguments that are not None."""
+        return [part for part in (self.before, self.knots, self.after) if part is not None]
 
     def points(self, height: int, width: int, every: int = 1) -> Tensor:
         """Where the pixels of a view of height x width, or one in `every`, lie in the crop: (B, rows, columns, 2)."""

@@ -1,7 +1,6 @@
 """Guidance views: the same text in another appearance (paper, section 3.2), for a whole batch at once."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views import color, filters
-from lmim_kedro.views.draws import UNUSED, Operation, apply_in_turn, close_ranks, move
+from lmim_kedro.views.draws import UNUSED, Kind, Operation, apply_in_turn, apply_to_all, close_ranks, move, packed
 from lmim_kedro.views.geometry import Geometry, compose, crop_map, inwards, linear_map, quadrilateral_map, rotation
 from lmim_kedro.views.policy import COLORS, GEOMETRIC, JITTERS, KNOTS, DrawnViews, ViewPolicy
 
@@ -26,6 +25,7 @@ class GuidanceViews:
 
     Args:
         preset: the operations, how strong they are, and how many of them a crop gets.
+        compiled: draw by torch.compile, as one graph: few launches for a GPU, but slower on a CPU.
 
     Raises:
         InputError: if the preset picks more operations than it has.
@@ -37,22 +37,18 @@ class GuidanceViews:
         torch.Size([2, 3, 32, 128])
     """
 
-    def __init__(self, preset: ViewPreset) -> None:
+    def __init__(self, preset: ViewPreset, compiled: bool = False) -> None:
         self.policy = ViewPolicy(preset)
-        self._pixels: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "contrast": color.contrast_about_middle,
-            "blur": partial(filters.gaussian_blur, radius=filters.blur_radius(preset.blur[1] if preset.blur else 0)),
-            "sharpen": filters.sharpen,
-            "solarize": color.solarize,
-            "grayscale_blend": color.blend_gray,
-        }
+        self._in_one_graph = torch.compile(draw_all) if compiled else None
+        self._radius = filters.blur_radius(preset.blur[1] if preset.blur else 0)
 
     def __call__(self, images: Tensor, aspect: Tensor, *, seed: int, epoch: int, index: np.ndarray) -> Tensor:
         """Draw a view of each crop. The host never waits for the device.
 
         Args:
             images: (B, 3, H, W), uint8 or floats in [0, 1], the whole crop squeezed to H x W; not changed.
-            aspect: (B,) float32, width / height of each crop before it was squeezed.
+            aspect: (B,) float32, width / height of each crop before it was squeezed, on the host; it waits for those of
+                a GPU.
             seed: seed of the run.
             epoch: number of the pass over the crops; another epoch gives another view.
             index: (B,) int64 crop indices.
@@ -61,17 +57,22 @@ class GuidanceViews:
             (B, 3, H, W) float32 in [0, 1].
         """
         drawn = self.policy.draw(seed=seed, epoch=epoch, index=index)
+        geometry, operations = self.geometry(drawn, aspect.cpu()), self.colors(drawn)
+        if self._in_one_graph is not None:
+            kinds, given = packed(operations)
+            maps = [] if geometry is None else geometry.parts()
+            given, *maps = move([given, *(part.numpy() for part in maps)], images.device)
+            return self._in_one_graph(images, kinds, given, maps)
         crops = to_unit(images)
-        geometry = self.geometry(drawn, aspect.to(images.device, non_blocking=True))
-        views = crops.clone() if geometry is None else geometry.sample(crops)
-        return apply_in_turn(views, self.colors(drawn))
+        views = crops.clone() if geometry is None else geometry.to(images.device).sample(crops)
+        return apply_in_turn(views, operations)
 
     def geometry(self, drawn: DrawnViews, aspect: Tensor) -> Geometry | None:
-        """Where the pixels of each view lie in its crop, for aspect (B,), on its device; None if none moves."""
+        """Where the pixels of each view lie in its crop, for aspect (B,), on the host; None if none moves."""
         names = [name for name in GEOMETRIC if name in drawn.turns]
         if not names:
             return None
-        values = dict(zip(names, move([drawn.values[name] for name in names], aspect.device), strict=True))
+        values = {name: torch.from_numpy(drawn.values[name]) for name in names}
         mapped = [name for name in names if name != WARP]
         maps, turns = [_MAPS[name](values[name], aspect) for name in mapped], drawn.turns_of(mapped)
         if WARP not in names:
@@ -79,7 +80,7 @@ class GuidanceViews:
         # The warp is no homography, so the maps before it and after it are composed apart. A crop without the warp has
         # all maps before, and knots that do not move.
         warp = drawn.turns[WARP][:, None]
-        (warped,) = move([(warp != UNUSED).astype(np.float32)], aspect.device)
+        warped = torch.from_numpy((warp != UNUSED).astype(np.float32))
         first = (warp == UNUSED) | (turns < warp)
         before, after = np.where(first, turns, UNUSED), np.where(first, UNUSED, turns)
         knots = (values[WARP] * warped).view(-1, 2, KNOTS, KNOTS)
@@ -88,11 +89,20 @@ class GuidanceViews:
     def colors(self, drawn: DrawnViews) -> list[Operation]:
         """The operations on pixels with their values and turns: the picked ones, then color jitter, then gray."""
         names = [name for name in COLORS if name in drawn.turns]
-        turns = close_ranks(drawn.turns_of(names)).T
-        done = [Operation(self._pixels[name], drawn.values[name], its) for name, its in zip(names, turns, strict=True)]
+        turns, values, among = close_ranks(drawn.turns_of(names)).T, drawn.values, range(len(names))
+        if "blur" in names:
+            values = values | {"blur": filters.gaussian_taps(values["blur"], self._radius)}
+        done = [Operation(_PIXELS[name], values[name], its, among) for name, its in zip(names, turns, strict=True)]
         done += jitter_operations(drawn.jitter_turns, drawn.jitter_values, len(names))
-        last = np.where(drawn.grayscale, len(names) + len(JITTERS), UNUSED)
-        return [*done, Operation(color.blend_gray, np.ones((len(last), 1), np.float32), last)]
+        last = len(names) + len(JITTERS)
+        its = np.where(drawn.grayscale, last, UNUSED)
+        return [*done, Operation(color.blend_gray, np.ones((len(its), 1), np.float32), its, range(last, last + 1))]
+
+
+def draw_all(images: Tensor, kinds: Sequence[Kind], given: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Views of images: `maps` are the parts of a Geometry, `kinds` and `given` are from `packed`."""
+    crops = to_unit(images)
+    return apply_to_all(Geometry(*maps).sample(crops) if maps else crops, kinds, given)
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -107,8 +117,9 @@ def to_unit(images: Tensor) -> Tensor:
 
 def jitter_operations(turns: dict[str, np.ndarray], values: dict[str, np.ndarray], first: int) -> list[Operation]:
     """Color jitter as operations, with turns and values of `draw_jitter`; `first` is the turn of its first one."""
+    among = range(first, first + len(JITTERS))
     return [
-        Operation(_JITTER[name], values[name], np.where(turn == UNUSED, UNUSED, turn + first))
+        Operation(_JITTER[name], values[name], np.where(turn == UNUSED, UNUSED, turn + first), among)
         for name, turn in turns.items()
     ]
 
@@ -119,6 +130,14 @@ _MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "crop_horizontal": lambda values, aspect: crop_map(values[:, 0], values[:, 1], 0, 0),
     "rotate": lambda values, aspect: linear_map(rotation(values[:, 0]), aspect),
     "perspective": lambda values, aspect: quadrilateral_map(inwards(values)),  # what is between the corners fills it
+}
+
+_PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "contrast": color.contrast_about_middle,
+    "blur": filters.gaussian_blur,
+    "sharpen": filters.sharpen,
+    "solarize": color.solarize,
+    "grayscale_blend": color.blend_gray,
 }
 
 _JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -1,7 +1,6 @@
 """PARSeq's RandAugment, the augmentation of fine-tuning's preset `strong`, for a whole batch at once."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -53,7 +52,7 @@ PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "posterize": color.posterize,
     "solarize": color.solarize,
     "solarize_add": color.solarize_add,
-    "blur": partial(filters.gaussian_blur, radius=5),
+    "blur": filters.gaussian_blur,
     "noise": filters.poisson_noise,
 }
 
@@ -85,10 +84,9 @@ class ParseqAugmentation:
         rows = np.flatnonzero(np.any([turns[name] != UNUSED for name in MOVING], axis=0))
         if len(rows):  # less than half of the crops; the others are not sampled again
             (here,) = move([rows], views.device)
-            its_aspect = aspect.to(views.device, non_blocking=True).index_select(0, here)
             moved = Draws("parseq", seed=seed, epoch=epoch, index=index[rows])
-            geometry = self.geometry(moved, {name: turns[name][rows] for name in MOVING}, its_aspect)
-            views.index_copy_(0, here, geometry.sample(views.index_select(0, here), BEYOND))
+            geometry = self.geometry(moved, {name: turns[name][rows] for name in MOVING}, aspect.cpu()[rows])
+            views.index_copy_(0, here, geometry.to(views.device).sample(views.index_select(0, here), BEYOND))
         return apply_in_turn(views, self.pixels(draws, turns))
 
     def geometry(self, draws: Draws, turns: dict[str, np.ndarray], aspect: Tensor) -> Geometry:
@@ -96,7 +94,7 @@ class ParseqAugmentation:
         rotated_before = [
             ((turns["rotate"] != UNUSED) & (turns["rotate"] < turns[name])).astype(np.float32) for name in MOVING[1:]
         ]
-        given = move([*(draw_signed(draws, name) for name in MOVING), *rotated_before], aspect.device)
+        given = [torch.from_numpy(each) for each in (*(draw_signed(draws, name) for name in MOVING), *rotated_before)]
         values, after_rotation = given[: len(MOVING)], given[len(MOVING) :]
         turned = rotation(values[0])
         width, height = grown_canvas(turned, aspect).unbind(1)
@@ -111,9 +109,11 @@ class ParseqAugmentation:
         """Operations on pixels, with turns (B,) from `draw_turns`."""
         values = {name: 1 + draw_signed(draws, name)[:, None] for name in SIGNED if name not in MOVING}
         values |= {name: np.tile(np.array(given, np.float32), (len(draws), 1)) for name, given in FIXED.items()}
+        values["blur"] = filters.gaussian_taps(values["blur"], radius=5)
         values["noise"] = np.concatenate([values["noise"], draws.uniform("noise keys", 2)], 1)
         order = close_ranks(np.stack([turns[name] for name in PIXELS], 1)).T
-        return [Operation(change, values[name], its) for (name, change), its in zip(PIXELS.items(), order, strict=True)]
+        given = zip(PIXELS.items(), order, strict=True)
+        return [Operation(change, values[name], its, range(LAYERS)) for (name, change), its in given]
 
 
 def draw_turns(draws: Draws) -> dict[str, np.ndarray]:
