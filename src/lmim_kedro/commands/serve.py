@@ -2,7 +2,7 @@
 
 import click
 
-from lmim_kedro.commands.options import chosen_reader, recognizer_option
+from lmim_kedro.commands.options import chosen_folder, chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
 
 
@@ -15,9 +15,10 @@ def serve(recognizer: str | None, host: str, port: int) -> None:
     try:
         import uvicorn
 
+        from lmim_kedro.reading.about import about_recognizer
         from lmim_kedro.reading.web import create_app
     except ImportError as error:
         raise InputError(f"the page needs {error.name}: install it with `pip install -e '.[web]'`") from error
-    app = create_app(chosen_reader(recognizer))
+    app = create_app(chosen_reader(recognizer), about_recognizer(chosen_folder(recognizer)))
     click.echo(f"open http://{host}:{port} - Ctrl-C ends", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning")
