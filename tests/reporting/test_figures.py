@@ -187,7 +187,7 @@ def test_bars_are_as_high_as_the_accuracy_with_their_intervals(drawn: list[Axes]
     assert axes.get_xlim() == (0, 100) and axes.get_ylim()[0] > axes.get_ylim()[1], "the shortest words are on top"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("WAICS (%)", "characters in the label")
     draw_accuracy_by("aspect", TABLE.rename(columns={"length": "aspect"}), "waics")
-    assert (drawn[1].get_title(loc="left"), drawn[1].get_ylabel()) == ("By shape of the crop", "width / height of the crop")
+    assert (drawn[1].get_title(loc="left"), drawn[1].get_ylabel()) == ("By shape of the crop", "width / height")
 
 
 def test_letters_of_figures_side_by_side_are_equal(drawn: list[Axes]) -> None:

@@ -89,7 +89,7 @@ _CURVES = (
 """Figures of training: stage, title, unit, and for each column of its metrics table a name and a color."""
 _BARS = {
     "length": ("label length", "By word length", "characters in the label"),
-    "aspect": ("width / height", "By shape of the crop", "width / height of the crop"),
+    "aspect": ("width / height", "By shape of the crop", "width / height"),
 }
 """Column of a table -> what it is, and the title and vertical label of its bars."""
 
@@ -131,7 +131,7 @@ def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing |
         return None
     what, title, beside = _BARS[column]
     with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure, axes = _figure(0.75 + 0.21 * len(table))
+        figure, axes = _figure(max(2.1, 0.75 + 0.21 * len(table)))
         places, right, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
         axes.barh(places, right, height=0.74, color=TEAL, alpha=0.85)
         axes.errorbar(right, places, xerr=_spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
