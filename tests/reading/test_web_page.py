@@ -10,6 +10,7 @@ import torch
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import write_json
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading.reader import Reader
@@ -20,6 +21,7 @@ pytest.importorskip("fastapi")
 from starlette.testclient import TestClient  # noqa: E402
 
 from lmim_kedro.reading import web  # noqa: E402
+from lmim_kedro.reading.about import about_recognizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def client(recognizer: Recognizer) -> TestClient:
-    return TestClient(web.create_app(Reader(recognizer)))
+    return TestClient(web.create_app(Reader(recognizer), about_recognizer(None)))
 
 
 def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(client):
@@ -69,14 +71,67 @@ def test_a_body_that_is_no_image_is_answered_with_its_fault(client, body, error)
 
 
 def test_the_page_reads_allowed_texts_alone(recognizer, tmp_path):
-    client = TestClient(web.create_app(Reader(recognizer), Allowed(pattern="[0-9]{2}"), min_confidence=0.0))
+    client = TestClient(web.create_app(Reader(recognizer), about_recognizer(None), Allowed(pattern="[0-9]{2}")))
     answer = client.post("/read", content=RenderedWords(1).render(0)[1]).json()
     assert re.fullmatch("[0-9]{2}", answer["text"])
     with pytest.raises(InputError, match="cannot write !"):
-        web.create_app(Reader(recognizer), Allowed(characters="!"))
+        web.create_app(Reader(recognizer), about_recognizer(None), Allowed(characters="!"))
 
 
 def test_a_body_that_is_too_large_is_refused(client, monkeypatch):
     monkeypatch.setattr(web, "MAX_BYTES", 1000)
     answer = client.post("/read", content=b"x" * 1001)
     assert answer.status_code == 413 and answer.json()["error"] == "larger than 1,000 bytes"
+
+
+def test_the_page_says_who_reads_and_how_well(client):
+    about = client.get("/about").json()
+    assert about == about_recognizer(None)
+    assert about["name"] == "the ready reader" and {score["set"] for score in about["scores"]} >= {"iiit5k", "svt"}
+    for score in about["scores"]:
+        assert 0 < score["low"] < score["right"] < score["high"] < 100
+
+
+def test_scores_of_a_run_are_those_of_its_report(tmp_path):
+    folder = tmp_path / "data/06_models/lmim/mini/seed0/recognizer"
+    write_json(folder / "config.json", {"charset": {"characters": "ab"}})
+    nothing = {"name": f"the recognizer {folder}", "characters": "ab", "metric": None, "scores": []}
+    assert about_recognizer(folder) == nothing
+    scores = {
+        "metric": "exact",
+        "accuracy": {"svt": {"exact": 0.5, "n": 4}, "symbols": {"exact": None, "n": 0}},
+        "interval_95": {"svt": [0.25, 0.75], "symbols": [None, None]},
+    }
+    write_json(tmp_path / "data/08_reporting/lmim/mini/seed0/scores.json", scores)
+    about = about_recognizer(folder)
+    assert about["metric"] == "exact: words right in every character, case and symbols included"
+    assert about["scores"] == [{"set": "svt", "crops": 4, "right": 50.0, "low": 25.0, "high": 75.0}]
+
+
+def test_scores_by_a_metric_that_is_not_installed_here_are_told_under_its_name(tmp_path):
+    folder = tmp_path / "data/06_models/lmim/mini/seed0/recognizer"
+    scores = {"metric": "own", "accuracy": {"svt": {"own": 0.5, "n": 4}}, "interval_95": {"svt": [0.25, 0.75]}}
+    write_json(tmp_path / "data/08_reporting/lmim/mini/seed0/scores.json", scores)
+    assert about_recognizer(folder)["metric"] == "own"
+
+
+def test_examples_are_words_that_can_be_read(client):
+    answers = [client.get(f"/examples/{number}.jpg") for number in range(web.EXAMPLES)]
+    assert {answer.headers["content-type"] for answer in answers} == {"image/jpeg"}
+    assert len({answer.content for answer in answers}) == web.EXAMPLES
+    assert client.post("/read", content=answers[0].content).json()["error"] is None
+    assert client.get(f"/examples/{web.EXAMPLES}.jpg").status_code == 422
+
+
+def test_addresses_are_described_without_a_request_to_anywhere_else(client):
+    docs = client.get("/docs")
+    assert docs.status_code == 200
+    assert set(re.findall(r"https?://([^/\"]+)", docs.text)) == {"localhost:8000"}, "in the example alone"
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) == {"/read", "/about", "/examples/{number}.jpg"}
+    assert all(path.partition("{")[0] in docs.text for path in described["paths"])
+    post = described["paths"]["/read"]["post"]
+    assert "image/*" in post["requestBody"]["content"] and {"200", "413"} <= set(post["responses"])
+    assert set(described["components"]["schemas"]["Answer"]["properties"]) == set(
+        client.post("/read", content=b"").json()
+    )

@@ -13,6 +13,11 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
+from lmim_kedro.reporting.figures import Figures, draw_accuracy_by, draw_calibration, draw_training
+from lmim_kedro.reporting.scores import build_scores
+from lmim_kedro.reporting.shown_readings import choose_readings
+from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
+
 WORDS = [
     "Guide",
     "market",
@@ -163,3 +168,31 @@ def card() -> pd.DataFrame:
         | dict.fromkeys(sizes),
     ]
     return pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))
+
+
+@pytest.fixture
+def inputs(
+    predictions: pd.DataFrame,
+    recipe: dict[str, Any],
+    facts: dict[str, Any],
+    stages: dict[str, pd.DataFrame],
+    summaries: dict[str, pd.DataFrame],
+    pictures: dict[str, Any],
+    crops: Any,
+) -> dict[str, Any]:
+    return {
+        "scores": build_scores(predictions, recipe),
+        "recipe": recipe,
+        "facts": facts,
+        "stages": stages,
+        "summaries": summaries,
+        "figures": Figures(
+            draw_training(*stages.values()),
+            draw_accuracy_by("length", accuracy_by_length(predictions, "waics"), "waics"),
+            draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics"),
+            draw_calibration(calibration(predictions, "waics"), "waics"),
+        ),
+        "confusions": confusions(predictions, "waics"),
+        "readings": choose_readings(predictions, crops, "waics"),
+        **pictures,
+    }

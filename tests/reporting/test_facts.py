@@ -1,6 +1,7 @@
 """What the report says of the machine and the code."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def test_processor_is_the_one_of_the_machine_with_its_cores(monkeypatch: pytest.
     lines = "processor : 0\nmodel name : Chip: 9 GHz\nprocessor : 1\nmodel name : Chip: 9 GHz\n"
     monkeypatch.setattr(Path, "read_text", lambda path: lines)
     assert facts._processor() == "Chip: 9 GHz, 2 cores"
+
+
+def test_command_is_kedros_without_the_folder_of_the_program() -> None:
+    assert facts._command(["/some/where/bin/kedro", "run", "--params=a=b c"]) == "kedro run '--params=a=b c'"
+    assert facts._command(["/lib/site-packages/kedro/__main__.py", "run"]) == "kedro run"
+    assert facts._command(["/lib/ipykernel_launcher.py", "-f", "x.json"]) is None
+
+
+def test_date_is_that_of_today_in_utc() -> None:
+    found = facts.run_facts(nn.Linear(1, 1), "cpu")["date"]
+    made = datetime.strptime(found, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+    assert datetime.now(UTC) - made < timedelta(minutes=3)

@@ -120,7 +120,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
 
     def keep(figure: Any, alt: str) -> Drawing:
         found.extend(figure.axes)
-        return Drawing("", alt)
+        return Drawing("", "", alt)
 
     monkeypatch.setattr(figures, "_drawing", keep)
     return found
@@ -196,15 +196,37 @@ def spans(axes: Axes) -> list[list[list[float]]]:
 def test_bars_are_as_high_as_the_accuracy_with_their_intervals(drawn: list[Axes]) -> None:
     draw_accuracy_by("length", TABLE, "waics")
     (axes,) = drawn
-    assert [bar.get_height() for bar in axes.patches] == [80, 50]  # type: ignore[attr-defined]
-    assert spans(axes) == [[[0, 70], [0, 95]], [[1, 50], [1, 60]]]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["1\n3", "2\n1"]
-    assert axes.get_ylim() == (0, 100)
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("WAICS (%)", "characters in the label; below: crops")
-    assert axes.figure.get_size_inches().tolist() == [6.8, 2.9]  # type: ignore[union-attr]
+    assert [bar.get_width() for bar in axes.patches] == [80, 50]  # type: ignore[attr-defined]
+    assert spans(axes) == [[[70, 0], [95, 0]], [[50, 1], [60, 1]]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2"]
+    assert [text.get_text() for text in axes.texts] == ["80.0 % of 3", "50.0 % of 1"]
+    assert axes.get_xlim() == (0, 100) and axes.get_ylim()[0] > axes.get_ylim()[1], "the shortest words are on top"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("WAICS (%)", "characters in the label")
     draw_accuracy_by("aspect", TABLE.rename(columns={"length": "aspect"}), "waics")
-    assert drawn[1].get_xlabel() == "width / height of the crop; below: crops"
-    assert drawn[1].figure.get_size_inches().tolist() == [4.6, 2.9]  # type: ignore[union-attr]
+    assert (drawn[1].get_title(loc="left"), drawn[1].get_ylabel()) == ("By shape of the crop", "width / height")
+
+
+def test_letters_of_figures_side_by_side_are_equal(drawn: list[Axes]) -> None:
+    table = TABLE.assign(low=[0.8, 0.9], high=[0.9, 1.0], confidence_percent=[84.0, 99.0])
+    draw_accuracy_by("length", table, "waics")
+    draw_calibration(table, "waics")
+    draw_training(metrics([2.0, 1.0]), NONE, NONE)
+    assert len({axes.figure.get_figwidth() for axes in drawn}) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("last", "ticks"), [(57, [0, 20, 40, 57]), (3000, [0, 1000, 2000, 3000]), (1, [0, 1])])
+def test_ticks_end_where_the_run_ends(drawn: list[Axes], last: int, ticks: list[int]) -> None:
+    draw_training(pd.DataFrame({"step": [1, last], "loss": [2.0, 1.0]}), NONE, NONE)
+    assert drawn[0].get_xticks().tolist() == ticks
+    assert [label.get_text() for label in drawn[0].get_xticklabels()] == [f"{tick:,}" for tick in ticks]
+
+
+def test_figure_on_a_dark_page_has_no_color_of_a_light_one_and_no_ground() -> None:
+    (drawing,) = draw_training(metrics([2.0, 1.0, 0.5]), NONE, NONE)
+    light, dark = (base64.b64decode(uri.partition(",")[2]).decode() for uri in (drawing.picture, drawing.dark))
+    assert figures.TEAL in light and figures.ON_DARK[figures.TEAL] in dark
+    assert not [color for color in figures.ON_DARK if color in dark]
+    assert "#ffffff" not in light and len(dark) == len(light)
 
 
 def test_reliability_curve_stands_over_the_share_of_crops_and_the_diagonal(drawn: list[Axes]) -> None:

@@ -10,19 +10,17 @@ import pytest
 from lmim_kedro.registries import METRICS, SECTIONS
 from lmim_kedro.reporting.figures import (
     Figures,
-    draw_accuracy_by,
-    draw_calibration,
     draw_training,
 )
 from lmim_kedro.reporting.scores import build_scores
-from lmim_kedro.reporting.sections import Report, Section, headline, render_page
+from lmim_kedro.reporting.sections import Report, Section, cards, headline, render_page
 from lmim_kedro.reporting.shown_readings import choose_readings
 from lmim_kedro.reporting.tables import accuracy_table, to_markdown
-from lmim_kedro.scoring.analysis import accuracy_by_aspect, accuracy_by_length, calibration, confusions
+from lmim_kedro.scoring.analysis import confusions
 from lmim_kedro.scoring.metrics import Metric
 from lmim_kedro.scoring.protocols import get_protocol
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "source", "input"}
 
 
 class Page(HTMLParser):
@@ -45,48 +43,24 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def inputs(
-    predictions: pd.DataFrame,
-    recipe: dict[str, Any],
-    facts: dict[str, Any],
-    stages: dict[str, pd.DataFrame],
-    summaries: dict[str, pd.DataFrame],
-    pictures: dict[str, Any],
-    crops: Any,
-) -> dict[str, Any]:
-    return {
-        "scores": build_scores(predictions, recipe),
-        "recipe": recipe,
-        "facts": facts,
-        "stages": stages,
-        "summaries": summaries,
-        "figures": Figures(
-            draw_training(*stages.values()),
-            draw_accuracy_by("length", accuracy_by_length(predictions, "waics"), "waics"),
-            draw_accuracy_by("aspect", accuracy_by_aspect(predictions, "waics"), "waics"),
-            draw_calibration(calibration(predictions, "waics"), "waics"),
-        ),
-        "confusions": confusions(predictions, "waics"),
-        "readings": choose_readings(predictions, crops, "waics"),
-        **pictures,
-    }
-
-
-def test_page_needs_nothing_but_itself(inputs: dict[str, Any]) -> None:
+def test_no_request_leaves_the_page(inputs: dict[str, Any]) -> None:
     html = render_page(Report(**inputs))
     page = Page(html)
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.elements}
+    assert not {"iframe", "object", "embed", "video"} & {tag for tag, _ in page.elements}
+    assert not any("src" in script for script in page.all("script"))
+    assert all(link["href"] == "data:," for link in page.all("link"))
+    assert all(source["srcset"].startswith("data:image/") for source in page.all("source"))
+    assert not any("action" in form for form in page.all("form"))
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in page.all("img"))
     assert all(link["href"].startswith("#") for link in page.all("a"))
-    assert not re.search(r"https?://|url\(|@import", html)
+    assert not re.search(r"https?://|url\(|@import|fetch\(|XMLHttpRequest|import\(", html)
     sections = {section["id"] for section in page.all("section") if "id" in section}
     assert {link["href"].removeprefix("#") for link in page.all("a")} == sections
 
@@ -116,7 +90,7 @@ def test_size_of_a_run_is_that_of_the_crops_that_were_used(inputs: dict[str, Any
 def test_page_shows_where_the_recognizer_goes_wrong(inputs: dict[str, Any]) -> None:
     page = Page(render_page(Report(**inputs)))
     text = " ".join(page.text.split())
-    for shown in ("By word length", "By shape of the crop, and by confidence", "Confused characters"):
+    for shown in ("By length, shape and confidence", "Confused characters"):
         assert shown in text, shown
     first = inputs["confusions"].query("kind == 'substitution'").iloc[0]
     times = inputs["confusions"].groupby("kind")["count"].sum()
@@ -137,7 +111,7 @@ def test_page_without_confidence_shape_or_mistakes_does_without_their_figures(
         "confusions": confusions(right, "waics"),
     }
     text = Page(render_page(Report(**inputs))).text
-    assert "Confused" not in text and "By shape" not in text and "calibration error" not in text
+    assert "Confused" not in text and "By length" not in text and "calibration error" not in text
 
 
 def test_metric_added_from_outside_is_shown(
@@ -216,7 +190,7 @@ def test_scratch_run_has_a_page_without_what_it_did_not_do(
     }
     text = " ".join(Page(render_page(Report(**inputs))).text.split())
     assert "The paper has no row of variant scratch on svt, rendered" in text
-    assert "Reconstructions" not in text and "By word length" not in text
+    assert "Reconstructions" not in text and "By length" not in text
 
 
 def test_headline_is_one_line_per_benchmark(inputs: dict[str, Any]) -> None:
@@ -279,6 +253,54 @@ def test_headline_is_in_percent_and_says_what_cannot_be_scored(recipe: dict[str,
     assert headline(scores)[-1] == "common_857_1811 W-Avg: WAICS 100.00 % of 7,248 crops"
     symbols = build_scores(pd.DataFrame({"benchmark": "svt", "label": ["-"], "prediction": ["-"]}), recipe)
     assert headline(symbols) == ["svt: WAICS cannot be scored of 0 crops"]
+
+
+def test_head_of_the_page_says_when_and_how_the_numbers_were_made_as_far_as_that_is_known(
+    inputs: dict[str, Any],
+) -> None:
+    text = " ".join(Page(render_page(Report(**inputs))).text.split())
+    assert "Read on" not in text and "trained for 15 min 0 s" in text
+    known = {"date": "2026-11-27 05:06 UTC", "command": "kedro run --env=mini", "commit": "664172ed6723"}
+    text = " ".join(Page(render_page(Report(**inputs | {"facts": known}))).text.split())
+    assert "Read on 2026-11-27 05:06 UTC trained for 15 min 0 s commit 664172ed6723 kedro run --env=mini" in text
+
+
+def test_columns_without_content_are_left_out(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    assert "row of the paper" in Page(render_page(Report(**inputs))).text
+    assert "median size" in Page(render_page(Report(**inputs))).text
+    inputs["scores"] = build_scores(predictions, recipe | {"variant": "mask_density"})
+    inputs["summaries"] = {
+        use: summary.drop(columns=["median_width", "reasons"]) for use, summary in inputs["summaries"].items()
+    }
+    page = Page(render_page(Report(**inputs)))
+    heads = page.text
+    assert "row of the paper" not in heads and "median size" not in heads and "why" not in heads
+
+
+def test_cards_are_named_by_what_differs_and_averages_say_whose_they_are(
+    predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    both = predictions.assign(benchmark=["ic13_857"] * 50 + ["ic13_1015"] * 40)
+    assert [(card["title"], card["of"]) for card in cards(build_scores(both, recipe))] == [
+        ("857", "ic13"), ("1015", "ic13")]  # fmt: skip
+    assert [(card["title"], card["of"]) for card in cards(build_scores(predictions, recipe))] == [
+        ("svt", ""), ("rendered", "")]  # fmt: skip
+    averages = {"union14m": {"avg": 0.5, "weighted_avg": 0.25, "n": 9, "labels": "original"}}
+    scores = build_scores(predictions, recipe) | {"averages": averages}
+    assert [(card["title"], card["of"]) for card in cards(scores)[2:]] == [("Avg", "union14m"), ("W-Avg", "union14m")]
+
+
+def test_a_score_of_zero_says_what_was_read_and_names_its_interval(
+    inputs: dict[str, Any], predictions: pd.DataFrame, recipe: dict[str, Any]
+) -> None:
+    wrong = predictions.assign(prediction=[""] * 50 + ["e"] * 40)
+    text = " ".join(Page(render_page(Report(**inputs | {"scores": build_scores(wrong, recipe)}))).text.split())
+    assert "crops is right. What is read: nothing in 50 of 50 crops." in text
+    assert "crops is right. What is read: the letter `e` and no other." in text
+    assert "score interval of Wilson" in text
+    assert "Wilson" not in Page(render_page(Report(**inputs))).text
 
 
 def test_what_is_not_known_of_the_machine_is_left_out(inputs: dict[str, Any]) -> None:

@@ -73,7 +73,8 @@ def test_whole_protocol_is_averaged(recipe: dict[str, Any]) -> None:
             "labels": "original",
         }
     }
-    assert scores["notes"] == []
+    assert scores["notes"][-1] == "cute80: none of 288 crops is right. What is read: the letter `b` and no other."
+    assert len(scores["notes"]) == 5, "one for each test set without a right reading"
 
 
 def test_labels_are_recorded_and_only_the_common_benchmarks_have_corrected_ones(recipe: dict[str, Any]) -> None:

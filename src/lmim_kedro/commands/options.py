@@ -82,6 +82,22 @@ def allowed_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def chosen_folder(named: str | None) -> Path | None:
+    """The folder that --recognizer names; None for the ready reader.
+
+    Errors: InputError if there is no recognizer yet that is the newest.
+    """
+    if named != NEWEST:
+        return None if named is None else Path(named)
+    newest = newest_recognizer()
+    if newest is None:
+        raise InputError(
+            f"there is no recognizer at {MODELS}: make one with `kedro run`, or leave --recognizer out, and "
+            "the ready reader reads"
+        )
+    return newest
+
+
 def chosen_reader(named: str | None) -> "ImageReader":
     """The reader that --recognizer names; where it names no folder, a sentence on stderr says which reader reads.
 
@@ -92,18 +108,11 @@ def chosen_reader(named: str | None) -> "ImageReader":
 
     Errors: InputError if there is no recognizer in the folder, or none yet that is the newest.
     """
-    if named is None:
+    folder = chosen_folder(named)
+    if folder is None:
         return _ready_reader()
-    folder = Path(named)
     if named == NEWEST:
-        newest = newest_recognizer()
-        if newest is None:
-            raise InputError(
-                f"there is no recognizer at {MODELS}: make one with `kedro run`, or leave --recognizer out, and "
-                "the ready reader reads"
-            )
-        click.echo(f"reading with {newest}", err=True)
-        folder = newest
+        click.echo(f"reading with {folder}", err=True)
     from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
 
     if read_json(folder / "config.json").get("kind") == KIND:

@@ -2,7 +2,7 @@
 
 import click
 
-from lmim_kedro.commands.options import allowed_options, chosen_reader, recognizer_option
+from lmim_kedro.commands.options import allowed_options, chosen_folder, chosen_reader, recognizer_option
 from lmim_kedro.errors import InputError
 from lmim_kedro.text.allowed import Allowed
 
@@ -25,10 +25,12 @@ def serve(
     try:
         import uvicorn
 
+        from lmim_kedro.reading.about import about_recognizer
         from lmim_kedro.reading.web import create_app
     except ImportError as error:
         raise InputError(f"the page needs {error.name}: install it with `pip install -e '.[web]'`") from error
     allowed = Allowed.of(charset, lexicon, pattern)
-    app = create_app(chosen_reader(recognizer), allowed, min_confidence)
+    about = about_recognizer(chosen_folder(recognizer))
+    app = create_app(chosen_reader(recognizer), about, allowed, min_confidence)
     click.echo(f"open http://{host}:{port} - Ctrl-C ends", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning")

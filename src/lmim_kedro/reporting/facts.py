@@ -1,7 +1,10 @@
 """The machine and the versions that made a number."""
 
 import platform
+import shlex
 import subprocess
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,15 @@ from torch import nn
 
 
 def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
-    """Versions, machine, commit and model size, for the report.
+    """Date (UTC), command, versions, machine, commit and model size, for the report.
 
     Args:
         model: model whose parameters are counted.
         device: the parameter training.device.
     """
     return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": _command(sys.argv),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": version("timm"),
@@ -31,6 +36,14 @@ def run_facts(model: nn.Module, device: str) -> dict[str, Any]:
         "device": device,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
+
+
+def _command(words: list[str]) -> str | None:
+    """The command line if it is Kedro's, without the folder of the program; None for others, such as a notebook's."""
+    program = Path(words[0])
+    if program.name == "__main__.py":
+        program = program.parent
+    return shlex.join([program.name, *words[1:]]) if program.name == "kedro" else None
 
 
 def _commit() -> str | None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,18 @@ from lmim_kedro.scoring.analysis import calibration_error
 from lmim_kedro.scoring.metrics import METRICS
 
 INK, TEAL, AMBER, SLATE = "#1f2a30", "#0f6b6b", "#b8621b", "#6c7a83"
+_EDGE, _GRID, _BACK = "#b9c2c7", "#e6eaec", "#dfe5e8"
+ON_DARK = {
+    **{INK: "#e3e9ec", TEAL: "#4fb8b4", AMBER: "#e59f5c", SLATE: "#9aa8b0"},
+    **{_EDGE: "#59656c", _GRID: "#2a3338", _BACK: "#37424a"},
+}
+"""Colors of a figure on a light page -> the same on a dark one."""
+WIDTH = 3.6
+"""Inches. All figures of the page are as wide as each other, so that side by side their letters are equal."""
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
-    "axes.edgecolor": "#b9c2c7",
+    "axes.edgecolor": _EDGE,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -31,7 +40,7 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#e6eaec",
+    "grid.color": _GRID,
     "grid.linewidth": 0.8,
     "xtick.color": SLATE,
     "ytick.color": SLATE,
@@ -50,9 +59,10 @@ _LOG_SPAN = 30
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the page: a data URI, and a description."""
+    """A figure of the page: data URIs for a light and for a dark page, both without a ground, and a description."""
 
     picture: str
+    dark: str
     alt: str
 
 
@@ -79,9 +89,10 @@ _CURVES = (
 )
 """Figures of training: stage, title, unit, and for each column of its metrics table a name and a color."""
 _BARS = {
-    "length": ("label length", "characters in the label; below: crops", (6.8, 2.9)),
-    "aspect": ("width / height", "width / height of the crop; below: crops", (4.6, 2.9)),
+    "length": ("label length", "By word length", "characters in the label"),
+    "aspect": ("width / height", "By shape of the crop", "width / height"),
 }
+"""Column of a table -> what it is, and the title and vertical label of its bars."""
 
 
 def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: pd.DataFrame) -> list[Drawing]:
@@ -102,15 +113,13 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
         looks = {column: look for column, look in curves.items() if column in metrics and metrics[column].notna().any()}
         if looks:
             with matplotlib.rc_context(STYLE):
-                figure, axes = _figure(figsize=(3.6, 2.35))
+                figure, axes = _figure(2.35)
                 lines = [
                     (metrics.dropna(subset=[column]), column, {"label": name, "color": color})
                     for column, (name, color) in looks.items()
                 ]
                 span = math.inf if curves is held_out else _LOG_SPAN
                 ends = zip(looks.values(), plot_curves(axes, lines, title, unit, span), strict=True)
-                axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-                axes.xaxis.set_major_formatter("{x:,.0f}")
                 if len(looks) > 1:
                     axes.legend()
                 last = ", ".join(f"{name} {end:.4g}" for (name, _), end in ends)
@@ -120,7 +129,7 @@ def draw_training(teacher: pd.DataFrame, pretraining: pd.DataFrame, finetuning: 
 
 
 def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing | None:
-    """Bars of accuracy with bootstrap intervals.
+    """Bars of accuracy with bootstrap intervals, one below the other, each with its percents and crops in numbers.
 
     Args:
         column: `length` (characters in the label) or `aspect` (width / height of the crop).
@@ -129,15 +138,18 @@ def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing |
     """
     if table.empty:
         return None
-    what, under, size = _BARS[column]
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(size)
-        places, heights, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
-        axes.bar(places, heights, width=0.74, color=TEAL, alpha=0.85)
-        axes.errorbar(places, heights, _spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        axes.set_xticks(places, [f"{name}\n{crops:,}" for name, crops in zip(names, table["crops"], strict=True)])
-        label_accuracy(axes, metric, under)
-        best = names[int(heights.argmax())]
+    what, title, beside = _BARS[column]
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure, axes = _figure(max(2.1, 0.75 + 0.21 * len(table)))
+        places, right, names = np.arange(len(table)), table["accuracy_percent"].to_numpy(), table[column].tolist()
+        axes.barh(places, right, height=0.74, color=TEAL, alpha=0.85)
+        axes.errorbar(right, places, xerr=_spread(table), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_yticks(places, names)
+        axes.set_ylim(len(table) - 0.4, -0.6)
+        for place, value, crops in zip(places, right, table["crops"], strict=True):
+            axes.text(103, place, f"{value:.1f} % of {crops:,}", va="center", fontsize=8)
+        axes.set(title=title, xlim=(0, 100), xlabel=f"{METRICS[metric].title} (%)", ylabel=beside)
+        best = names[int(right.argmax())]
         return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
 
 
@@ -152,15 +164,16 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
     if error is None:
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(figsize=(3.4, 2.9))
+        figure, axes = _figure(2.9)
         sure, right = table["confidence_percent"], table["accuracy_percent"]
         shares = 100 * table["crops"] / table["crops"].sum()
-        axes.bar(50 * (table["low"] + table["high"]), shares, width=9.4, color="#dfe5e8", label="share of crops")
+        axes.bar(50 * (table["low"] + table["high"]), shares, width=9.4, color=_BACK, label="share of crops")
         axes.plot([0, 100], [0, 100], color=SLATE, linewidth=1, linestyle=(0, (3, 3)), label="as sure as right")
         axes.plot(sure, right, color=TEAL, marker="o", markersize=3.5)
         axes.errorbar(sure, right, _spread(table), fmt="none", ecolor=TEAL, elinewidth=1, capsize=2)
         axes.set_xlim(0, 100)
         label_accuracy(axes, metric, "confidence (%)")
+        axes.set_title("By confidence")
         axes.legend(loc="upper left")
         alt = f"Accuracy over confidence in {len(table)} bins; expected calibration error {100 * error:.1f} points."
         return _drawing(figure, alt)
@@ -195,11 +208,14 @@ def plot_curves(
     Returns: the last finite value of each line.
     """
     values: list[np.ndarray] = []
+    last = 0.0
     for metrics, column, style in lines:
         steps, value = _thin(metrics["step"].to_numpy(float), metrics[column].to_numpy(float))
         # A line of one or two points would hardly be seen without its markers.
         axes.plot(steps, value, **style, marker="o" if len(steps) < 3 else None)
         values.append(value[np.isfinite(value)])
+        last = max(last, float(steps[-1]))
+    _end_with(axes, last)
     axes.set(title=title, xlabel="optimizer step", ylabel=unit)
     low, high = (float(bound(np.concatenate(values))) for bound in (np.min, np.max))
     if low > 0 and high / low > span:
@@ -209,18 +225,28 @@ def plot_curves(
     return [float(value[-1]) for value in values]
 
 
+def _end_with(axes: Axes, last: float) -> None:
+    """Ticks over steps from 0 to the last one, and round ones between that leave room for it."""
+    between = MaxNLocator(nbins=3, integer=True).tick_values(0, last)
+    ticks = [0.0, *(tick for tick in between if 0 < tick < 0.8 * last), last]
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axes.set_xlim(0, 1.02 * last)
+
+
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means of neighbors, so that a long run is a line and not a carpet."""
     parts = np.array_split(np.arange(len(steps)), min(len(steps), _POINTS))
     return np.array([steps[part][-1] for part in parts]), np.array([values[part].mean() for part in parts])
 
 
-def _figure(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=figsize, layout="constrained")
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def _drawing(figure: Figure, alt: str) -> Drawing:
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return Drawing(data_uri(file.getvalue(), "svg+xml"), alt)
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    light = file.getvalue().decode("utf-8")
+    dark = re.sub("#[0-9a-f]{6}", lambda color: ON_DARK.get(color[0], color[0]), light)
+    return Drawing(data_uri(light.encode("utf-8"), "svg+xml"), data_uri(dark.encode("utf-8"), "svg+xml"), alt)

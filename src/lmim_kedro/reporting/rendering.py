@@ -1,6 +1,6 @@
 """Templates of pages, their filters, and rows of tables as templates take them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -64,8 +64,14 @@ def _templates() -> Environment:
         "duration": _duration,
         "picture": picture,
         "plain_rows": plain_rows,
+        "given": _given,
     }
     return environment
+
+
+def _given(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
+    """Whether any row has something in the column: others are left out."""
+    return any(row.get(name) not in (None, "") for row in rows)
 
 
 def _decimals(value: float | None, places: int = 1) -> str:

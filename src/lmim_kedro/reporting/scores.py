@@ -1,7 +1,8 @@
 """The scores of a run, as in scores.json."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,9 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.scoring.analysis import calibration, calibration_error
 from lmim_kedro.scoring.metrics import METRICS, Score, accuracies_with, bootstrap_interval, score
 from lmim_kedro.scoring.protocols import NAMES, SIZES, Labels, get_protocol, labels_known
+
+_TEXTS_NAMED = 3
+"""Of what is read where nothing is right, so many texts are named."""
 
 
 def build_scores(
@@ -36,19 +40,21 @@ def build_scores(
         `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
         all crops; null without confidences. `labels`, `looks`: as given. `beside`: the other recognizer's name and its
         accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets are all there,
-        in full, with its labels. `notes`: remarks on the test sets.
+        in full, with its labels. `notes`: remarks on the test sets, and on what is read
+        where no crop is right.
 
     Errors: InputError if there are no readings.
     """
     if predictions.empty:
         raise InputError("there are no predictions to score: give the evaluate pipeline benchmarks with crops in them")
     main: dict[str, Score] = {}
+    readings_of: dict[str, list[str]] = {}
     others: dict[str, float | None] = {}
     accuracy: dict[str, dict[str, Any]] = {}
     for benchmark, rows in predictions.groupby("benchmark", sort=False, observed=True):
         pairs = rows["prediction"].tolist(), rows["label"].tolist()
         each = {kind: score(*pairs, kind) for kind in accuracies_with(metric)}
-        name, main[name] = str(benchmark), each[metric]
+        name, main[name], readings_of[name] = str(benchmark), each[metric], pairs[0]
         accuracy[name] = {
             metric: _fraction(main[name].accuracy),
             "n": main[name].count,
@@ -63,6 +69,11 @@ def build_scores(
         f"{name} has {size:,} crops here; the published test set has {SIZES[name]:,}."
         for name, size in sizes.items()
         if size != SIZES.get(name, size)
+    ]
+    notes += [
+        f"{name}: none of {each.count:,} crops is right. What is read: {what_is_read(readings_of[name])}."
+        for name, each in main.items()
+        if each.count and each.accuracy == 0
     ]
     averages = {}
     for name in NAMES:
@@ -118,6 +129,28 @@ def summarize(scores: Mapping[str, Any]) -> dict[str, Any]:
 
     sizes = {"benchmarks": len(each), "crops": sum(found["n"] for found in each)}
     return {f"{metric}_percent": mean(metric), "one_minus_ned_percent": mean("one_minus_ned"), **sizes}
+
+
+def what_is_read(readings: Sequence[str]) -> str:
+    """Say in a few words what some readings are: nothing, one letter in all of them, or the most frequent texts.
+
+    Args:
+        readings: at least one.
+
+    Example:
+        >>> what_is_read(["", "", "e"])
+        'nothing in 2 of 3 crops, `e` in 1'
+        >>> what_is_read(["ee", "e"])
+        'the letter `e` and no other'
+    """
+    if len(letters := set("".join(readings))) == 1 and all(readings):
+        return f"the letter `{letters.pop()}` and no other"
+    often = Counter(readings)
+    others = max(0, len(often) - _TEXTS_NAMED)
+    named = [(f"`{text}`" if text else "nothing", count) for text, count in often.most_common(_TEXTS_NAMED)]
+    (first, times), *more = named
+    parts = [f"{first} in {times:,} of {len(readings):,} crops", *(f"{text} in {count:,}" for text, count in more)]
+    return ", ".join([*parts, *([f"{others:,} other texts"] if others else [])])
 
 
 def _fraction(value: float) -> float | None:

@@ -1,7 +1,8 @@
-"""The report: one HTML page that needs nothing but itself. A section is a template here and an entry of SECTIONS."""
+"""The report: one HTML page that asks for no other file. A section is a template here and an entry of SECTIONS."""
 
 import json
-from collections.abc import Callable, Mapping
+import os.path
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +101,7 @@ def _accuracy(report: Report) -> Values:
     return {
         "meaning": METRICS[scores["metric"]].meaning,
         "headline": cards(scores),
+        "extreme": [name for name, found in scores["accuracy"].items() if found[scores["metric"]] in (0, 1)],
         "other": _other(scores),
         "accuracies": {kind: METRICS[kind].title for kind in accuracies_with(scores["metric"])},
         "table": plain_rows(accuracy_table(scores)),
@@ -165,14 +167,23 @@ machine = _section("machine", "Machine")
 
 
 def render_page(report: Report) -> str:
-    """The whole page: no script, no font, no picture from elsewhere. The same report gives the same page.
+    """The whole page: it asks for nothing from elsewhere; its script only sorts, enlarges and filters what is there.
+
+    The same report gives the same page.
 
     Its sections are the entries of registries.SECTIONS in their order, without those that have nothing to show.
     """
     shown = ((name, SECTIONS[name].title, SECTIONS[name].show(report)) for name in SECTIONS)
     # Sections are HTML already, with their text escaped.
     sections = [(name, title, Markup(html)) for name, title, html in shown if html]
-    return render("page", scores=report.scores, sections=sections)
+    return render("page", scores=report.scores, made=_made(report), sections=sections)
+
+
+def _made(report: Report) -> dict[str, Any]:
+    """When, with what and in how much time of training the numbers were made; None where it is not known."""
+    seconds = [row["seconds"] for row in training_table(report.stages)]
+    known = {name: report.facts.get(name) for name in ("date", "commit", "command")}
+    return known | {"seconds": sum(seconds) if seconds else None}
 
 
 def headline(scores: Mapping[str, Any]) -> list[str]:
@@ -189,22 +200,31 @@ def headline(scores: Mapping[str, Any]) -> list[str]:
 def cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Name, value, low, high, n, the other recognizer's and the paper's value of each benchmark and average.
 
-    Values are in percent, None where there is none.
+    Values are in percent, None where there is none. `title` is what tells a card from its neighbors, and `of` what
+    they have in common: the beginning of the benchmarks' names, or whose average it is.
     """
     cards = []
     beside = (scores["beside"] or {}).get("accuracy", {})
+    common = _common_beginning(list(scores["accuracy"]))
     for name, found in scores["accuracy"].items():
         low, high = scores["interval_95"][name]
         cards.append({"name": name, "value": found[scores["metric"]], "low": low, "high": high, "n": found["n"]})
-        cards[-1]["beside"] = beside.get(name)
+        cards[-1] |= {"beside": beside.get(name), "title": name[len(common) :] or name, "of": common.rstrip("_-/ ")}
     for name, average in scores["averages"].items():
         for key, title in (("avg", "Avg"), ("weighted_avg", "W-Avg")):
             cards.append({"name": f"{name} {title}", "value": average[key], "n": average["n"]})
+            cards[-1] |= {"title": title, "of": name}
     for card in cards:
         card |= {key: None if card.get(key) is None else 100 * card[key] for key in ("value", "low", "high", "beside")}
         found = published_accuracy(scores["variant"], scores["env"], card["name"], scores["labels"])
         card["paper"] = found and found[0]
     return cards
+
+
+def _common_beginning(names: Sequence[str]) -> str:
+    """What all names begin with, up to a separator; nothing for a single name."""
+    common = os.path.commonprefix(names) if len(names) > 1 else ""
+    return common[: max(common.rfind(mark) for mark in "_-/ ") + 1]
 
 
 def _other(scores: Mapping[str, Any]) -> str:

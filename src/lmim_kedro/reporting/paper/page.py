@@ -48,7 +48,7 @@ def render_tables(
     figures: Mapping[str, np.ndarray],
     results: Results,
 ) -> str:
-    """The whole page: no script, no font, no picture from elsewhere.
+    """The whole page: it asks for nothing from elsewhere; its script only sorts and enlarges what is there.
 
     Args:
         tables: from reporting.paper.tables.build_tables.
@@ -67,10 +67,17 @@ def render_tables(
         runs=sum(len(seeds) for seeds in results.seeds.values()),
         variants=list(results.seeds),
         tables=tables,
+        shown={table.number: _filled(table) for table in tables},
         pairs={table.number: [pair for pair in pairs if pair["table"] == table.number] for table in tables},
         cls_rows=plain_rows(cls_table),
-        figures=[(name, *FIGURES[name], picture(figures[name], "png")) for name in FIGURES],
+        figures=[(name, *FIGURES[name], picture(figures[name], "png"), figures[name].shape[1]) for name in FIGURES],
     )
+
+
+def _filled(table: PaperTable) -> list[int]:
+    """Places of the columns in which some row has a value."""
+    cells = zip(*(row.cells for row in table.rows), strict=True)
+    return [place for place, own in enumerate(cells) if any(cell.paper is not None or cell.ours for cell in own)]
 
 
 def headline(order: pd.DataFrame) -> list[str]:
