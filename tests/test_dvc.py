@@ -49,9 +49,10 @@ def options(stage: PipelineStage) -> dict[str, str]:
 def made_by(stage: PipelineStage) -> Pipeline:
     """What the stage's command runs: the shared teacher has a stage of its own within the pretrain pipeline."""
     pipeline = register_pipelines()[options(stage)["pipelines"]]
-    teacher = pipeline.only_nodes("make_teacher") if "make_teacher" in {node.name for node in pipeline.nodes} else None
-    if teacher is None:
+    name = "pretrain.make_teacher"
+    if name not in {node.name for node in pipeline.nodes}:
         return pipeline
+    teacher = pipeline.only_nodes(name)
     return teacher if options(stage).get("nodes") == "make_teacher" else pipeline - teacher
 
 

@@ -24,7 +24,7 @@ from lmim_kedro.pipelines import node_types
 from lmim_kedro.pipelines.node_types import Json
 from lmim_kedro.recipe import Recipe
 
-LAYERS = {"raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"}
+LAYERS = {"01_raw", "03_primary", "04_feature", "06_models", "07_model_output", "08_reporting"}
 ENVIRONMENTS = ("base", "sample", "mini", "union14m", "chinese")
 
 

@@ -42,7 +42,7 @@ class RunHooks:
         # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
         if not run_params.get("only_missing_outputs"):
             require_inputs(run_params, pipeline, catalog)
-        require_named_files({node.name for node in pipeline.nodes}, catalog)
+        require_named_files({node.short_name for node in pipeline.nodes}, catalog)
         if not run_params.get("only_missing_outputs"):
             require_sources(pipeline, catalog)
         self._steps = [node.name for node in pipeline.nodes]
@@ -116,7 +116,11 @@ def require_sources(pipeline: Pipeline, catalog: DataCatalog) -> None:
 
 
 def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
-    """Check, before the first step, what parameters name and only later steps open. Errors: InputError."""
+    """Check, before the first step, what parameters name and only later steps open. Errors: InputError.
+
+    Args:
+        steps: names of nodes, without the namespace.
+    """
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
         return
     from lmim_kedro.models.folder import named_place, read_config, require_charset, require_encoder

@@ -12,11 +12,21 @@ EXTRAS = ("predict", "paper")
 def register_pipelines() -> dict[str, Pipeline]:
     """Name -> pipeline: each stage alone, all of them as the default, and what is no part of the default.
 
+    A stage's name is the namespace of its nodes (`pretrain.make_teacher`), so that Kedro-Viz draws each as a box.
+    Datasets keep the names of the catalog.
+
     Listed by hand: Kedro's `find_pipelines` imports only the folders named by `--pipelines` and knows no others.
     """
     with warnings.catch_warnings():
-        # Later stages read what ingest makes in each of its namespaces, so those names have a dot in them.
+        # Later stages read what ingest makes for each use of crops, so those names have a dot in them.
         warnings.filterwarnings("ignore", message="One or more dataset names contain '.' characters")
-        pipelines = {stage: import_module(f"lmim_kedro.pipelines.{stage}").create_pipeline() for stage in STAGES}
-        extras = {name: import_module(f"lmim_kedro.pipelines.{name}").create_pipeline() for name in EXTRAS}
-    return {"__default__": sum(pipelines.values(), start=Pipeline([])), **pipelines, **extras}
+        stages = {
+            name: Pipeline(_create(name), namespace=name, prefix_datasets_with_namespace=False) for name in STAGES
+        }
+        extras = {name: _create(name) for name in EXTRAS}
+    return {"__default__": sum(stages.values(), start=Pipeline([])), **stages, **extras}
+
+
+def _create(name: str) -> Pipeline:
+    created: Pipeline = import_module(f"lmim_kedro.pipelines.{name}").create_pipeline()
+    return created

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kedro.framework.cli.project import run as kedro_run
@@ -18,12 +18,20 @@ FAILURE_LOGGERS = (
 )
 RENAMED = {"tables": "paper"}
 """Pipelines that had another name before 0.2."""
+NODES = ("node_names", "from_nodes", "to_nodes")
+"""Options that name nodes."""
 
 _KEDROS_RUN: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
 
-def require_steps(options: dict[str, Any]) -> None:
-    """Check that the pipelines and nodes that a run names exist. Errors: InputError with the names that do."""
+def require_steps(options: dict[str, Any]) -> dict[str, Any]:
+    """Check that the pipelines and nodes that a run names exist, and complete the names of nodes.
+
+    Returns:
+        The options, in which `make_teacher` has become `pretrain.make_teacher`.
+
+    Errors: InputError with the names that do exist.
+    """
     names = [*filter(None, [options.get("pipeline")]), *(options.get("pipelines") or ())] or ["__default__"]
     for name in names:
         if name in RENAMED:
@@ -32,6 +40,9 @@ def require_steps(options: dict[str, Any]) -> None:
             known = [known for known in pipelines if known != "__default__"]
             raise InputError(f"there is no pipeline `{name}`{did_you_mean(name, known)}: choose {', '.join(known)}")
     chosen = sum((pipelines[name] for name in names), start=Pipeline([]))
+    options = options | {
+        option: _complete(options.get(option) or (), chosen) for option in NODES if options.get(option)
+    }
     same = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
     filters = {name: name for name in same} | {"node_namespaces": "namespaces"}  # Pipeline.filter's names and Kedro's
     try:
@@ -39,6 +50,16 @@ def require_steps(options: dict[str, Any]) -> None:
     except ValueError as error:
         hint = "`kedro registry describe` lists nodes, `kedro viz run` shows all"
         raise InputError(f"{str(error).rstrip('.')}: {hint}") from error
+    return options
+
+
+def _complete(names: Iterable[str], chosen: Pipeline) -> list[str]:
+    """Put the namespace before each name that one node alone has; Kedro lists the nodes that share another."""
+    full = []
+    for name in names:
+        found = [node.name for node in chosen.nodes if f".{node.name}".endswith(f".{name}")]
+        full.append(found[0] if len(found) == 1 else name)
+    return full
 
 
 def input_error(error: BaseException | None) -> InputError | None:
@@ -62,7 +83,7 @@ class _Held(logging.Filter):
 
 def _run(**options: Any) -> Any:
     configure_project("lmim_kedro")
-    require_steps(options)
+    options = require_steps(options)
     held = _Held()
     for name in FAILURE_LOGGERS:
         logging.getLogger(name).addFilter(held)

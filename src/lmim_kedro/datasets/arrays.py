@@ -3,7 +3,9 @@
 import numpy as np
 from kedro.io import AbstractDataset
 
+from lmim_kedro.datasets import TablePreview
 from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.tables import preview_rows
 
 
 class ArraysDataset(AtPath, AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
@@ -26,3 +28,9 @@ class ArraysDataset(AtPath, AbstractDataset[dict[str, np.ndarray], dict[str, np.
         """Write all arrays, compressed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(self.path, allow_pickle=False, **data)
+
+    def preview(self) -> TablePreview:
+        """A row for each array."""
+        return preview_rows(
+            ["array", "shape", "type"], [[name, array.shape, str(array.dtype)] for name, array in self.load().items()]
+        )

@@ -1,6 +1,5 @@
 """The manifest in the catalog."""
 
-import json
 from collections.abc import Iterable
 
 import pandas as pd
@@ -11,6 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 from lmim_kedro.crops.store.manifest import write_manifest
 from lmim_kedro.datasets import TablePreview
 from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.tables import preview_frame
 from lmim_kedro.errors import InputError
 
 
@@ -32,5 +32,6 @@ class ManifestDataset(AtPath, AbstractDataset[Iterable[pa.Table], pd.DataFrame])
 
     def preview(self, nrows: int = 40) -> TablePreview:
         """The first rows."""
-        batch = next(pq.ParquetFile(self.path).iter_batches(batch_size=nrows))
-        return TablePreview(json.loads(batch.to_pandas().to_json(orient="split")))
+        file = pq.ParquetFile(self.path)
+        first = next(file.iter_batches(batch_size=nrows), file.schema_arrow.empty_table())
+        return preview_frame(first.to_pandas())

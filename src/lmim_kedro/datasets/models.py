@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro.io import AbstractDataset, DatasetError
+from safetensors import safe_open
 
+from lmim_kedro.datasets import JSONPreview
 from lmim_kedro.datasets.path import AtPath
 from lmim_kedro.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_CHARACTERS = 100
+"""Of a charset, in the preview."""
 
 
 class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
@@ -51,13 +59,23 @@ class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
 
         weights.save_model(self.path, data)
 
-    def preview(self) -> dict[str, Any]:
-        """The config, for Kedro-Viz."""
+    def preview(self, **beside: dict[str, str]) -> JSONPreview:
+        """Size and config of the model, and what the JSON files beside it say.
+
+        Args:
+            beside: title -> {filepath: of a JSON file}; those that are not there yet are left out.
+        """
         config = json.loads((self.path / "config.json").read_text("utf-8"))
         characters = config.get("charset", {}).get("characters", "")
-        if len(characters) > 100:
-            config["charset"]["characters"] = characters[:100] + f"... {len(characters)} in all"
-        return config
+        if len(characters) > _CHARACTERS:
+            config["charset"]["characters"] = characters[:_CHARACTERS] + f"... {len(characters)} in all"
+        weights = self.path / "model.safetensors"
+        with safe_open(weights, "numpy") as file:
+            parameters = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        size = {"parameters": parameters, "megabytes": round(weights.stat().st_size / 1e6, 1)}
+        files = {title: Path(where["filepath"]) for title, where in beside.items()}
+        found = {title: json.loads(file.read_text("utf-8")) for title, file in files.items() if file.is_file()}
+        return JSONPreview(json.dumps({"size": size} | found | {"config": config}))
 
     def _exists(self) -> bool:
         return (self.path / "config.json").is_file() and (self.path / "model.safetensors").is_file()

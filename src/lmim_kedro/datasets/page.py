@@ -1,7 +1,10 @@
 """The report's page in the catalog."""
 
+import re
+
 from kedro.io import AbstractDataset, DatasetError
 
+from lmim_kedro.datasets import HTMLPreview
 from lmim_kedro.datasets.path import AtPath
 from lmim_kedro.files import whole
 
@@ -22,3 +25,10 @@ class PageDataset(AtPath, AbstractDataset[str, str]):
         """Write the page, whole or not at all."""
         with whole(self.path) as part:
             part.write_text(data, "utf-8")
+
+    def preview(self) -> HTMLPreview:
+        """What the page shows, without its style, on one line: Kedro-Viz takes the ends of lines for breaks."""
+        page = self.load()
+        body = re.search(r"<body[^>]*>(.*)</body>", page, re.DOTALL)
+        shown = re.sub(r"<(style|script)\b.*?</\1>", "", body[1] if body else page, flags=re.DOTALL)
+        return HTMLPreview(" ".join(shown.split()))

@@ -9,6 +9,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import TablePreview
 from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.tables import preview_frame
 
 
 class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
@@ -45,9 +46,7 @@ class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
 
     def preview(self, nrows: int = 20) -> TablePreview:
         """The first rows."""
-        table = self.load().head(nrows)
-        rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
-        return TablePreview({"index": list(range(len(rows))), "columns": list(table.columns), "data": rows})
+        return preview_frame(self.load().head(nrows))
 
     def _describe(self) -> dict[str, Any]:
         return super()._describe() | {"format": self._format}

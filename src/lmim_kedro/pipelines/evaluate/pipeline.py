@@ -11,11 +11,11 @@ def create_pipeline() -> Pipeline:
     seen_by_cls = ["cls_statistics", "cls_neighbors"]
     return Pipeline(
         [
-            node(read_benchmarks, ["recognizer", *crops], "readings", name="read_benchmarks"),
+            node(read_benchmarks, ["recognizer", *crops], "readings", name="read_benchmarks", tags="gpu"),
             node(judge, ["readings", "benchmarks.manifest", "params:evaluation"], "predictions", name="judge"),
-            node(look, ["encoder", *crops], "attention", name="look"),
-            node(look_at_cls, ["encoder", "pretrained_model", *crops], seen_by_cls, name="look_at_cls"),
-            node(reconstruct, ["pretrained_model", *crops], "reconstructions", name="reconstruct"),
+            node(look, ["encoder", *crops], "attention", name="look", tags="gpu"),
+            node(look_at_cls, ["encoder", "pretrained_model", *crops], seen_by_cls, name="look_at_cls", tags="gpu"),
+            node(reconstruct, ["pretrained_model", *crops], "reconstructions", name="reconstruct", tags="gpu"),
             node(note_facts, ["recognizer", "params:training"], "run_facts", name="note_facts"),
         ]
     )

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                 ["finetuning.crops", "encoder", "recipe", "params:training", "training_state"],
                 ["recognizer", "finetuning_metrics"],
                 name="finetune",
+                tags="gpu",
             ),
         ]
     )

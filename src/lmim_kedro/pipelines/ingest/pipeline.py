@@ -23,7 +23,8 @@ TRAINING = {"pretraining": pack_crops, "finetuning": pack_labeled_crops}
 def create_pipeline() -> Pipeline:
     """Raw crops in; packed stores, manifests, summaries, leaks and the data card out."""
     training = [_ingest(namespace, pack, "packed") + _check(namespace) for namespace, pack in TRAINING.items()]
-    return sum(training, start=_ingest("benchmarks", pack_labeled_crops, "crops")) + _describe()
+    stages = sum(training, start=_ingest("benchmarks", pack_labeled_crops, "crops")) + _describe()
+    return Pipeline(stages, tags="data")
 
 
 def _ingest(namespace: str, pack: Callable[..., Any], packed: str) -> Pipeline:

@@ -36,5 +36,6 @@ def create_pipeline() -> Pipeline:
             ),
             node(nodes.draw_neighbors, "all_cls_neighbors", "figure_neighbors", name="draw_neighbors"),
             node(nodes.render_page, PAGE, "paper_page", name="render_paper_page"),
-        ]
+        ],
+        tags="report",
     )

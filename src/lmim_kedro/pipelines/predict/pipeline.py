@@ -17,6 +17,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 "predict.readings",
                 name="read_crops",
+                tags="gpu",
             )
         ]
     )

@@ -18,7 +18,8 @@ def create_pipeline() -> Pipeline:
                 ["pretraining.crops", "params:recipe", *running],
                 ["teacher", "teacher_metrics"],
                 name="make_teacher",
+                tags="gpu",
             ),
-            node(pretrain, given, made, name="pretrain"),
+            node(pretrain, given, made, name="pretrain", tags="gpu"),
         ]
     )

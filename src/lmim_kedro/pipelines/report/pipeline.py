@@ -33,5 +33,6 @@ def create_pipeline() -> Pipeline:
             node(nodes.draw_figures, drawn, "figures", name="draw_figures"),
             node(nodes.choose_readings, shown, "shown_readings", name="choose_readings"),
             node(nodes.render_page, PAGE, "report", name="render_page"),
-        ]
+        ],
+        tags="report",
     )

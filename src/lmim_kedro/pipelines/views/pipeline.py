@@ -24,5 +24,6 @@ def create_pipeline() -> Pipeline:
                 "views.store",
                 name="materialize_views",
             ),
-        ]
+        ],
+        tags="data",
     )
