@@ -62,6 +62,16 @@ def test_characters_that_stay_keep_their_rows_wherever_they_stand_and_new_ones_a
             assert torch.equal(tensor, old), name
 
 
+def test_upper_case_begins_with_the_row_that_it_was_written_with(size):
+    start = Recognizer(size, Charset("abc", fold_case=True), "ctc")
+    recognizer = Recognizer(size, Charset("CaAx"), "ctc")
+    take_over(recognizer, start, "start")
+    assert torch.equal(recognizer.head.classifier.weight[[0, 1, 2, 4]], start.head.classifier.weight[[2, 0, 0, 3]])
+    other = Recognizer(size, Charset("CaAx"), "ctc")
+    take_over(other, Recognizer(size, Charset("abc"), "ctc"), "start")
+    assert not torch.equal(other.head.classifier.weight[1], other.head.classifier.weight[2])
+
+
 def test_a_charset_of_the_same_size_in_another_order_is_another_charset(size):
     start, recognizer = (Recognizer(size, Charset(characters), "ctc") for characters in ("abc", "cab"))
     take_over(recognizer, start, "start")

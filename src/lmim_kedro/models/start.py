@@ -59,8 +59,9 @@ def load_start(finetuning: FinetuningParams, model: ModelParams) -> tuple[Recogn
 def take_over(recognizer: Recognizer, start: Recognizer, where: str) -> None:
     """Give a recognizer the weights of another one, with the rows of each character that it writes as well.
 
-    Rows of characters that are new keep their fresh weights. The symbols after the characters (end, padding, unknown
-    and start; CTC's blank) always stay.
+    Rows of characters that are new keep their fresh weights. A recognizer that folds case
+    wrote A as a, so both begin with the row of a. The symbols after the characters (end, padding, unknown and start;
+    CTC's blank) always stay.
 
     Args:
         recognizer: freshly initialized; changed in place.
@@ -79,8 +80,8 @@ def take_over(recognizer: Recognizer, start: Recognizer, where: str) -> None:
     tensors, fresh = start.state_dict(), recognizer.state_dict()
     old, new = start.charset.characters, recognizer.charset.characters
     if old != new:
-        stay = [character for character in new if character in old]
-        kept, taken = (torch.tensor([charset.index(one) for one in stay], dtype=torch.long) for charset in (new, old))
+        same = [(place, old.find(start.charset.fold(one))) for place, one in enumerate(new)]
+        kept, taken = torch.tensor([pair for pair in same if pair[1] >= 0], dtype=torch.long).reshape(-1, 2).unbind(1)
         for name in _rows_of_symbols(start):
             rows = fresh[name].clone()
             rows[kept], rows[len(new) :] = tensors[name][taken], tensors[name][len(old) :]

@@ -134,13 +134,16 @@ class Charset:
     def change(self, other: "Charset") -> str:
         """Say what becomes of the characters where this charset is changed for another.
 
+        Upper case stays where this charset has folded it.
+
         Example:
             >>> Charset("abc").change(Charset("cbé"))
             '3 characters become 3: 2 stay, 1 new (é), 1 gone (a)'
         """
         here, there = set(self.characters), set(other.characters)
-        text = f"{len(self):,} characters become {len(other):,}: {len(here & there):,} stay"
-        for what, characters in (("new", there - here), ("gone", here - there)):
+        new = {character for character in there if self.fold(character) not in here}
+        text = f"{len(self):,} characters become {len(other):,}: {len(there - new):,} stay"
+        for what, characters in (("new", new), ("gone", here - set(map(self.fold, there)))):
             text += f", {len(characters):,} {what} ({_some(characters)})" if characters else f", none {what}"
         return text
 
