@@ -25,7 +25,8 @@ from lmim_kedro.params import Parameters
 from lmim_kedro.pipeline_registry import register_pipelines
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHINESE = ROOT / "README.zh.md"
+DOCS = [ROOT / "README.md", CHINESE, *sorted((ROOT / "docs").glob("*.md"))]
 TABLES = {value.table: value for value in vars(registries).values() if isinstance(value, registries.Registry)}
 
 YOURS = re.compile(r"\b(mine|my_\w+)\b")
@@ -246,3 +247,21 @@ def test_extending_shows_every_table_of_the_registries() -> None:
     text = text_of(ROOT / "docs/extending.md")
     assert [table for table in TABLES if f"`lmim_kedro.{table}`" not in text] == []
     assert len(TABLES) == len(re.findall(r"^\w+\.register\(", text, re.M))
+
+
+def test_the_chinese_page_has_the_same_headings_commands_links_and_numbers() -> None:
+    english, chinese = text_of(ROOT / "README.md"), text_of(CHINESE)
+    what = {
+        "headings": r"^(#+) ",
+        "code blocks": r"^ {4}.*$",
+        "pictures and links": r"\]\(([^)]*)\)",
+        "rows of tables": r"^\|(?=.*\|$)",
+        "cells with numbers": r"\| ([\d.]+(?: ms| MB)?) (?=\|)",
+    }
+    for name, pattern in what.items():
+        links = {"README.md", "README.zh.md"}  # each page names the other
+        found = ([each for each in re.findall(pattern, text, re.M) if each not in links] for text in (english, chinese))
+        ours, theirs = map(sorted, found)
+        assert ours == theirs, name
+    spans = (set(re.findall(r"`([^`\n]+)`", text)) for text in (english, chinese))
+    assert set.symmetric_difference(*spans) == set()
