@@ -147,7 +147,7 @@ def draw_accuracy_by(column: str, table: pd.DataFrame, metric: str) -> Drawing |
         axes.set_yticks(places, names)
         axes.set_ylim(len(table) - 0.4, -0.6)
         for place, value, crops in zip(places, right, table["crops"], strict=True):
-            axes.text(103, place, f"{value:.1f} % of {crops:,}", va="center", fontsize=8)
+            axes.text(103, float(place), f"{value:.1f} % of {crops:,}", va="center", fontsize=8)
         axes.set(title=title, xlim=(0, 100), xlabel=f"{METRICS[metric].title} (%)", ylabel=beside)
         best = names[int(right.argmax())]
         return _drawing(figure, f"Bars of accuracy by {what} from {names[0]} to {names[-1]}; highest at {best}.")
