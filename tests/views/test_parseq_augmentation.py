@@ -10,6 +10,7 @@ from lmim_kedro.views import color, filters
 from lmim_kedro.views.abinet import AbinetAugmentation
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.draws import UNUSED, Draws
+from lmim_kedro.views.filters import gaussian_taps
 from lmim_kedro.views.geometry import inverse_map
 from lmim_kedro.views.parseq import (
     BEYOND,
@@ -86,9 +87,10 @@ def test_strengths_are_those_of_magnitude_five_to_either_side(draws, name, stren
 
 
 def test_fixed_strengths_are_those_of_magnitude_five(pixels):
-    wanted = {"posterize": 64, "solarize": 128, "solarize_add": 55, "blur": 2, "noise": 21}
+    wanted = {"posterize": 64, "solarize": 128, "solarize_add": 55, "noise": 21}
     for name, value in wanted.items():
         assert set(pixels[name].values[:, 0]) == {np.float32(value)}, name
+    assert np.array_equal(pixels["blur"].values[0], gaussian_taps(np.array([[2.0]]), radius=5)[0])
     assert set(pixels["solarize"].values[:, 1]) == {1.0}  # what is light is inverted
     for name in ("color", "contrast", "brightness"):
         assert set(pixels[name].values[:, 0]) == {np.float32(1.45), np.float32(0.55)}, name

@@ -53,7 +53,7 @@ class Ranks:
         if self.world == 1:
             return module
         places = [self.device] if self.device.type == "cuda" else None
-        options = accepted(DistributedDataParallel, forward_sync_buffers=False, gradient_as_bucket_view=True)
+        options = accepted(DistributedDataParallel, forward_sync_buffers=False)
         return DistributedDataParallel(module, device_ids=places, **options)
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
