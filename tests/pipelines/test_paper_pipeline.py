@@ -77,7 +77,15 @@ def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     catalog = DataCatalog.from_config(entries(project, data))
     catalog["params:env"] = MemoryDataset("mini")
     catalog["params:evaluation"] = MemoryDataset(
-        EvaluationParams(metric="waics", labels="original", batch_size=4, attention_crops=4, attention_queries=4)
+        EvaluationParams(
+            metric="waics",
+            labels="original",
+            batch_size=4,
+            looks=1,
+            beside=None,
+            attention_crops=4,
+            attention_queries=4,
+        )
     )
     messages: list[str] = []
     handler = logging.Handler()

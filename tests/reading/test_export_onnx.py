@@ -76,7 +76,7 @@ def recognizer_of(decoder: str, sizes: ModelParams | None = None) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def words() -> list[bytes]:
-    return [crop.data for crop in RenderedWords(40, 5, "heldout").read(0, 40) if crop.data]
+    return [crop.data for crop in RenderedWords(40, 6, "heldout").read(0, 40) if crop.data]
 
 
 @pytest.fixture(

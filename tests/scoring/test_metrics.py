@@ -172,7 +172,9 @@ def test_scoring_imports_no_torch() -> None:
 
 
 def evaluation(metric: str) -> EvaluationParams:
-    return EvaluationParams(metric=metric, labels="original", batch_size=1, attention_crops=1, attention_queries=1)
+    return EvaluationParams(
+        metric=metric, labels="original", batch_size=1, looks=1, beside=None, attention_crops=1, attention_queries=1
+    )
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])

@@ -86,4 +86,7 @@ class Recognizer(nn.Module):
             length_power: power by which beam search normalizes a word's length; 0: not at all. CTC does not use it.
             grammar: the texts that are allowed, for this charset; None: all.
         """
-        return self.head.read(self.encoder(images), beam, length_power, grammar)
+        features = self.encoder(images)
+        if grammar is None:
+            return self.head.read(features, beam, length_power)
+        return self.head.read(features, beam, length_power, grammar)

@@ -17,7 +17,6 @@ from lmim_kedro.errors import InputError, did_you_mean
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ValidationParams
 from lmim_kedro.registries import METRICS
-from lmim_kedro.scoring.metrics import score, with_companion
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +83,8 @@ class Validation:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        from lmim_kedro.scoring.metrics import score  # where nothing is scored, a machine may lack its packages
+
         labels = self.loader.store.labels(self.loader.order(0).tolist())
         if score(labels, labels, self.params.metric).count == 0:
             raise InputError(
@@ -97,6 +98,8 @@ class Validation:
 
         Returns: by name, the value of the metric and of the one that is given with it (accuracy, 1 - NED), 0 to 1.
         """
+        from lmim_kedro.scoring.metrics import score, with_companion
+
         device, training = recognizer.encoder.cls_token.device, recognizer.training
         predictions: list[str] = []
         labels: list[str] = []
