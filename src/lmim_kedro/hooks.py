@@ -166,6 +166,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
 
 def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
     """Check what `predict` is to read, and that there is a recognizer. Errors: InputError."""
+    from lmim_kedro.crops.sources.open import detect
     from lmim_kedro.models.folder import require_charset
     from lmim_kedro.text.allowed import Allowed
 
@@ -175,8 +176,12 @@ def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
             "`predict.source` is null: name the folder, LMDB or list of crops to read, as in "
             "`kedro run --pipelines=predict --params=predict.source=FOLDER`"
         )
-    if not Path(predict.source).exists():
+    if not Path(predict.source).exists() and "*" not in predict.source:
         raise InputError(f"`predict.source`: there is nothing at {predict.source}: check the path")
+    try:
+        detect(Path(predict.source), predict.layout)
+    except InputError as error:
+        raise InputError(f"`predict.source` or `predict.layout`: {error}") from error
     Allowed.of(predict.charset, predict.lexicon, predict.pattern)
     recognizer = cast(ModelDataset, catalog["predict.recognizer"])
     if not recognizer.exists():

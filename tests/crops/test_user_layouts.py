@@ -15,6 +15,7 @@ import pytest
 
 from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.sources import archives
+from lmim_kedro.crops.sources import open as open_module
 from lmim_kedro.crops.sources.open import detect, open_images, open_source
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
@@ -343,6 +344,12 @@ def test_what_lies_beside_a_list_and_is_not_on_it_is_counted_and_named(tmp_path)
     assert "1 .pdf files, no images (notes.pdf)" in said
     assert "1 lists of crops beside gt.txt, which is taken (other.csv)" in said
     assert open_at(tmp_path / "gt.txt").passed_over == "", "who names a list has no word on the folder"
+
+
+def test_a_list_too_long_to_compare_with_its_folder_says_so(tmp_path, monkeypatch):
+    put(images(tmp_path) / "gt.txt", "one.png\ta\n3.png\tb\n")
+    monkeypatch.setattr(open_module, "_UNLISTED", 1)
+    assert "lists of more than 1 crops: other files of the folder are not looked for" in open_at(tmp_path).passed_over
 
 
 def test_lists_deeper_in_a_folder_are_named(tmp_path):

@@ -244,6 +244,8 @@ def test_what_predict_needs_is_asked_for_before_anything_runs(
     with pytest.raises(InputError, match=r"no recognizer at .*absent: check the path in `predict.recognizer`"):
         asked(source=str(folder), recognizer=str(tmp_path / "absent"))
     asked(source=str(folder), recognizer=str(model))
+    with pytest.raises(InputError, match=r"`predict.layout`: format 'cvs' is unknown \(did you mean `csv`\?\)"):
+        asked(source=str(folder), recognizer=str(model), layout="cvs")
 
 
 def test_a_word_longer_than_the_decoder_can_write_is_refused_before_anything_runs(project: Path) -> None:

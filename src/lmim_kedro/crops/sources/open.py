@@ -142,8 +142,12 @@ def open_found(
     reader: CropReader = layout.open(
         path=found.path, **options, **({"budget": budget} if budget and layout.bounded else {})
     )
-    if isinstance(reader, ListedReader) and found.folder is not None and len(reader) <= _UNLISTED:
-        _note_unlisted(reader, found)
+    if isinstance(reader, ListedReader) and found.folder is not None:
+        if len(reader) <= _UNLISTED:
+            _note_unlisted(reader, found)
+        else:
+            long = f"lists of more than {_UNLISTED:,} crops: other files of the folder are not looked for"
+            found.passed.add(Passed(found.path.name, long))
     return Source(name, reader, use_labels, str(found.passed))
 
 
