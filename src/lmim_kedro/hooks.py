@@ -84,9 +84,7 @@ def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
     if RunParams.model_validate(catalog["parameters"].load()).finetuning.start is not None:
         read = {name for node in pipeline.nodes if node.name not in finetuning for name in node.inputs}
         if unread := sorted({"encoder", "pretraining_recipe"} & pipeline.inputs() - read):
-            log.info(
-                "fine-tuning starts from a whole recognizer: %s of a pre-training is not read", " and ".join(unread)
-            )
+            log.info("fine-tuning starts from a whole recognizer: no %s is read", " and no ".join(unread))
         for name in unread:
             catalog[name] = MemoryDataset(None)
 
