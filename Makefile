@@ -30,8 +30,8 @@ bench: install  ## How fast the parts are here, each beside the plain way, as a 
 mutants: install-test  ## Change the code at random, 200 times, and count what the tests notice
 	$(BIN)/python tests/mutants.py
 
-viz: install  ## Draw the pipelines in the browser
-	$(BIN)/kedro viz run
+viz: install  ## Draw the pipelines in the browser, the stages as boxes
+	(sleep 15 && $(PYTHON) -m webbrowser -t "http://127.0.0.1:4141/?types=nodes") & $(BIN)/kedro viz run --no-browser
 
 install: $(VENV)/.installed  ## Make .venv with the project in it
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from kedro.framework.project import configure_project
 from kedro.io import DatasetError
 from PIL import Image
 
@@ -90,6 +91,7 @@ def test_run_takes_every_option_of_kedros_run() -> None:
         (["--pipelines=pretrian"], "there is no pipeline `pretrian` (did you mean `pretrain`?): choose ingest, views"),
         (["--pipelines=tables"], "the pipeline `tables` is now called `paper`"),
         (["--nodes=pretrian"], "Pipeline does not contain nodes named ['pretrian']: `kedro registry"),
+        (["--nodes=list_crops"], "Pipeline does not contain nodes named ['list_crops']. Did you mean: ['ingest."),
         (["--from-inputs=crop"], "Pipeline does not contain datasets named ['crop']: `kedro registry"),
         (["--params=finetuning.charset=klingon"], "charset 'klingon' is neither a built-in one"),
         (["--params=pretraining.teacher.path=no.pth"], "`pretraining.teacher.path`: there is no checkpoint at no.pth"),
@@ -104,6 +106,20 @@ def test_kedro_run_ends_in_the_sentence_alone(project: Path, arguments: list[str
     lines = [line for line in (done.stdout + done.stderr).splitlines() if not any(words in line for words in kedros)]
     assert done.returncode == 2
     assert len(lines) == 1 and lines[0].startswith(beginning), lines
+
+
+@pytest.mark.parametrize("given", ["pretrain.make_teacher", "make_teacher"])
+def test_a_name_that_one_node_has_needs_no_namespace(given: str) -> None:
+    configure_project("lmim_kedro")
+    options = {"pipelines": ("pretrain",), "node_names": [given], "from_nodes": [], "tags": ("gpu",)}
+    assert run_command.require_steps(options) == options | {"node_names": ["pretrain.make_teacher"]}
+
+
+def test_names_within_a_namespace_are_enough() -> None:
+    configure_project("lmim_kedro")
+    options = {"from_nodes": ["pretraining.pack_crops"], "to_nodes": ["pretrain"]}
+    found = run_command.require_steps(options)
+    assert found == {"from_nodes": ["ingest.pretraining.pack_crops"], "to_nodes": ["pretrain.pretrain"]}
 
 
 def test_module_runs_like_kedro_run(project: Path) -> None:

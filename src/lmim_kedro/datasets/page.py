@@ -27,8 +27,12 @@ class PageDataset(AtPath, AbstractDataset[str, str]):
             part.write_text(data, "utf-8")
 
     def preview(self) -> HTMLPreview:
-        """What the page shows, without its style, on one line: Kedro-Viz takes the ends of lines for breaks."""
+        """What the page shows, without its style.
+
+        Kedro-Viz reads it as Markdown too: an end of line would become a break, and a pair of underscores would set
+        what is between them in italics. So it is one line, with a letter that looks like an underscore.
+        """
         page = self.load()
         body = re.search(r"<body[^>]*>(.*)</body>", page, re.DOTALL)
         shown = re.sub(r"<(style|script)\b.*?</\1>", "", body[1] if body else page, flags=re.DOTALL)
-        return HTMLPreview(" ".join(shown.split()))
+        return HTMLPreview(" ".join(shown.split()).replace("_", "\N{MODIFIER LETTER LOW MACRON}"))

@@ -67,7 +67,7 @@ class CsvPlot(CSVDataset):
         """
         table = self.load()
         kind = {"mode": "lines+markers"} if pd.api.types.is_numeric_dtype(table[x]) else {"type": "bar"}
-        trace = kind | {"x": _points(table[x]), "y": _points(table[y])}
+        trace: dict[str, Any] = kind | {"x": _points(table[x]), "y": _points(table[y])}
         if low is not None and high is not None:
             above, below = _points(table[high] - table[y]), _points(table[y] - table[low])
             trace |= {"error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below}}
@@ -86,5 +86,6 @@ def _shown(value: Any) -> Any:
     if pd.isna(value):
         return ""
     if isinstance(value, float | np.floating):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+        number = float(value)
+        return f"{number:.4g}" if abs(number) < 1000 else f"{number:.0f}"
     return value.item() if isinstance(value, np.generic) else value
