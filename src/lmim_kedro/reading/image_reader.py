@@ -71,8 +71,8 @@ class ImageReader(ABC):
         min_confidence: float = 0.0,
     ) -> Iterator[Reading]:
         """Read images as a stream, while the next ones are being decoded; arguments and errors as in `read`."""
-        how = {"looks": looks, "allowed": allowed, "min_confidence": min_confidence}
-        return self.read_named(crops_of(images), batch_size, beam, **how)
+        named = crops_of(images)
+        return self.read_named(named, batch_size, beam, looks=looks, allowed=allowed, min_confidence=min_confidence)
 
     def read_named(
         self,

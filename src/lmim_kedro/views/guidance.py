@@ -61,8 +61,8 @@ class GuidanceViews:
         if self._in_one_graph is not None:
             kinds, given = packed(operations)
             maps = [] if geometry is None else geometry.parts()
-            given, *maps = move([given, *(part.numpy() for part in maps)], images.device)
-            return self._in_one_graph(images, kinds, given, maps)
+            numbers, *maps = move([given, *(part.numpy() for part in maps)], images.device)
+            return self._in_one_graph(images, kinds, numbers, maps)
         crops = to_unit(images)
         views = crops.clone() if geometry is None else geometry.to(images.device).sample(crops)
         return apply_in_turn(views, operations)

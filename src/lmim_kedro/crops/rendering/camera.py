@@ -83,7 +83,7 @@ def _coarse(seen: np.ndarray, factor: float, draws: Draws, style: Style) -> np.n
     if draws.chance(style.recompressed):
         quality = round(draws.uniform(*style.coarse_quality))
         saved = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        small = cv2.imdecode(saved, cv2.IMREAD_COLOR)[..., ::-1]
+        small = np.asarray(cv2.imdecode(saved, cv2.IMREAD_COLOR))[..., ::-1]
     how = draws.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC))
     return cv2.resize(small, seen.shape[1::-1], interpolation=how)
 
