@@ -13,7 +13,7 @@ def test_all_that_is_measured_has_a_name(capsys, project, monkeypatch):
     assert bench.main(["--list"]) == 0
     names = capsys.readouterr().out.split()
     assert {"decode", "loader", "views_cpu", "pretrain_step_fp32", "pretrain_step_bf16"} <= set(names)
-    assert "finetune_step_bf16_columns_tiny" in names
+    assert "finetune_step_bf16_conv_tiny" in names
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(capsys):
@@ -30,7 +30,7 @@ def test_measurements_are_written_with_their_reference(tmp_path, monkeypatch, pr
     monkeypatch.setattr("benchmarks.path.compare", lambda *a, **k: short(*a, **k, turns=1, seconds=0.01))
     monkeypatch.setattr("benchmarks.steps.compare", lambda *a, **k: short(*a, **{**k, "turns": 1, "seconds": 0.01}))
     data.store.cache_clear()
-    names = ["decode", "loader", "views_cpu", "pretrain_step_bf16_columns_tiny", "finetune_step_fp32_columns_tiny"]
+    names = ["decode", "loader", "views_cpu", "pretrain_step_bf16_conv_tiny", "finetune_step_fp32_conv_tiny"]
     only = [word for name in names for word in ("--only", name)]
     assert bench.main([*only, "--batch", "8", "--json", str(tmp_path / "bench.json")]) == 0
     rows = json.loads((tmp_path / "bench.json").read_text())
