@@ -155,6 +155,7 @@ def write_weights(recognizer: Path, made: Path, looks: int) -> dict[str, Any]:
     weights = made / "recognizer" / "model.safetensors"
     weights.chmod(0o644)  # safetensors writes for its owner alone
     graphs = export_recognizer(load_recognizer(made / "recognizer"), made / "onnx", "float16")
+    (made / "onnx" / "read.py").unlink()  # in the package, `lmim-kedro read` does this
     size = {"torch": weights.stat().st_size, "onnx": sum(graph.stat().st_size for graph in graphs)}
     if sum(size.values()) > LARGEST:
         raise InputError(

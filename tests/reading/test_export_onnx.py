@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,7 +134,46 @@ def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]
     assert config["charset"] == {"characters": "abcdefgh", "fold_case": False}
     assert config["image"] == {"height": 32, "width": 128, "channels": "RGB", "range": [-1, 1], "aspect": "ignored"}
     assert config["decoder"] == recognizer.decoder_name
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["config.json", *config["graphs"].values()])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["config.json", "read.py", *config["graphs"].values()]
+    )
+
+
+def test_each_graph_holds_the_configuration_too(exported: tuple[Recognizer, Path]) -> None:
+    folder = exported[1]
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    import onnxruntime
+
+    for graph in folder.glob("*.onnx"):
+        metadata = onnxruntime.InferenceSession(str(graph)).get_modelmeta().custom_metadata_map
+        assert json.loads(metadata["lmim_kedro"]) == config
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_the_script_in_the_folder_reads_alike_without_this_package_and_goes_on_after_a_bad_image(
+    exported: tuple[Recognizer, Path], words: list[bytes], tmp_path: Path, looks: int
+) -> None:
+    folder = tmp_path / "exported"
+    shutil.copytree(exported[1], folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"looks": looks}), "utf-8")
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    for number, data in enumerate(words[:12]):
+        (crops / f"{number:02}.jpg").write_bytes(data)
+    (crops / "05x.png").write_bytes(b"no image")
+    code = (
+        "import runpy, sys\n"
+        "for name in ('lmim_kedro', 'torch', 'PIL', 'pandas', 'pydantic'): sys.modules[name] = None\n"
+        f"sys.argv = ['read.py', {str(crops)!r}]\n"
+        f"runpy.run_path({str(folder / 'read.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"{crops / '05x.png'}: undecodable\n")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    expected = [reading for reading in OnnxReader(folder, threads=1).read(crops) if not reading.error]
+    assert [line[:2] for line in lines] == [[str(crops / str(each.key)), each.text] for each in expected]
+    assert [float(line[2]) for line in lines] == pytest.approx([each.confidence for each in expected], abs=2e-4)
 
 
 def test_graphs_say_nothing_of_the_machine_that_wrote_them(exported: tuple[Recognizer, Path]) -> None:

@@ -6,6 +6,8 @@ decoding step with a cache. A CTC recognizer is one graph. The number of crops i
 """
 
 import copy
+import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +33,9 @@ TOLERANCE = 1e-4  # largest difference of confidences between torch and the grap
 
 @torch.no_grad()
 def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "float32") -> list[Path]:
-    """Write the graphs and config.json; returns the graphs' paths.
+    """Write the graphs, config.json and read.py, which reads with them alone; returns the graphs' paths.
+
+    The metadata of each graph hold config.json too, under `lmim_kedro`, so that a graph is enough to read with.
 
     Args:
         recognizer: the recognizer; it is left in evaluation mode, on the CPU, its weights as they were.
@@ -55,6 +59,7 @@ def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "
         for file in graphs.values():
             (_quantize if weights == "int8" else _halve)(target / file)
         _write_config(recognizer, target, graphs, weights)
+    shutil.copyfile(Path(__file__).with_name("standalone.py"), target / "read.py")
     return [target / file for file in graphs.values()]
 
 
@@ -111,6 +116,18 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
     if "step" in graphs:
         config["cache"] = {"layers": size.depth, "heads": size.heads, "features": size.width // size.heads}
     write_json(target / "config.json", config)
+    for file in graphs.values():
+        _describe(target / file, config)
+
+
+def _describe(path: Path, config: dict[str, Any]) -> None:
+    """Put the configuration into the metadata of a graph."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"lmim_kedro": json.dumps(config, ensure_ascii=False)})
+    with whole(path) as file:
+        onnx.save(model, file)
 
 
 def _export(graph: Graph, path: Path) -> None:
