@@ -293,6 +293,16 @@ def test_inspect_stops_counting_when_its_time_is_over(tmp_path: Path) -> None:
     assert "crops: 1,200, without labels" in list(inspect_path(tmp_path, seconds=60))
 
 
+def test_inspect_does_not_miss_images_on_a_list_that_it_had_no_time_to_read(tmp_path: Path) -> None:
+    for number in range(700):
+        (tmp_path / f"{number}.png").touch()
+    (tmp_path / "gt.txt").write_text("".join(f"{number}.png\tword\n" for number in range(700)))
+    lines = list(inspect_path(tmp_path, seconds=0))
+    assert "crops: at least 500, with labels" in lines and not any("does not list" in line for line in lines)
+    assert any("more crops than were looked at" in line and "gt.txt" in line for line in lines)
+    assert list(inspect_path(tmp_path, seconds=60))[-1] == "passed over: nothing"
+
+
 def test_a_wrong_source_of_predict_is_told_before_torch_is_imported(project: Path) -> None:
     done = run_cli("run", "--pipelines=predict", "--params=predict.source=absent", cwd=project)
     assert done.returncode == 2

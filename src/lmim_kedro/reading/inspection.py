@@ -16,7 +16,7 @@ from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.marks import on_one_line, shown, strip_marks
 
-LISTING, CHARACTERS = 0.4, 0.2
+LISTING, CHARACTERS = 0.7, 0.2
 """Seconds for which crops are listed, and for which the characters of their labels are counted."""
 _MOST_LABELS = 100_000
 _MOST_SHOWN = 20

@@ -17,7 +17,7 @@ def gaussian_taps(sigma: np.ndarray, radius: int = 2) -> np.ndarray:
     """One half of Gaussian kernels, from the middle outwards: (B, radius + 1) float32 for sigma (B, 1) in pixels.
 
     Example:
-        >>> gaussian_taps(np.array([[0.5]]), radius=1).round(3).tolist()
+        >>> gaussian_taps(np.array([[0.5]]), radius=1).astype(float).round(3).tolist()
         [[0.787, 0.107]]
     """
     steps, wide = torch.arange(radius + 1), torch.from_numpy(sigma).float()

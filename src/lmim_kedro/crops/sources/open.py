@@ -143,7 +143,10 @@ def open_found(
         path=found.path, **options, **({"budget": budget} if budget and layout.bounded else {})
     )
     if isinstance(reader, ListedReader) and found.folder is not None:
-        if len(reader) <= _UNLISTED:
+        if budget is not None and budget.spent:
+            rest = "lists with more crops than were looked at: other files of the folder are not looked for"
+            found.passed.add(Passed(found.path.name, rest))
+        elif len(reader) <= _UNLISTED:
             _note_unlisted(reader, found)
         else:
             long = f"lists of more than {_UNLISTED:,} crops: other files of the folder are not looked for"
