@@ -118,7 +118,7 @@ def as_float32(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
     if not others:
         return tensors
     kinds = " and ".join(f"{count} tensors in {kind}" for kind, count in sorted(others.items()))
-    log.warning("%s holds %s: they are computed with in float32", where, kinds)
+    log.info("%s holds %s: they are computed with in float32", where, kinds)
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
