@@ -45,6 +45,7 @@ def test_inspect_says_layout_and_sizes(tmp_path: Path, released_size):
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("part", ["encoder", "recognizer"])
 def test_a_checkpoint_in_another_precision_is_cast_with_a_word(tmp_path, released_size, caplog, kind, part):
+    caplog.set_level("INFO", "lmim_kedro")
     original = Encoder(released_size) if part == "encoder" else Recognizer(released_size, Charset.named("english_94"))
     released.export_released(original, tmp_path / "whole.pth")
     content = torch.load(tmp_path / "whole.pth", weights_only=False)

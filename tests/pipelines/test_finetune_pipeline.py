@@ -97,7 +97,10 @@ def test_what_other_steps_of_the_run_read_of_pretraining_is_asked_for(catalog: A
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"finetuning.start": "ready"}, "^the encoder of ready has other sizes .* set `model: conv_tiny`"),
+        (
+            {"finetuning.start": "ready", "model": "conv_small"},
+            "^the encoder of ready has other sizes .* set `model: conv_tiny`",
+        ),
         (READY | {"finetuning.start": "reddy"}, "`finetuning.start`: there is no checkpoint at reddy: check the path"),
         (READY | {"finetuning.decoder": "autoregressive"}, "decoder 'ctc', but .*: set finetuning.decoder to ctc"),
     ],
