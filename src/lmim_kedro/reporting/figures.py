@@ -174,7 +174,7 @@ def draw_calibration(table: pd.DataFrame, metric: str) -> Drawing | None:
         axes.set_xlim(0, 100)
         label_accuracy(axes, metric, "confidence (%)")
         axes.set_title("By confidence")
-        axes.legend(loc="upper left")
+        axes.legend(loc="center right", bbox_to_anchor=(1, 0.42))
         alt = f"Accuracy over confidence in {len(table)} bins; expected calibration error {100 * error:.1f} points."
         return _drawing(figure, alt)
 
