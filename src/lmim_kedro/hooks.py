@@ -79,10 +79,10 @@ def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
     What other steps of the run read too is still asked for.
     """
     finetuning = {"resolve_recipe", "finetune"}
-    if not finetuning & {node.name for node in pipeline.nodes}:
+    if not finetuning & {node.short_name for node in pipeline.nodes}:
         return
     if RunParams.model_validate(catalog["parameters"].load()).finetuning.start is not None:
-        read = {name for node in pipeline.nodes if node.name not in finetuning for name in node.inputs}
+        read = {name for node in pipeline.nodes if node.short_name not in finetuning for name in node.inputs}
         if unread := sorted({"encoder", "pretraining_recipe"} & pipeline.inputs() - read):
             log.info("fine-tuning starts from a whole recognizer: no %s is read", " and no ".join(unread))
         for name in unread:

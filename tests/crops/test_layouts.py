@@ -2,32 +2,15 @@
 
 import json
 
-import cv2
 import lmdb
-import numpy as np
 import pytest
+from tests.crops.replicas import FILES, images, png, put
 
 from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.params import IngestParams
 
 LABELS = ["Café 24", '1,000, "or so"', "老 字 号"]
-FILES = ["one.png", "word 2.png", "3.png"]
-
-
-def png(number):
-    return cv2.imencode(".png", np.full((8, 20 + number, 3), 50 * number, np.uint8))[1].tobytes()
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def images(folder, names=FILES):
-    for number, name in enumerate(names):
-        put(folder / name, png(number))
 
 
 def in_lmdb(folder):

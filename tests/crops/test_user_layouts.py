@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.crops.replicas import FILES, images, png, put
 
 from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.sources import archives
@@ -21,23 +22,6 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams
 
 LABELS = ["Café 24", 'say "hi", now', "老 字 号"]
-FILES = ["one.png", "word 2.png", "3.png"]
-
-
-def png(number):
-    return cv2.imencode(".png", np.full((8, 20 + number, 3), 50 * number, np.uint8))[1].tobytes()
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def images(folder, names=FILES):
-    for number, name in enumerate(names):
-        put(folder / name, png(number))
-    return folder
 
 
 def read(source):
@@ -570,3 +554,16 @@ def test_detection_says_what_it_recognized(tmp_path):
         "labels.csv",
         "in labels.csv: a first line `filename,words`",
     )
+
+
+def test_a_name_that_stands_twice_in_labels_json_is_told_and_not_overwritten(tmp_path):
+    put(images(tmp_path) / "labels.json", '{"one.png": "door", "word 2.png": "a", "one.png": "window"}')
+    with pytest.raises(InputError, match="'one.png' stands in it more than once"):
+        open_source("words", {"path": str(tmp_path / "labels.json"), "format": "json"})
+
+
+def test_a_json_file_that_was_mended_is_looked_at_again(tmp_path):
+    file = put(images(tmp_path) / "labels.json", "{}")
+    assert open_source("words", {"path": str(tmp_path)}).format == "folder"
+    put(file, '{"one.png": "door"}')
+    assert open_source("words", {"path": str(tmp_path)}).format == "json"

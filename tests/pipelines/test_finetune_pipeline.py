@@ -16,8 +16,7 @@ from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import RunHooks, require_named_files
 from lmim_kedro.params import IngestParams, TrainingParams
-from lmim_kedro.pipelines.evaluate import create_pipeline as create_evaluation
-from lmim_kedro.pipelines.finetune import create_pipeline
+from lmim_kedro.pipeline_registry import register_pipelines
 from lmim_kedro.recipe import Recipe
 
 READY = {"model": "conv_tiny", "finetuning.start": "ready"}
@@ -72,8 +71,9 @@ RUN = {"project_path": "/", "env": None, "runtime_params": {}}
 
 def test_a_run_that_starts_from_the_ready_reader_needs_no_pretraining(catalog: Any) -> None:
     made = catalog(**READY)
-    RunHooks().before_pipeline_run(RUN, create_pipeline(), made)
-    SequentialRunner().run(create_pipeline(), made)
+    pipeline = register_pipelines()["finetune"]  # as a run has it, with the namespace of the stage
+    RunHooks().before_pipeline_run(RUN, pipeline, made)
+    SequentialRunner().run(pipeline, made)
     recognizer, metrics = made["recognizer"].load(), made["finetuning_metrics"].load()
     assert isinstance(metrics, pd.DataFrame) and metrics["step"].tolist() == [1, 2, 3]
     assert (recognizer.decoder_name, len(recognizer.charset)) == ("ctc", 36)
@@ -85,11 +85,12 @@ def test_a_run_that_starts_from_the_ready_reader_needs_no_pretraining(catalog: A
 
 def test_without_a_recognizer_to_start_from_pretraining_is_asked_for(catalog: Any) -> None:
     with pytest.raises(InputError, match='"encoder" at .* is not there yet: run `kedro run .*--pipelines=pretrain'):
-        RunHooks().before_pipeline_run(RUN, create_pipeline(), catalog(model="conv_tiny"))
+        RunHooks().before_pipeline_run(RUN, register_pipelines()["finetune"], catalog(model="conv_tiny"))
 
 
 def test_what_other_steps_of_the_run_read_of_pretraining_is_asked_for(catalog: Any) -> None:
-    whole = create_pipeline() + create_evaluation().only_nodes("look")
+    pipelines = register_pipelines()
+    whole = pipelines["finetune"] + pipelines["evaluate"].only_nodes("evaluate.look")
     with pytest.raises(InputError, match='"encoder" at .* is not there yet'):
         RunHooks().before_pipeline_run(RUN, whole, catalog(**READY))
 

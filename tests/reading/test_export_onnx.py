@@ -26,6 +26,7 @@ from lmim_kedro.params import ModelParams, RecognizerParams
 from lmim_kedro.reading import export_onnx
 from lmim_kedro.reading.export_onnx import export_recognizer, measure_cost
 from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.allowed import Allowed, Grammar
 from lmim_kedro.text.charset import Charset
 
@@ -126,6 +127,15 @@ def test_allowed_texts_are_those_of_torch_and_no_others(
     assert len({reading.text for reading in readings}) > 3
     confidences = [reading.confidence for reading in expected]
     assert [reading.confidence for reading in readings] == pytest.approx(confidences, rel=1e-3, abs=1e-7)
+
+
+def test_nothing_is_read_where_no_allowed_text_can_be_written(
+    exported: tuple[Recognizer, Path], words: list[bytes]
+) -> None:
+    long = Allowed(words=("abcdefgh" * 5,))  # more than the steps, or the columns, of the recognizer
+    for reader in (OnnxReader(exported[1], threads=1), Reader(exported[0])):
+        readings = reader.read([crop for _, crop in named(words[:5])], allowed=long)
+        assert [(reading.text, reading.confidence, reading.confidences) for reading in readings] == [("", 0.0, ())] * 5
 
 
 def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]) -> None:

@@ -135,7 +135,8 @@ def test_what_the_recognizer_cannot_write_is_told() -> None:
 def test_options_name_characters_words_and_patterns(tmp_path: Path) -> None:
     assert Allowed.of() is None
     assert Allowed.of(charset="digits") == Allowed(characters="0123456789")
-    assert Allowed.of(charset="0123-") == Allowed(characters="0123-")
+    for characters in ("0123-", "0123456789.,", "$0.99", "0123456789/"):
+        assert Allowed.of(charset=characters) == Allowed(characters=characters)
     (tmp_path / "characters.txt").write_text("xy\nz\n")
     assert Allowed.of(charset=str(tmp_path / "characters.txt")) == Allowed(characters="xyz")
     (tmp_path / "words.txt").write_bytes("\ufeffEins\r\n\r\nZwei \r\nEins\r\n".encode())
@@ -146,6 +147,7 @@ def test_mistakes_in_options_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n")
     for options, message in (
         ({"charset": "chars.txt"}, "there is no file chars.txt"),
+        ({"charset": str(tmp_path / "chars")}, "there is no file .*chars"),
         ({"charset": ""}, "no characters are allowed"),
         ({"charset": str(tmp_path / "empty.txt")}, "empty.txt is empty"),
         ({"lexicon": tmp_path / "absent"}, "there is no file .*absent"),

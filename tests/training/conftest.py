@@ -1,13 +1,23 @@
 """A store in memory, and a recipe that trains a very small model on it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams, TrainingParams
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    OptimizationParams,
+    PretrainingParams,
+    RecognizerParams,
+    TrainingParams,
+    ViewPreset,
+)
+from lmim_kedro.recipe import Recipe
 
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 
@@ -74,3 +84,24 @@ def pretraining(optimization) -> PretrainingParams:
 @pytest.fixture
 def training() -> TrainingParams:
     return TrainingParams(device="cpu", threads=1, log_every=1, checkpoint_steps=5)
+
+
+@pytest.fixture
+def recipe_of(size: ModelParams, pretraining: PretrainingParams, optimization: OptimizationParams):
+    """Makes the recipe of a fine-tuning, with some of its parameters."""
+
+    def make(model: ModelParams = size, optimization: OptimizationParams = optimization, **finetuning: Any) -> Recipe:
+        given = {"optimization": optimization, "max_length": 6, "augmentation": "none"} | finetuning
+        return Recipe(
+            variant="lmim",
+            env="test",
+            seed=0,
+            model_name="tiny",
+            model=model,
+            views=ViewPreset(),
+            views_name="none",
+            pretraining=pretraining,
+            finetuning=FinetuningParams.model_validate(given),
+        )
+
+    return make

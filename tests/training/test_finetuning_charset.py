@@ -12,8 +12,6 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models import weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.folder import require_charset
-from lmim_kedro.params import FinetuningParams, ViewPreset
-from lmim_kedro.recipe import Recipe
 from lmim_kedro.training import launch
 from lmim_kedro.training.finetuning import finetune
 from lmim_kedro.training.jobs import Job
@@ -21,26 +19,10 @@ from lmim_kedro.training.loop import Interrupted
 from lmim_kedro.training.ranks import Ranks
 
 
-def recipe_of(size, pretraining, optimization, **finetuning) -> Recipe:
-    return Recipe(
-        variant="scratch",
-        env="test",
-        seed=0,
-        model_name="tiny",
-        model=size,
-        views=ViewPreset(),
-        views_name="none",
-        pretraining=pretraining,
-        finetuning=FinetuningParams(optimization=optimization, max_length=6, augmentation="none", **finetuning),
-    )
-
-
-def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(
-    store, size, pretraining, optimization, training, tmp_path, caplog
-):
+def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(store, size, recipe_of, training, tmp_path, caplog):
     caplog.set_level(logging.INFO, "lmim_kedro")
     store._labels[:3] = ["Ünder", "", "banana"]
-    recipe = recipe_of(size, pretraining, optimization, charset="from_labels")
+    recipe = recipe_of(charset="from_labels")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     weights.save_model(tmp_path / "recognizer", recognizer)
     back = weights.load_recognizer(tmp_path / "recognizer")
@@ -49,12 +31,10 @@ def test_a_charset_from_the_labels_goes_into_the_log_and_the_folder(
     assert any("charset from the labels: 7 characters: a b d e n r Ü" in line for line in caplog.messages)
 
 
-def test_unknown_characters_are_in_the_log_and_with_the_recognizer(
-    store, size, pretraining, optimization, training, tmp_path, caplog
-):
+def test_unknown_characters_are_in_the_log_and_with_the_recognizer(store, size, recipe_of, training, tmp_path, caplog):
     caplog.set_level(logging.INFO, "lmim_kedro")
     store._labels[:2] = ["aé", "éb"]
-    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
+    recipe = recipe_of(charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
     assert any("2 characters outside the charset: é" in line for line in caplog.messages)
@@ -76,22 +56,18 @@ def launched(training, monkeypatch):
     return training.model_copy(update={"devices": 2})
 
 
-def test_what_was_found_in_the_labels_comes_back_from_several_processes(
-    store, size, pretraining, optimization, launched, tmp_path
-):
+def test_what_was_found_in_the_labels_comes_back_from_several_processes(store, size, recipe_of, launched, tmp_path):
     store._labels[:2] = ["aé", "éb"]
-    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
+    recipe = recipe_of(charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
     assert recognizer.labels["unknown"] == {"é": 2}
 
 
-def test_a_torch_without_a_shutdown_timeout_is_given_none(
-    store, size, pretraining, optimization, launched, monkeypatch, tmp_path
-):
+def test_a_torch_without_a_shutdown_timeout_is_given_none(store, size, recipe_of, launched, monkeypatch, tmp_path):
     names = [field.name for field in fields(launch.LaunchConfig) if field.name != "shutdown_timeout"]
     older = make_dataclass("Older", [(name, object, None) for name in names])
     monkeypatch.setattr(launch, "LaunchConfig", older)
-    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
+    recipe = recipe_of(charset="english_36")
     _, metrics = finetune(store, Encoder(size), recipe, launched, tmp_path / "state")
     assert len(metrics) == 12
     job = Job("fine-tuning", store, recipe, launched, tmp_path)
@@ -102,9 +78,9 @@ def test_a_torch_without_a_shutdown_timeout_is_given_none(
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_frozen_encoder_stays_as_it_is_however_many_processes_train(
-    processes, store, size, pretraining, optimization, training, launched, tmp_path
+    processes, store, size, recipe_of, training, launched, tmp_path
 ):
-    recipe = recipe_of(size, pretraining, optimization, charset="english_36", freeze_encoder=True)
+    recipe = recipe_of(charset="english_36", freeze_encoder=True)
     encoder = Encoder(size)
     given = launched if processes == 2 else training
     recognizer, _ = finetune(store, encoder, recipe, given, tmp_path / "state")
@@ -119,17 +95,17 @@ def test_a_process_that_was_asked_to_stop_is_no_failure():
     assert type(found) is Interrupted and str(found) == "pre-training was stopped"
 
 
-def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, pretraining, optimization, training, tmp_path):
+def test_labels_that_all_are_unusable_end_in_a_sentence(store, size, recipe_of, training, tmp_path):
     store._labels[:] = [""] * len(store)
-    recipe = recipe_of(size, pretraining, optimization, charset="from_labels")
+    recipe = recipe_of(charset="from_labels")
     with pytest.raises(InputError, match="no label can be learned from"):
         finetune(store, Encoder(size), recipe, training, tmp_path / "state")
 
 
 def test_another_charset_than_the_recognizers_is_refused_with_the_difference(
-    store, size, pretraining, optimization, training, tmp_path
+    store, size, recipe_of, training, tmp_path
 ):
-    recipe = recipe_of(size, pretraining, optimization, charset="english_36")
+    recipe = recipe_of(charset="english_36")
     recognizer, _ = finetune(store, Encoder(size), recipe, training, tmp_path / "state")
     weights.save_model(tmp_path / "recognizer", recognizer)
     require_charset(tmp_path / "recognizer", "english_36")

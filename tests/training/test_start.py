@@ -12,30 +12,10 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.released import export_released
 from lmim_kedro.models.start import load_start, take_over
 from lmim_kedro.models.weights import save_model
-from lmim_kedro.params import FinetuningParams, ViewPreset
-from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.training import finetuning as stage
 from lmim_kedro.training.finetuning import finetune
-
-
-@pytest.fixture
-def recipe_of(size, pretraining, optimization):
-    def make(model=size, optimization=optimization, **finetuning) -> Recipe:
-        return Recipe(
-            variant="lmim",
-            env="test",
-            seed=0,
-            model_name="tiny",
-            model=model,
-            views=ViewPreset(),
-            views_name="none",
-            pretraining=pretraining,
-            finetuning=FinetuningParams(optimization=optimization, max_length=6, augmentation="none", **finetuning),
-        )
-
-    return make
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from lmim_kedro.crops.loader import CropLoader
 from lmim_kedro.crops.store.packed import PackedStore, exclude
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.params import FinetuningParams, IngestParams, ValidationParams, ViewPreset
+from lmim_kedro.params import IngestParams, ValidationParams
 from lmim_kedro.reading.reader import read_store
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.scoring.metrics import score
@@ -66,21 +66,9 @@ def words(tmp_path) -> PackedStore:
 
 
 @pytest.fixture
-def recipe_of(size, pretraining, optimization):
+def validated(recipe_of, optimization):
     def make(optimization=optimization, decoder="ctc", **validation) -> Recipe:
-        given: dict[str, Any] = {"optimization": optimization, "max_length": 6, "augmentation": "none"}
-        given |= {"charset": "english_36", "decoder": decoder, "validation": validation}
-        return Recipe(
-            variant="lmim",
-            env="test",
-            seed=0,
-            model_name="tiny",
-            model=size,
-            views=ViewPreset(),
-            views_name="none",
-            pretraining=pretraining,
-            finetuning=FinetuningParams.model_validate(given),
-        )
+        return recipe_of(optimization=optimization, decoder=decoder, charset="english_36", validation=validation)
 
     return make
 
@@ -140,12 +128,12 @@ def test_labels_that_the_metric_cannot_compare_are_refused(tmp_path):
 
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_the_result_reads_the_held_out_crops_as_well_as_the_table_says(
-    ema, size, optimization, recipe_of, training, tmp_path, caplog
+    ema, size, optimization, validated, training, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO, "lmim_kedro")
     words = packed(tmp_path, "words", "signs", labels=("a", "b"))
     longer = optimization.model_copy(update={"steps": 45, "base_learning_rate": 0.2, "ema": ema})
-    recipe = recipe_of(longer, "autoregressive", share=0.25, every=15)
+    recipe = validated(longer, "autoregressive", share=0.25, every=15)
     torch.manual_seed(0)
     recognizer, metrics = finetune(words, Encoder(size), recipe, training, tmp_path / "state")
     measured = metrics.dropna(subset=["validation_waics"])
@@ -163,13 +151,13 @@ def test_the_result_reads_the_held_out_crops_as_well_as_the_table_says(
     assert f"keeps the weights of step {measured['step'][best]} of 45: waics {accuracy:.4f} on 10 held" in caplog.text
 
 
-def test_training_sees_no_held_out_crop(words, size, recipe_of, training, tmp_path, monkeypatch):
+def test_training_sees_no_held_out_crop(words, size, validated, training, tmp_path, monkeypatch):
     seen = []
     step = loop._Run._step
     monkeypatch.setattr(
         loop._Run, "_step", lambda run, batch, *more: seen.extend(batch.index) or step(run, batch, *more)
     )
-    recipe = recipe_of(share=0.25)
+    recipe = validated(share=0.25)
     finetune(words, Encoder(size), recipe, training, tmp_path / "state")
     assert {int(place) for place in seen} == set(hold_out(words, recipe.finetuning.validation)[1])
 
@@ -304,11 +292,11 @@ def test_weights_that_are_not_finite_are_not_measured(run):
         run(Told({}, every=3), base_learning_rate=float("inf"), settings={"log_every": 100})
 
 
-def test_a_validation_that_is_off_is_no_part_of_what_must_be_the_same(store, recipe_of, training, tmp_path):
+def test_a_validation_that_is_off_is_no_part_of_what_must_be_the_same(store, validated, training, tmp_path):
     """So that a run that an earlier version stopped goes on."""
 
     def identity(recipe: Recipe) -> dict[str, Any]:
         return Job("fine-tuning", store, recipe, training, tmp_path).folder.recipe["finetuning"]
 
-    assert "validation" not in identity(recipe_of(every=7))
-    assert identity(recipe_of(share=0.1))["validation"]["share"] == 0.1
+    assert "validation" not in identity(validated(every=7))
+    assert identity(validated(share=0.1))["validation"]["share"] == 0.1

@@ -26,7 +26,7 @@ class ImageReader(ABC):
     width: int
     charset: Charset
     looks: int = 1
-    _grammar: tuple[Allowed, Grammar] | None = None
+    _last: tuple[Allowed, Grammar] | None = None
 
     @abstractmethod
     def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
@@ -93,8 +93,7 @@ class ImageReader(ABC):
             threads: number of threads that decode.
             max_pixels: largest image that is decoded; a larger one is an error.
         """
-        if allowed is not None:
-            self._grammar_of(allowed)
+        self.grammar(allowed)  # what cannot be written is told before an image is decoded
         for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
             good = iter(self.look(batch.images, beam, looks, allowed) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
@@ -112,13 +111,19 @@ class ImageReader(ABC):
         self, images: np.ndarray, beam: int = 1, looks: int | None = None, allowed: Allowed | None = None
     ) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width) as `read` does, with the same beam, looks and allowed texts."""
-        grammar = None if allowed is None else self._grammar_of(allowed)
+        grammar = self.grammar(allowed)
         width = beam if grammar is None else max(beam, LEAST_BEAM)
         return read_surest(
             lambda some: self.read_batch(some, width, grammar), images, self.looks if looks is None else looks
         )
 
-    def _grammar_of(self, allowed: Allowed) -> Grammar:
-        if self._grammar is None or self._grammar[0] != allowed:
-            self._grammar = allowed, Grammar(allowed, self.charset)
-        return self._grammar[1]
+    def grammar(self, allowed: Allowed | None) -> Grammar | None:
+        """What is allowed, for this recognizer's charset; None if everything is.
+
+        Errors: InputError if it cannot write that.
+        """
+        if allowed is None:
+            return None
+        if self._last is None or self._last[0] != allowed:
+            self._last = allowed, Grammar(allowed, self.charset)
+        return self._last[1]

@@ -107,7 +107,7 @@ class OnnxReader(ImageReader):
                     probabilities
                     * may_follow(grammar, symbols[crops, None, :place], probabilities.shape[1], end, last)[:, 0]
                 )
-            symbol = np.where(probabilities.any(-1), probabilities.argmax(-1), end)
+            symbol = probabilities.argmax(-1)
             symbols[crops[live], place] = symbol[live]
             sure[crops[live], place] = probabilities.max(-1)[live]
             live &= symbol != end
@@ -116,6 +116,7 @@ class OnnxReader(ImageReader):
             if live.sum() <= SHRINK_AT * len(live):
                 memory, *cache = (value(each.numpy()[live]) for each in (memory, *cache))
                 crops, symbol, live = crops[live], symbol[live], live[live]
+        symbols[(sure == 0).any(1)] = end  # what was begun before no allowed text could follow
         return symbols, sure
 
 

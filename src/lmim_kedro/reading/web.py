@@ -88,7 +88,7 @@ def create_app(
     pages = {name: files("lmim_kedro.reading").joinpath(f"{name}.html").read_text("utf-8") for name in ("page", "docs")}
     one_at_a_time = Lock()
     how: dict[str, Any] = {"allowed": allowed, "min_confidence": min_confidence}
-    list(reader.read_named([], **how))  # what the recognizer cannot write is told at the start
+    reader.grammar(allowed)  # what the recognizer cannot write is told at the start
 
     def read(data: bytes) -> dict[str, Any]:
         with one_at_a_time:

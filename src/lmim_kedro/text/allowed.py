@@ -47,7 +47,8 @@ class Allowed:
         """What the options of the commands and of `predict` name; None if they name nothing.
 
         Args:
-            charset: digits, letters, the path of a UTF-8 file with the characters, or the characters themselves.
+            charset: digits, letters, the path of a UTF-8 file with the characters, or the characters themselves; a
+                file that does not exist is told by the suffix .txt, or by its folder.
             lexicon: path of a UTF-8 file with a word a line.
             pattern: a regular expression.
 
@@ -171,7 +172,7 @@ def _characters(named: str) -> str:
     if named in NAMED:
         return NAMED[named]
     path = Path(named)
-    if "/" in named or path.suffix or path.is_file():
+    if path.is_file() or path.suffix == ".txt" or (path.parent.is_dir() and len(path.parts) > 1):
         text = read_text(path).replace("\n", "").replace("\r", "")
         if not text:
             raise InputError(f"{path} is empty: write every character that may be read into it")

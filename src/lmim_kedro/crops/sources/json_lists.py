@@ -1,18 +1,26 @@
 """Lists of crops in JSON: a record a line, one object for all, or mmocr's annotation."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from lmim_kedro.crops.sources.archives import Place
 from lmim_kedro.crops.sources.image_files import Entry, open_listed
-from lmim_kedro.crops.sources.records import NAMES, checked, entry_of, first_line, first_lines, lines_of, read_json
+from lmim_kedro.crops.sources.records import (
+    NAMES,
+    checked,
+    entry_of,
+    first_line,
+    first_lines,
+    lines_of,
+    names_image,
+    read_json,
+)
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
-
-_START = 4096
-"""Characters of a JSON file that are looked at before all of it is parsed."""
 
 
 def _read_jsonl(path: Place) -> Iterator[Entry]:
@@ -74,6 +82,13 @@ def _read_object(path: Place) -> Iterator[Entry]:
 
 def what_is(path: Place) -> str | None:
     """Which list a JSON file is: "jsonl", "mmocr" or "json"; None where it is no list of crops."""
+    stat = os.stat(path) if isinstance(path, Path) else None  # an archive's members are cached by their archive
+    return _what_is(path, *(() if stat is None else (stat.st_mtime_ns, stat.st_size)))
+
+
+@lru_cache(maxsize=16)
+def _what_is(path: Place, *version: int) -> str | None:
+    """Look once at each version of a file, which may be large: each layout of JSON asks."""
     lines = first_lines(path)
     start = lines[0].lstrip() if lines else ""
     if start[:1] not in ("{", "["):
@@ -94,8 +109,6 @@ def what_is(path: Place) -> str | None:
             if any(isinstance(record, dict) and "img_path" in record for record in content["data_list"][:50])
             else None
         )
-    from lmim_kedro.crops.sources.records import names_image
-
     first = list(content.items())[:50]
     named = sum(names_image(name) and isinstance(label, str | None) for name, label in first)
     return "json" if first and named * 2 > len(first) else None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,22 +84,17 @@ def open_images(path: Path, layout: str | None = None) -> Source:
         return _open(str(path), {"path": path} | ({"format": layout} if layout else {}))
 
 
-class _named:  # noqa: N801
+@contextmanager
+def _named(name: str) -> Iterator[None]:
     """Begin every InputError with the name of the source."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, InputError):
-            raise InputError(f"source {self.name}: {error}") from error
-        if isinstance(error, PermissionError):
-            raise InputError(
-                f"source {self.name}: {error.filename} cannot be read ({error.strerror}): give the rights to read it"
-            ) from error
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"source {name}: {error}") from error
+    except PermissionError as error:
+        raise InputError(
+            f"source {name}: {error.filename} cannot be read ({error.strerror}): give the rights to read it"
+        ) from error
 
 
 def _open(name: str, spec: Mapping[str, Any]) -> Source:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -56,11 +57,20 @@ def read_json(path: Place) -> Any:
     """The content of a JSON file that a user has. Errors: InputError where it is none."""
     try:
         with open_text(path) as file:
-            return json.load(file)
+            return json.load(file, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error}): mend the file, or take it out of the folder") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): give the rights to read it") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name stands twice: the json module would keep the last value, without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} stands in it more than once, and one value of it would be lost")
+    return found
 
 
 def checked(file: object, label: object, fault: str | None = None, confidence: float | None = None) -> Entry:
