@@ -7,7 +7,7 @@ from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Encoder, Json, Mo
 def read_benchmarks(
     recognizer: Recognizer, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
 ) -> DataFrame:
-    """What the recognizer, and another beside it, reads in every crop of every benchmark."""
+    """What the recognizer, and another beside it with as many looks, reads in every crop of every benchmark."""
     from lmim_kedro.models.folder import named_place
     from lmim_kedro.models.weights import load_recognizer
     from lmim_kedro.reading.reader import read_store
@@ -18,7 +18,7 @@ def read_benchmarks(
     readings = read_store(recognizer, crops, *how, evaluation.looks)
     if evaluation.beside is not None:
         other = load_recognizer(named_place(evaluation.beside))
-        readings["beside"] = read_store(other, crops, *how, other.looks)["prediction"]
+        readings["beside"] = read_store(other, crops, *how, evaluation.looks)["prediction"]
     return readings
 
 
