@@ -56,7 +56,7 @@ class Step:
             {"teacher": {"optimization": OPTIMIZATION}, "optimization": OPTIMIZATION, "mask_ratio": 0.5}
         )
         self.module = LMIM(NARROW, params, Encoder(NARROW)).train()
-        self.views = GuidanceViews(data.MEDIUM)
+        self.views = GuidanceViews(data.MEDIUM, compiled=compiled)
         self.forward: Any = torch.compile(self.module) if compiled else self.module
         self.optimizer = build_optimizer(self.module, OPTIMIZATION)
         images = torch.randint(256, (crops, 3, NARROW.image_height, NARROW.image_width), dtype=torch.uint8)
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.host", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", type=int, default=64, help="crops of which views are drawn (default: %(default)s)")
-    parser.add_argument("--compiled", action="store_true", help="compile the model; this needs a C++ compiler")
+    parser.add_argument("--compiled", action="store_true", help="compile views and model; this needs a C++ compiler")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     step = Step(options.batch, options.compiled)
