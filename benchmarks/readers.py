@@ -28,12 +28,16 @@ from lmim_kedro.models.folder import READY
 from lmim_kedro.progress import progress_bar
 from lmim_kedro.reading.onnx_reader import OnnxReader
 from lmim_kedro.scoring.metrics import score
+from lmim_kedro.text.language import ENGLISH
 
 Read = Callable[[np.ndarray], str]
 """Reads one crop, (H, W, 3) uint8 RGB."""
 
 COLD = {
     "ready reader": "from lmim_kedro import OnnxReader; OnnxReader(threads=1).read({path!r})",
+    "ready reader, no language model": (
+        "from lmim_kedro import OnnxReader; OnnxReader(threads=1).read({path!r}, language='none')"
+    ),
     "PP-OCRv4": "from rapidocr_onnxruntime import RapidOCR; RapidOCR(intra_op_num_threads=1)({path!r}, use_det=False)",
     "PP-OCRv6": "from rapidocr import RapidOCR; RapidOCR()({path!r}, use_det=False)",
 }
@@ -43,7 +47,13 @@ COLD = {
 def ready() -> tuple[Read, list[Path]]:
     """The reader that comes with the package, and its files."""
     reader = OnnxReader(threads=1)
-    return lambda crop: reader.read(crop)[0].text, sorted((READY / "onnx").glob("*.onnx"))
+    return lambda crop: reader.read(crop)[0].text, [*(READY / "onnx").glob("*.onnx"), ENGLISH]
+
+
+def ready_alone() -> tuple[Read, list[Path]]:
+    """The same without its language model, as the others have none."""
+    reader = OnnxReader(threads=1)
+    return lambda crop: reader.read(crop, language="none")[0].text, [*(READY / "onnx").glob("*.onnx")]
 
 
 def pp_ocr_v4() -> tuple[Read, list[Path]]:
@@ -75,6 +85,7 @@ def pp_ocr_v6() -> tuple[Read, list[Path]]:
 
 READERS = {
     "ready reader": (ready, "lmim_kedro"),
+    "ready reader, no language model": (ready_alone, "lmim_kedro"),
     "PP-OCRv4": (pp_ocr_v4, "rapidocr_onnxruntime"),
     "PP-OCRv6": (pp_ocr_v6, "rapidocr"),
 }

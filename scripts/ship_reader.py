@@ -73,7 +73,7 @@ def ship(
     facts = facts_of_run(recognizer, data, conf, made_by) | {"note": note}
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "ready"
-        facts |= write_weights(recognizer, made, facts["scores"]["looks"])
+        facts |= write_weights(recognizer, made, facts["scores"]["looks"], facts["scores"]["language"])
         licenses = [row for part in ("fonts", "words") for row in licenses_of(data / "01_raw" / part)]
         write_licenses(licenses, made / "LICENSES.tsv")
         facts["fonts"] = dict(Counter(row["license"] for row in licenses if row["group"] != "words").most_common())
@@ -114,7 +114,7 @@ def facts_of_run(recognizer: Path, data: Path, conf: Path, made_by: str | None) 
         "recognizer": str(Path("data/06_models", place, "recognizer")),
         "recipe": recipe,
         "rendered": rendered,
-        "scores": {name: scores[name] for name in ("metric", "labels", "looks", "accuracy", "interval_95")},
+        "scores": {name: scores[name] for name in ("metric", "labels", "looks", "language", "accuracy", "interval_95")},
         "by_length": by_length(data / "08_reporting" / place / "accuracy_by_length.csv"),
         "calibration_error": scores.get("calibration_error"),
         "machine": {name: machine.get(name) for name in ("torch", "processor", "gpu", "commit", "parameters")},
@@ -138,10 +138,10 @@ def by_length(file: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def write_weights(recognizer: Path, made: Path, looks: int) -> dict[str, Any]:
+def write_weights(recognizer: Path, made: Path, looks: int, language: str) -> dict[str, Any]:
     """Write the two folders of weights, check that they read alike, and return sizes and speed.
 
-    The reader will look at each crop as often as it did when it was scored.
+    The reader will look at each crop as often as it did when it was scored, with the same language model.
 
     Errors: InputError if they are too large together, or read differently.
     """
@@ -150,7 +150,7 @@ def write_weights(recognizer: Path, made: Path, looks: int) -> dict[str, Any]:
     from lmim_kedro.reading.reader import Reader
 
     ready = load_recognizer(recognizer).half()
-    ready.looks = looks
+    ready.looks, ready.language = looks, None if language == "none" else language
     save_model(made / "recognizer", ready)
     weights = made / "recognizer" / "model.safetensors"
     weights.chmod(0o644)  # safetensors writes for its owner alone

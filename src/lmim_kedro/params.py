@@ -396,6 +396,10 @@ class EvaluationParams(Params):
     )
     batch_size: int = Field(gt=0)
     looks: Literal[1, 3] = Field(description="looks at each crop, the surest of which counts; 1: the field's protocols")
+    language: str = Field(
+        description="language model that chooses among the texts of a CTC recognizer: english, a file, or none: the "
+        "field's protocols"
+    )
     beside: str | None = Field(
         description="another recognizer that reads the benchmarks for comparison: ready, a recognizer's folder, or null"
     )
@@ -413,6 +417,10 @@ class PredictParams(Params):
     batch_size: int = Field(gt=0)
     beam: int = Field(gt=0, description="hypotheses of beam search; 1: greedy")
     looks: Literal[1, 3] | None = Field(description="looks at each crop, the surest of which counts; null: its own")
+    language: str | None = Field(
+        description="language model that chooses among the texts of a CTC recognizer: english, a file, or none; null: "
+        "its own"
+    )
     charset: str | None = Field(
         description="characters that may be read: digits, letters, a file, or the characters themselves; null: all"
     )

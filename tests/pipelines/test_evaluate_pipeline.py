@@ -20,7 +20,14 @@ from lmim_kedro.scoring.compare import pair_up, read_predictions
 from lmim_kedro.text.charset import Charset
 
 EVALUATION = EvaluationParams(
-    metric="waics", labels="original", batch_size=4, looks=1, beside=None, attention_crops=4, attention_queries=4
+    metric="waics",
+    labels="original",
+    batch_size=4,
+    looks=1,
+    language="none",
+    beside=None,
+    attention_crops=4,
+    attention_queries=4,
 )
 
 

@@ -75,6 +75,7 @@ def predict(
     options: dict[str, Any] = {
         "layout": None,
         "looks": None,
+        "language": None,
         "charset": None,
         "lexicon": None,
         "pattern": None,

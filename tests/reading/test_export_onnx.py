@@ -346,3 +346,31 @@ def test_file_that_is_no_image_is_named(
     assert "x.png: undecodable" in capsys.readouterr().err
     assert cli.main(["read", "--recognizer", str(exported[1]), str(tmp_path / "none.png")], standalone_mode=False) == 1
     assert "none.png: missing file" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def hard_words() -> list[RawCrop]:
+    return list(RenderedWords(60, 4, "heldout").read(0, 60))
+
+
+def test_torch_and_onnx_choose_alike_with_a_language_model(hard_words: list[RawCrop]) -> None:
+    crops = [(str(number), crop) for number, crop in enumerate(hard_words)]
+    ready, exported = Reader.load(device="cpu"), OnnxReader(threads=1)
+    with_model = [[each.text for each in reader.read_named(crops, language="english")] for reader in (ready, exported)]
+    without = [each.text for each in exported.read_named(crops, language="none")]
+    assert sum(one == other for one, other in zip(*with_model, strict=True)) >= 58  # a tie may be rounded to either side
+    assert with_model[1] != without
+
+
+def test_a_recognizer_may_have_a_language_model_of_its_own(exported: tuple[Recognizer, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    shutil.copytree(exported[1], folder)
+    assert OnnxReader(folder).model_of(None) is None
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"language": "english"}), "utf-8")
+    if config["decoder"] == "ctc":
+        assert OnnxReader(folder).model_of(None) is not None
+        assert OnnxReader(folder).model_of("none") is None
+    else:
+        with pytest.raises(InputError, match="this one has the decoder autoregressive.*set language to none"):
+            OnnxReader(folder).model_of(None)

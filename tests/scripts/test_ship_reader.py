@@ -54,6 +54,7 @@ def run(tmp_path: Path, columns_size: ModelParams) -> Path:
         "metric": "waics",
         "labels": "original",
         "looks": 3,
+        "language": "english",
         "accuracy": accuracy,
         "interval_95": interval,
     }

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     type=click.Choice(["1", "3"]),
     help="3: read each crop with more and with less margin too, the surest counts.  [default: the recognizer's own]",
 )
+@click.option(
+    "--language",
+    metavar="english|none|FILE",
+    help="Language model by which a CTC recognizer chooses where it is not sure.  [default: the recognizer's own]",
+)
 @allowed_options
 def read(
     images: tuple[Path, ...],
@@ -39,6 +44,7 @@ def read(
     batch_size: int,
     beam: int,
     looks: str | None,
+    language: str | None,
     charset: str | None,
     lexicon: str | None,
     pattern: str | None,
@@ -55,7 +61,7 @@ def read(
             raise InputError(f"there is nothing at {image}: check the path")
     crops = [_crops_of(image, layout) for image in images]  # a mistake in a path is told before anything is loaded
     how: dict[str, Any] = {"allowed": Allowed.of(charset, lexicon, pattern), "min_confidence": min_confidence}
-    how["looks"] = None if looks is None else int(looks)
+    how |= {"looks": None if looks is None else int(looks), "language": language}
     readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam, **how))
     if output == "text":
         for reading in readings:

@@ -36,6 +36,7 @@ class Recognizer(nn.Module):
     Attributes:
         head: the head, whose modules are parts of the recognizer.
         looks: looks at each crop that a reader takes unless it is told otherwise (reading.looks).
+        language: the language model that it asks, likewise: english or None.
         labels: what was found in the labels it was trained on (LabelCheck.facts); empty if that is not known.
 
     Example:
@@ -53,6 +54,7 @@ class Recognizer(nn.Module):
         super().__init__()
         self.labels: dict[str, Any] = {}
         self.looks = 1
+        self.language: str | None = None
         self.model, self.charset, self.decoder_name, self.max_length = model, charset, decoder, max_length
         self.encoder = Encoder(model)
         self.head: Head = DECODERS[decoder](model, charset, max_length)

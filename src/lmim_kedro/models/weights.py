@@ -54,7 +54,7 @@ def model_config(module: nn.Module) -> dict[str, Any]:
     if isinstance(module, Recognizer):
         charset = {"characters": module.charset.characters, "fold_case": module.charset.fold_case}
         config |= {"kind": "recognizer", "decoder": module.decoder_name, "max_length": module.max_length}
-        config |= {"charset": charset, "looks": module.looks, "labels": module.labels}
+        config |= {"charset": charset, "looks": module.looks, "language": module.language, "labels": module.labels}
     return config
 
 
@@ -86,7 +86,8 @@ def load_recognizer(folder: Path) -> Recognizer:
     config, tensors = read_folder(folder, "recognizer")
     charset = Charset(**config["charset"])
     recognizer = Recognizer(ModelParams(**config["model"]), charset, config["decoder"], config["max_length"])
-    recognizer.labels, recognizer.looks = config.get("labels", {}), config.get("looks", 1)
+    recognizer.labels = config.get("labels", {})
+    recognizer.looks, recognizer.language = config.get("looks", 1), config.get("language")
     load_strictly(recognizer, tensors, str(folder))
     return recognizer
 

@@ -109,6 +109,7 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "image": {"height": model.image_height, "width": model.image_width}
         | {"channels": "RGB", "range": [-1, 1], "aspect": "ignored"},
         "looks": recognizer.looks,
+        "language": recognizer.language,
         "graphs": graphs,
         "weights": weights,
         "model": model.model_dump(),

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lmim_kedro.crops.sources.stream import Image, NamedCrop, crops_of, stream
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import MAX_PIXELS
-from lmim_kedro.reading.looks import read_surest
+from lmim_kedro.reading.looks import read_likeliest, read_surest
 from lmim_kedro.text.allowed import LEAST_BEAM, Allowed, Grammar
 from lmim_kedro.text.charset import Charset
+from lmim_kedro.text.language import LanguageModel
 from lmim_kedro.text.spelling import Reading
 
 
@@ -19,18 +21,26 @@ class ImageReader(ABC):
     Attributes:
         height, width: size in pixels to which images are resized.
         charset: the characters that can be written.
+        decoder: name of the recognizer's decoder.
         looks: looks at each crop, the surest of which counts, unless a call names another number: the recognizer's own.
+        language: the language model that helps it to choose, likewise: english, a file, or None.
     """
 
     height: int
     width: int
     charset: Charset
+    decoder: str
     looks: int = 1
+    language: str | None = None
     _last: tuple[Allowed, Grammar] | None = None
 
     @abstractmethod
     def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width), looking once at each, as texts of the grammar if there is one."""
+
+    @abstractmethod
+    def columns(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (B, columns, characters + 1) float64 of the columns of uint8 crops; for CTC only."""
 
     def read(
         self,
@@ -40,6 +50,7 @@ class ImageReader(ABC):
         looks: int | None = None,
         allowed: Allowed | None = None,
         min_confidence: float = 0.0,
+        language: str | None = None,
     ) -> list[Reading]:
         """Read images of one word each, in their order.
 
@@ -53,13 +64,16 @@ class ImageReader(ABC):
             allowed: the texts that may be read: characters, words, a pattern; None: all. Where no such text was found,
                 the text is empty and its confidence 0. At least 8 hypotheses are followed.
             min_confidence: a reading of less confidence is an error, which says what was read.
+            language: language model of a CTC recognizer, by which a crop that is not read surely becomes the likeliest
+                word among the most probable texts: `english`, or a file; none: no model; None: as the recognizer was
+                made to be read. Where texts are restricted by `allowed`, it is not asked.
 
         Returns:
             a Reading for each image; the `error` of an image that cannot be read says why.
 
         Errors: InputError if a folder, list or LMDB has no crops, or the recognizer cannot write what is allowed.
         """
-        return list(self.read_crops(images, batch_size, beam, looks, allowed, min_confidence))
+        return list(self.read_crops(images, batch_size, beam, looks, allowed, min_confidence, language))
 
     def read_crops(
         self,
@@ -69,10 +83,12 @@ class ImageReader(ABC):
         looks: int | None = None,
         allowed: Allowed | None = None,
         min_confidence: float = 0.0,
+        language: str | None = None,
     ) -> Iterator[Reading]:
         """Read images as a stream, while the next ones are being decoded; arguments and errors as in `read`."""
         named = crops_of(images)
-        return self.read_named(named, batch_size, beam, looks=looks, allowed=allowed, min_confidence=min_confidence)
+        more = {"allowed": allowed, "min_confidence": min_confidence, "language": language}
+        return self.read_named(named, batch_size, beam, looks=looks, **more)
 
     def read_named(
         self,
@@ -84,18 +100,20 @@ class ImageReader(ABC):
         looks: int | None = None,
         allowed: Allowed | None = None,
         min_confidence: float = 0.0,
+        language: str | None = None,
     ) -> Iterator[Reading]:
         """Read crops that have names, as a stream in their order.
 
         Args:
             crops: names and images.
-            batch_size, beam, looks, allowed, min_confidence: as for `read`.
+            batch_size, beam, looks, allowed, min_confidence, language: as for `read`.
             threads: number of threads that decode.
             max_pixels: largest image that is decoded; a larger one is an error.
         """
-        self.grammar(allowed)  # what cannot be written is told before an image is decoded
+        self.grammar(allowed)  # what cannot be done is told before an image is decoded
+        self.model_of(language)
         for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
-            good = iter(self.look(batch.images, beam, looks, allowed) if len(batch.images) else [])
+            good = iter(self.look(batch.images, beam, looks, allowed, language) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
                 if error:
                     yield Reading("", 0.0, (), error, key)
@@ -108,14 +126,35 @@ class ImageReader(ABC):
                     yield reading._replace(key=key)
 
     def look(
-        self, images: np.ndarray, beam: int = 1, looks: int | None = None, allowed: Allowed | None = None
+        self,
+        images: np.ndarray,
+        beam: int = 1,
+        looks: int | None = None,
+        allowed: Allowed | None = None,
+        language: str | None = None,
     ) -> list[Reading]:
-        """Read uint8 RGB crops (B, 3, height, width) as `read` does, with the same beam, looks and allowed texts."""
-        grammar = self.grammar(allowed)
+        """Read uint8 RGB crops (B, 3, height, width) as `read` does, with the same other arguments."""
+        grammar, model = self.grammar(allowed), self.model_of(language)
+        looks = self.looks if looks is None else looks
+        if grammar is None and model is not None and len(images):
+            return read_likeliest(self.columns, images, looks, self.charset, model, max(beam, LEAST_BEAM))
         width = beam if grammar is None else max(beam, LEAST_BEAM)
-        return read_surest(
-            lambda some: self.read_batch(some, width, grammar), images, self.looks if looks is None else looks
-        )
+        return read_surest(lambda some: self.read_batch(some, width, grammar), images, looks)
+
+    def model_of(self, language: str | None) -> LanguageModel | None:
+        """The language model that is named, or the recognizer's own; None if there is none.
+
+        Errors: InputError if there is no such model, or the recognizer can be given none.
+        """
+        name = self.language if language is None else language
+        if name is None or name == "none":
+            return None
+        if self.decoder != "ctc":
+            raise InputError(
+                f"a language model helps a CTC recognizer to choose, and this one has the decoder {self.decoder}, "
+                "which knows what it has written: set language to none"
+            )
+        return LanguageModel.named(name)
 
     def grammar(self, allowed: Allowed | None) -> Grammar | None:
         """What is allowed, for this recognizer's charset; None if everything is.

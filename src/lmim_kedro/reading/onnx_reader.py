@@ -13,7 +13,7 @@ from lmim_kedro.models.folder import READY
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.allowed import Grammar, may_follow
 from lmim_kedro.text.charset import Charset
-from lmim_kedro.text.spelling import Reading, collapse, search, spell
+from lmim_kedro.text.spelling import Reading, collapse_all, search, spell
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
@@ -53,9 +53,9 @@ class OnnxReader(ImageReader):
                 f"{folder} holds a model of kind {kind!r}, not {KIND!r}: export it first with "
                 f"`lmim-kedro export-onnx {folder} TARGET`"
             )
-        self.charset = Charset(**self.config["charset"])
+        self.charset, self.decoder = Charset(**self.config["charset"]), self.config["decoder"]
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
-        self.looks = self.config.get("looks", 1)
+        self.looks, self.language = self.config.get("looks", 1), self.config.get("language")
         graphs = self.config["graphs"].items()
         self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 
@@ -66,17 +66,20 @@ class OnnxReader(ImageReader):
 
         Errors: InputError if it is asked for more.
         """
-        scaled = to_input(images)
-        if self.config["decoder"] == "ctc":
-            (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": scaled})
+        if self.decoder == "ctc":
+            probabilities = self.columns(images)
             if beam > 1 or grammar is not None:
-                return [search(self.charset, columns, beam, grammar) for columns in probabilities.astype(np.float64)]
-            best, sure = probabilities.argmax(-1), probabilities.max(-1)
-            return [collapse(self.charset, *row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
+                return [search(self.charset, columns, beam, grammar) for columns in probabilities]
+            return collapse_all(self.charset, probabilities)
         if beam > 1 and grammar is None:
             raise InputError(f"an exported autoregressive recognizer reads greedily, and beam is {beam}: set it to 1")
-        symbols, sure = self._greedy(scaled, grammar)
+        symbols, sure = self._greedy(to_input(images), grammar)
         return [spell(self.charset, *row) for row in zip(symbols.tolist(), sure.tolist(), strict=True)]
+
+    def columns(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (B, columns, characters + 1) float64 of the columns of uint8 crops; for CTC only."""
+        (probabilities,) = self._sessions["recognizer"].run(["probabilities"], {"images": to_input(images)})
+        return np.asarray(probabilities, np.float64)
 
     def _greedy(self, images: np.ndarray, grammar: Grammar | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and their probabilities, (B, L) each; the end symbol of probability 1 wherever nothing is written.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from lmim_kedro.crops.ahead import ahead
 from lmim_kedro.crops.loader import send
@@ -42,7 +43,8 @@ class Reader(ImageReader):
     def __init__(self, recognizer: Recognizer, precision: torch.dtype = torch.float32) -> None:
         self.recognizer, self.precision = recognizer.eval(), precision
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
-        self.charset, self.looks = recognizer.charset, recognizer.looks
+        self.charset, self.decoder = recognizer.charset, recognizer.decoder_name
+        self.looks, self.language = recognizer.looks, recognizer.language
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
@@ -67,10 +69,24 @@ class Reader(ImageReader):
 
     def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:
         """Read uint8 RGB crops (B, 3, height, width), greedily or with a beam of more hypotheses."""
-        device = next(self.recognizer.parameters()).device
-        pixels = send(torch.from_numpy(images), device)
-        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.recognizer.read_batch(to_input(pixels), beam, grammar=grammar)
+        with self._autocast():
+            return self.recognizer.read_batch(self._pixels(images), beam, grammar=grammar)
+
+    def columns(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (B, columns, characters + 1) float64 of the columns of uint8 crops; for CTC only."""
+        with torch.no_grad(), self._autocast():
+            logits = self.recognizer(self._pixels(images), torch.empty(0))  # CTC logits depend on no label
+        return logits.softmax(-1).cpu().double().numpy()
+
+    def _pixels(self, images: np.ndarray) -> Tensor:
+        return to_input(send(torch.from_numpy(images), self._device))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self.precision, enabled=self.precision != torch.float32)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.recognizer.parameters()).device
 
 
 def read_sources(
@@ -83,22 +99,28 @@ def read_sources(
     looks: int | None = None,
     allowed: Allowed | None = None,
     min_confidence: float = 0.0,
+    language: str | None = None,
 ) -> Iterator[Reading]:
     """Read all crops of some sources; of several sources, a key begins with its source's name."""
     several, reader = len(sources) > 1, Reader(recognizer)
     with progress_bar(sum(map(len, sources)), desc="reading", unit="crop") as bar:
         for source in sources:
             named = crops_of_source(source)
-            how = batch_size, beam, threads, max_pixels, looks, allowed, min_confidence
+            how = batch_size, beam, threads, max_pixels, looks, allowed, min_confidence, language
             for reading in reader.read_named(named, *how):
                 bar.update()
                 yield reading._replace(key=f"{source.name}/{reading.key}") if several else reading
 
 
 def read_store(
-    recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device, looks: int = 1
+    recognizer: Recognizer,
+    crops: PackedStore,
+    batch_size: int,
+    device: torch.device,
+    looks: int = 1,
+    language: str = "none",
 ) -> pd.DataFrame:
-    """Read every crop of a labeled store, in order, looking `looks` times at each.
+    """Read every crop of a labeled store, in order, looking `looks` times at each, with a language model or none.
 
     Returns:
         a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
@@ -115,7 +137,7 @@ def read_store(
 
     with progress_bar(len(crops), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):
-            readings = reader.look(images, looks=looks)
+            readings = reader.look(images, looks=looks, language=language)
             columns = {
                 "benchmark": name,
                 "index": index,

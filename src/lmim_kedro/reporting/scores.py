@@ -22,6 +22,7 @@ def build_scores(
     metric: str = "waics",
     labels: Labels = "original",
     looks: int = 1,
+    language: str = "none",
     beside: str | None = None,
 ) -> dict[str, Any]:
     """Score the readings of every benchmark.
@@ -32,16 +33,17 @@ def build_scores(
         metric: the accuracy that tables show: a metric of right and wrong.
         labels: label set of the six common benchmarks at ingest: original or corrected.
         looks: looks that the recognizer took at each crop.
+        language: the language model that helped it to choose.
         beside: name of the other recognizer; where predictions have no column `beside`, nothing is said of it.
 
     Returns:
         plain values, fractions of 1. `accuracy`: by benchmark, in the order of the readings, the accuracies and
         one_minus_ned, `n` crops scored by `metric` and `unscorable` ones left out; null where nothing can be scored.
         `interval_95`: bootstrap interval of `metric`. `calibration_error`: expected, of confidence and `metric`, over
-        all crops; null without confidences. `labels`, `looks`: as given. `beside`: the other recognizer's name and its
-        accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets are all there,
-        in full, with its labels. `notes`: remarks on the test sets, and on what is read
-        where no crop is right.
+        all crops; null without confidences. `labels`, `looks`, `language`: as given. `beside`: the other recognizer's
+        name and its accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets
+        are all there, in full, with its labels. `notes`: remarks on the test sets, and on what is read where no crop is
+        right.
 
     Errors: InputError if there are no readings.
     """
@@ -94,6 +96,11 @@ def build_scores(
         notes.insert(
             0, f"Each crop was read with {looks} margins, and the surest reading counts; published rows read once."
         )
+    if language != "none":
+        notes.insert(
+            0,
+            f"A language model ({language}) chose where the recognizer was not sure; published rows ask none.",
+        )
     error = calibration_error(calibration(predictions, metric))
     return {
         **{key: recipe[key] for key in ("env", "variant", "seed")},
@@ -102,6 +109,7 @@ def build_scores(
         "metric": metric,
         "labels": labels,
         "looks": looks,
+        "language": language,
         "accuracy": accuracy,
         "interval_95": {name: [_fraction(bound) for bound in bootstrap_interval(each)] for name, each in main.items()},
         "calibration_error": None if error is None else round(error, 6),

@@ -10,7 +10,7 @@ import numpy as np
 
 from lmim_kedro.text.allowed import Grammar
 from lmim_kedro.text.charset import Charset
-from lmim_kedro.text.ctc import prefix_search
+from lmim_kedro.text.ctc import candidates, prefix_search
 
 
 class Reading(NamedTuple):
@@ -72,6 +72,26 @@ def collapse(charset: Charset, symbols: Sequence[int], probabilities: Sequence[f
     kept = [(symbol, probability) for symbol, probability in runs if symbol < len(charset)]
     text = charset.text(symbol for symbol, _ in kept)
     return Reading(text, math.prod(probabilities), tuple(probability for _, probability in kept))
+
+
+def collapse_all(charset: Charset, columns: np.ndarray) -> list[Reading]:
+    """Spell the best symbols of B crops, given the probabilities of their columns (B, columns, characters + 1)."""
+    best, sure = columns.argmax(-1), columns.max(-1)
+    return [collapse(charset, *row) for row in zip(best.tolist(), sure.tolist(), strict=True)]
+
+
+def several(charset: Charset, columns: np.ndarray, width: int, least: float) -> list[Reading]:
+    """The most probable texts over the columns of a CTC recognizer, at most `width`; arguments as of `ctc.candidates`.
+
+    Example:
+        >>> [reading.text for reading in several(Charset("ab"), np.array([[0.5, 0.2, 0.3]]), width=3, least=0.25)]
+        ['a', '']
+    """
+    found = candidates(columns, len(charset), width, least=least)
+    return [
+        Reading(charset.text(each.symbols), min(1.0, math.exp(each.log_probability)), each.confidences)
+        for each in found
+    ]
 
 
 def search(charset: Charset, columns: np.ndarray, beam: int, grammar: Grammar | None = None) -> Reading:

@@ -7,7 +7,7 @@ from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Encoder, Json, Mo
 def read_benchmarks(
     recognizer: Recognizer, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams
 ) -> DataFrame:
-    """What the recognizer, and another beside it with as many looks, reads in every crop of every benchmark."""
+    """What the recognizer, and another beside it in the same way, reads in every crop of every benchmark."""
     from lmim_kedro.models.folder import named_place
     from lmim_kedro.models.weights import load_recognizer
     from lmim_kedro.reading.reader import read_store
@@ -15,10 +15,10 @@ def read_benchmarks(
 
     use_threads(training.threads)
     how = evaluation.batch_size, pick_device(training.device)
-    readings = read_store(recognizer, crops, *how, evaluation.looks)
+    readings = read_store(recognizer, crops, *how, evaluation.looks, evaluation.language)
     if evaluation.beside is not None:
         other = load_recognizer(named_place(evaluation.beside))
-        readings["beside"] = read_store(other, crops, *how, evaluation.looks)["prediction"]
+        readings["beside"] = read_store(other, crops, *how, evaluation.looks, evaluation.language)["prediction"]
     return readings
 
 

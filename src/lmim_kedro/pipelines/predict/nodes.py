@@ -31,7 +31,7 @@ def read_crops(
     how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels, predict.looks
     allowed = Allowed.of(predict.charset, predict.lexicon, predict.pattern)
     crops, failed = write_readings(
-        read_sources(recognizer, sources, *how, allowed, predict.min_confidence), file, predict.format
+        read_sources(recognizer, sources, *how, allowed, predict.min_confidence, predict.language), file, predict.format
     )
     log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
     return file

@@ -12,7 +12,8 @@ def score_predictions(predictions: DataFrame, recipe: Json, evaluation: Evaluati
     """Accuracies of every benchmark, with intervals, and averages of whole protocols."""
     from lmim_kedro.reporting.scores import build_scores
 
-    return build_scores(predictions, recipe, evaluation.metric, evaluation.labels, evaluation.looks, evaluation.beside)
+    how = evaluation.metric, evaluation.labels, evaluation.looks, evaluation.language
+    return build_scores(predictions, recipe, *how, evaluation.beside)
 
 
 def summarize(scores: Json) -> Json:
