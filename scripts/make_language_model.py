@@ -1,8 +1,9 @@
 """Make a language model of words: `python scripts/make_language_model.py TARGET --env=reader`.
 
-With --env, the words are those that the environment's rendered fine-tuning words are drawn from, none of them held out,
-as often as they are drawn; with --words, those of files, one a line, each once. `lmim-kedro read --language=TARGET`
-reads with it. The model that comes with the package (src/lmim_kedro/text/english.npz) is made by
+With --env, the words are drawn as those that the environment renders for fine-tuning, held-out ones among them. With
+--words, they are those of files, one a line, each once. `lmim-kedro read --language=TARGET` reads with it.
+
+The model that comes with the package (src/lmim_kedro/text/english.npz) is made by
 
     make fonts
     python scripts/make_language_model.py src/lmim_kedro/text/english.npz --env=reader
@@ -16,7 +17,6 @@ from pathlib import Path
 import yaml
 
 from lmim_kedro.crops.rendering.draws import Draws
-from lmim_kedro.crops.rendering.renderer import is_held_out
 from lmim_kedro.crops.rendering.words import Vocabulary
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_text
@@ -61,7 +61,7 @@ def drawn_words(environment: Path, count: int) -> Iterator[str]:
     vocabularies = [Vocabulary(source["vocabulary"], {"as_is": 1}) for source in sources.values()]
     for number in range(count):
         vocabulary = vocabularies[number % len(vocabularies)]
-        yield vocabulary.draw(Draws(number), lambda word: not is_held_out(word))
+        yield vocabulary.draw(Draws(number))
 
 
 def listed_words(files: list[Path]) -> Iterator[str]:

@@ -358,7 +358,9 @@ def test_torch_and_onnx_choose_alike_with_a_language_model(hard_words: list[RawC
     ready, exported = Reader.load(device="cpu"), OnnxReader(threads=1)
     with_model = [[each.text for each in reader.read_named(crops, language="english")] for reader in (ready, exported)]
     without = [each.text for each in exported.read_named(crops, language="none")]
-    assert sum(one == other for one, other in zip(*with_model, strict=True)) >= 58  # a tie may be rounded to either side
+    assert (
+        sum(one == other for one, other in zip(*with_model, strict=True)) >= 58
+    )  # a tie may be rounded to either side
     assert with_model[1] != without
 
 

@@ -53,7 +53,7 @@ class OnnxReader(ImageReader):
                 f"{folder} holds a model of kind {kind!r}, not {KIND!r}: export it first with "
                 f"`lmim-kedro export-onnx {folder} TARGET`"
             )
-        self.charset, self.decoder = Charset(**self.config["charset"]), self.config["decoder"]
+        self.charset, self.decoder = Charset(**self.config["charset"]), self.config.get("decoder", "")
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
         self.looks, self.language = self.config.get("looks", 1), self.config.get("language")
         graphs = self.config["graphs"].items()
