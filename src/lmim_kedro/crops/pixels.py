@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lmim_kedro.crops.containers import container_fault
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import MAX_PIXELS
 
 cv2.setNumThreads(0)  # parallelism is over crops
@@ -40,8 +41,12 @@ class CropStore(Protocol):
         """Their labels."""
         ...
 
+    def name_of(self, index: int) -> str:
+        """Which crop the one at an index is, for a sentence about it."""
+        ...
 
-class UndecodableCrop(ValueError):
+
+class UndecodableCrop(InputError):
     """Bytes that neither OpenCV nor PIL can turn into pixels; `place` says which of a batch."""
 
     place = 0
@@ -200,6 +205,26 @@ def decode_batch(
         starts = range(0, len(blobs), _AT_ONCE)
         list(pool.map(fill, starts, (min(start + _AT_ONCE, len(blobs)) for start in starts)))
     return images, aspect
+
+
+def decode_stored(
+    store: CropStore,
+    indices: Sequence[int] | np.ndarray,
+    height: int,
+    width: int,
+    pool: ThreadPoolExecutor | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of a store as `decode_batch` gives them.
+
+    Errors: InputError that names the crop that cannot be decoded; ingest would have set it aside.
+    """
+    try:
+        return decode_batch(store.fetch(indices), height, width, pool)
+    except UndecodableCrop as error:
+        raise InputError(
+            f"{store.name_of(int(indices[error.place]))} cannot be decoded ({error}): it was changed after it was "
+            "written; `kedro run --pipelines=ingest` makes the shard anew (views: `--pipelines=views`)"
+        ) from error
 
 
 def to_input(images: Images) -> Images:

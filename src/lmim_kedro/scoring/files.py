@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_text
+from lmim_kedro.files import parse_json, read_text
 
 COLUMNS = ("prediction", "label")
 _BRACKETS = re.compile(r"\d+ \[(.*)\]", re.DOTALL)
@@ -122,7 +121,7 @@ def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[
 def _jsonl(path: Path, text: str) -> Iterator[tuple[str, str]]:
     for number, line in _lines(text):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             prediction, label = (row[name] for name in COLUMNS)
         except (ValueError, KeyError, TypeError):
             prediction = label = None
