@@ -54,7 +54,7 @@ def whole(path: Path) -> Iterator[Path]:
                 f"the disk of {path.parent} became full while {path.name} was written: make room or choose another "
                 "disk, then run the same command again; what was there before is kept"
             ) from error
-        if error.errno in _NO_RIGHT and str(error.filename) in (str(part), str(path.parent)):
+        if error.errno in _NO_RIGHT and str(error.filename) in map(str, (part, *part.parents)):
             raise InputError(
                 f"{path} cannot be written ({error.strerror}): give the right to write into {path.parent}, or choose "
                 "another folder"
@@ -107,7 +107,10 @@ def kind_of(mode: int) -> str:
 
 def require_regular(path: Path) -> None:
     """Check that a path is a file or a folder, once links are followed. Errors: InputError where it is neither."""
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError(f"{path} is {kind_of(mode)}, no file: copy what it gives into a file, and name that")
 
@@ -127,7 +130,9 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     content = json_of(path, "it is damaged: remove it and make it anew, or restore a copy")
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not a JSON object: it is damaged: remove it and make it anew, or restore a copy")
+        raise InputError(
+            f"{path} is not a JSON object, so it is damaged: remove it and make it anew, or restore a copy"
+        )
     return content
 
 

@@ -16,6 +16,7 @@ from lmim_kedro.crops.ingest.plan import prepare
 from lmim_kedro.crops.pixels import decode_stored
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.store.cards import shard_fault
+from lmim_kedro.crops.store.manifest import manifest_tables
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.errors import InputError
@@ -136,6 +137,16 @@ def test_crop_that_cannot_be_decoded_is_named(ingest):
     )
     with pytest.raises(InputError, match=sentence):
         decode_stored(store, [3, 27], 32, 128)
+
+
+def test_rows_that_cannot_be_read_are_a_sentence(ingest):
+    store = ingest()
+    cut(store.shards[1].folder / "data.mdb")  # which nobody needs for the rows
+    (store.shards[1].folder / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(
+        InputError, match="00001.lmdb/rows.parquet cannot be read .*: the shard was changed after ingest"
+    ):
+        list(manifest_tables(store))
 
 
 def test_label_that_is_no_text_any_more_is_named(ingest):

@@ -215,7 +215,7 @@ def _decode(data: bytes, header: Image.Image) -> tuple[np.ndarray, bool]:
 
 
 def _shows_through(image: Image.Image) -> bool:
-    return any(band.convert("RGBA").getchannel("A").getextrema()[0] < 255 for _, band in bands_of(image))
+    return any(np.asarray(band.convert("RGBA").getchannel("A")).min() < 255 for _, band in bands_of(image))
 
 
 def _bgr_of(image: Image.Image) -> np.ndarray:

@@ -75,8 +75,11 @@ def _reader(path: Path, first: str) -> Callable[[Path, str], Iterator[tuple[str,
         return _brackets
     if set(COLUMNS) <= set(first.split("\t")):
         return _tsv
-    if set(COLUMNS) <= set(next(csv.reader([first]), [])):
-        return _csv
+    try:
+        if set(COLUMNS) <= set(next(csv.reader([first]), [])):
+            return _csv
+    except csv.Error:  # such as a field of more than 131,072 characters
+        pass
     shown = first if len(first) <= 60 else first[:57] + "..."
     raise InputError(f"{path}:1 is {shown!r}: expected {_EXPECTED}")
 

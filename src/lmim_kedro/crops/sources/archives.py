@@ -82,6 +82,12 @@ class ZipPath:
             found.append(place)
         return found
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file, unpacked, by the archive's list; 0 where it is none."""
+        info = _members(self.archive).files.get(self.at)
+        return 0 if info is None else info.file_size
+
     def is_file(self) -> bool:
         """Whether the archive has this file."""
         return self.at in _members(self.archive).files

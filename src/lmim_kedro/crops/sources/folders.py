@@ -297,7 +297,7 @@ def has_images(path: Place) -> bool:
 def _layout(name: str, kind: str, read: Callable[..., Iterator[Entry | Passed]], labeled: bool, **how: Any) -> Layout:
     def opened(path: Place, budget: Budget | None = None, allow_outside: bool = False) -> ListedReader:
         listed = partial(read, ordered=budget is None, outside=allow_outside)
-        how = {"labeled": labeled, "budget": budget, "allow_outside": allow_outside}
+        how: dict[str, Any] = {"labeled": labeled, "budget": budget, "allow_outside": allow_outside}
         return open_listed(path, None, name=name, kind=kind, read=listed, **how)
 
     return Layout(name, opened, options=("path", "allow_outside"), bounded=True, in_archives=True, **how)

@@ -180,9 +180,11 @@ class ListedReader:
         return any(self._is_readable(self.root / key) for key in keys)
 
     def _is_readable(self, file: Place) -> bool:
+        if not _is_file(file):
+            return False
         if not isinstance(file, Path):
-            return _is_file(file)
-        return _is_file(file) and os.access(file, os.R_OK) and file.stat().st_size <= self.max_bytes
+            return file.size <= self.max_bytes
+        return os.access(file, os.R_OK) and file.stat().st_size <= self.max_bytes
 
 
 def open_listed(

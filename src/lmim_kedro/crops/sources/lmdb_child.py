@@ -61,7 +61,7 @@ def crops(txn: Any, start: int, stop: int, base: int, digits: int, labeled: bool
     send(None)
 
 
-def send(content: object) -> None:
+def send(content: Any) -> None:
     """Send one message; the time that the other side takes to read it does not count."""
     alarm(0)
     data = marshal.dumps(content)

@@ -117,7 +117,9 @@ def _open(name: str, spec: Mapping[str, Any]) -> Source:
     if not options.get("path"):
         raise InputError("no path was given: name the folder, list or LMDB as `path`, or set `format: rendered`")
     found = detect(Path(options.pop("path")), layout)
-    options = {option: value for option, value in options.items() if value is not None and value is not False}
+    options = {option: value for option, value in options.items() if value is not None}
+    if options.get("allow_outside") is False:  # as it is without the option, which not every layout has
+        del options["allow_outside"]
     _require_options(options, found.layout.options, f" for the layout {found.layout.name}")
     return open_found(name, found, use_labels=use_labels, **options)
 
