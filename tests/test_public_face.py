@@ -75,7 +75,7 @@ def test_what_is_needed_before_torch_does_not_import_it(code: str, heavy: str) -
     [
         (None, "holds no config.json: give a folder in which this project wrote a model"),
         ('{"kind": "encoder"}', "holds a model of kind 'encoder', and 'recognizer' is wanted here"),
-        ('{"kind": "recogn', "cannot be read .*: it is damaged or from another version"),
+        ('{"kind": "recogn', "config.json is not JSON .*: it is damaged: remove it and make it anew"),
         ('{"kind": "recognizer", "model": {"widths": 3}}', "cannot be read .*: it is damaged or from another version"),
     ],
 )

@@ -21,6 +21,7 @@ COMMANDS = {
     "score": "Score files of predictions.",
     "compare": "Compare the predictions of two recognizers crop by crop.",
     "verify": "Compare the model with what the released code computes.",
+    "verify-store": "Compare the files of a packed store with their hashes.",
     "convert": "Inspect, import and export checkpoints of the released code.",
     "export-onnx": "Write a recognizer as ONNX.",
     "export-lmdb": "Write crops as one LMDB for other tools.",

@@ -1,17 +1,25 @@
-"""Files that appear whole or not at all, the project's JSON, users' text files, and digests of what JSON can hold."""
+"""Files that appear whole or not at all; JSON; users' files, which may be anything; digests of what JSON can hold."""
 
 import codecs
+import errno
 import hashlib
 import io
 import json
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from lmim_kedro.errors import InputError
 
+MOST_TEXT = 512 * 2**20
+"""Bytes of the largest text that is read as a whole."""
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -33,15 +41,78 @@ def whole(path: Path) -> Iterator[Path]:
         >>> path.read_text()
         'all of it'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        if disk_is_full(error):
+            raise InputError(
+                f"the disk of {path.parent} became full while {path.name} was written: make room or choose another "
+                "disk, then run the same command again; what was there before is kept"
+            ) from error
+        if error.errno in _NO_RIGHT and str(error.filename) in map(str, (part, *part.parents)):
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}): give the right to write into {path.parent}, or choose "
+                "another folder"
+            ) from error
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether an error says that there is no room, or none left of the user's quota."""
+    return getattr(error, "errno", None) in _FULL
+
+
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+    """Open a file to read its bytes, if it is one: a pipe would be waited for, and a device never ends.
+
+    Args:
+        path: the file.
+        most: bytes of the largest file; None: of any size.
+
+    Raises:
+        OSError: if it cannot be opened, is no regular file or is too large; `strerror` has the reason.
+
+    Example:
+        >>> open_regular(Path("/dev/null"))
+        Traceback (most recent call last):
+        OSError: [Errno 22] a device, no regular file: '/dev/null'
+    """
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(opened)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, f"{kind_of(found.st_mode)}, no regular file", str(path))
+        if most is not None and found.st_size > most:
+            raise OSError(errno.EFBIG, f"{found.st_size:,} bytes, and {most:,} are the most", str(path))
+    except OSError:
+        os.close(opened)
+        raise
+    return os.fdopen(opened, "rb")
+
+
+def kind_of(mode: int) -> str:
+    """What a file is that is no regular one, by its mode."""
+    return _KINDS.get(stat.S_IFMT(mode), "something unknown")
+
+
+def require_regular(path: Path) -> None:
+    """Check that a path is a file or a folder, once links are followed. Errors: InputError where it is neither."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is {kind_of(mode)}, no file: copy what it gives into a file, and name that")
 
 
 def write_json(path: Path, content: object) -> None:
@@ -51,11 +122,71 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that may not exist; without it the result is empty."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    """Read a JSON file of the project, an object, which may not exist; without it the result is empty.
+
+    Errors: InputError where the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    content = json_of(path, "it is damaged: remove it and make it anew, or restore a copy")
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} is not a JSON object, so it is damaged: remove it and make it anew, or restore a copy"
+        )
+    return content
 
 
-def open_text(path: Any) -> TextIO:
+def json_of(path: Any, what_to_do: str = "mend the file, or take it out of the folder") -> Any:
+    """The content of a JSON file that a user has, in any encoding that `open_text` opens.
+
+    Args:
+        path: the file: a Path, or anything that opens as one does.
+        what_to_do: the end of the sentence about a file that is no JSON.
+
+    Errors: InputError where it cannot be read or is no JSON.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "labels.json"
+        >>> _ = path.write_text('{"a.png": "door", "a.png": "gate"}')
+        >>> json_of(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: .../labels.json is not JSON ('a.png' stands in it more than once, ...
+    """
+    try:
+        with open_text(path, MOST_TEXT) as file:
+            return parse_json(file.read())
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}): {what_to_do}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its rights") from error
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text holds: the one way in which text that users wrote becomes data.
+
+    Errors: ValueError where it is no JSON, is nested too deeply, or has a name twice in one object: the json module
+    would keep the last value, without a word.
+
+    Example:
+        >>> parse_json('{"text": "door"}')
+        {'text': 'door'}
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} stands in it more than once, and one value of it would be lost")
+    return found
+
+
+def open_text(path: Any, most: int | None = None) -> TextIO:
     """Open a text file that a user wrote, as any editor saves it.
 
     It is UTF-8 with or without a byte-order mark, or UTF-16 with one. LF, CRLF and CR all end a line, and come as
@@ -63,8 +194,11 @@ def open_text(path: Any) -> TextIO:
 
     Args:
         path: the file: a Path, or anything that opens as one does.
+        most: bytes of the largest file; None: of any size.
+
+    Errors: OSError as `open_regular`.
     """
-    raw = io.BufferedReader(path.open("rb"))
+    raw: Any = io.BufferedReader(open_regular(path, most) if isinstance(path, Path) else path.open("rb"))
     start = raw.peek(3)
     encoding = next((name for mark, name in _ENCODINGS.items() if start.startswith(mark)), "utf-8")
     return io.TextIOWrapper(raw, encoding, errors="surrogateescape")
@@ -74,7 +208,7 @@ def read_text(path: Path) -> str:
     """A whole text file that a user wrote, as `open_text` opens it.
 
     Raises:
-        InputError: if the file is not there, cannot be read, or is not UTF-8.
+        InputError: if the file is not there, cannot be read, is too large, or is not UTF-8.
 
     Example:
         >>> import tempfile
@@ -84,7 +218,7 @@ def read_text(path: Path) -> str:
         'one\\ntwo\\nthree'
     """
     try:
-        with open_text(path) as file:
+        with open_text(path, MOST_TEXT) as file:
             text = file.read()
         text.encode()
     except FileNotFoundError:

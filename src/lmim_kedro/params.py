@@ -338,6 +338,7 @@ class FinetuningParams(Params):
 
 
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 2**20
 
 
 class IngestParams(Params):
@@ -350,6 +351,7 @@ class IngestParams(Params):
         None, description="height and width to which crops are resized and kept uncompressed; null: they are not"
     )
     max_pixels: int = Field(MAX_PIXELS, gt=0, description="a larger image is set aside, not decoded")
+    max_bytes: int = Field(MAX_BYTES, gt=0, le=2**30, description="a larger file of an image is set aside, not read")
     shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
     workers: int = Field(0, ge=0, description="processes; 0: one per core")
     rotate_tall: float | None = Field(
@@ -412,6 +414,7 @@ class PredictParams(Params):
 
     source: str | None = Field(description="a folder of images, an LMDB or a list of crops; no labels needed")
     layout: str | None = Field(description="layout of the source (docs/data.md); null: detected")
+    allow_outside: bool = Field(description="read also what paths of a list, or links, lead to outside its folder")
     recognizer: str | None = Field(description="a recognizer's folder; null: that of this variant, env and seed")
     format: Literal["csv", "jsonl", "parquet"]
     batch_size: int = Field(gt=0)

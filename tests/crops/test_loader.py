@@ -28,6 +28,9 @@ class Store:
     def labels(self, indices):
         return [f"word{index}" for index in indices]
 
+    def name_of(self, index):
+        return f"crop {index} (its name)"
+
 
 def loader(store: Store, **changes) -> CropLoader:
     return CropLoader(store, **{"height": 32, "width": 128, "batch_size": 8, "seed": 1, **changes})
@@ -86,7 +89,7 @@ def test_only_the_chosen_crops_come():
 def test_a_broken_crop_is_named():
     store = Store(40)
     store._bytes[29] = b"broken"
-    with pytest.raises(InputError, match="crop 29 of the store cannot be decoded"):
+    with pytest.raises(InputError, match=r"crop 29 \(its name\) cannot be decoded"):
         list(loader(store).epoch(0))
 
 

@@ -173,7 +173,7 @@ def test_words_that_cannot_be_rendered_are_refused(options, sentence):
 
 def test_file_that_is_no_lmdb_is_refused(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"<html>quota exceeded</html>" * 500)
-    with pytest.raises(InputError, match="cannot be opened .* download it again"):
+    with pytest.raises(InputError, match="cannot be opened: .* not an LMDB; copy or download it again"):
         open_at(tmp_path)
 
 

@@ -74,6 +74,7 @@ def predict(
 ) -> pd.DataFrame:
     options: dict[str, Any] = {
         "layout": None,
+        "allow_outside": False,
         "looks": None,
         "language": None,
         "charset": None,

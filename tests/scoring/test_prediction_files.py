@@ -8,6 +8,7 @@ import pytest
 
 from lmim_kedro.cli import cli
 from lmim_kedro.errors import InputError
+from lmim_kedro.scoring.compare import read_predictions
 from lmim_kedro.scoring.files import read_pairs, split_brackets
 
 SHARED = Path(os.environ.get("LMIM_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -159,3 +160,44 @@ def test_files_of_nothing_but_the_two_columns_are_read(tmp_path: Path) -> None:
 def test_lines_of_json_without_two_strings_are_refused(row: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a:2 is not a JSON object with the strings"):
         read_pairs(write(tmp_path / "a", f'{{"prediction": "a", "label": "b"}}\n{row}\n'))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pairs"),
+    [
+        ("a.csv", "prediction,label\ra,b\r", (["a"], ["b"])),
+        ("a.txt", "0 [a] [b]\r1 [c] [d]", (["a", "c"], ["b", "d"])),
+        ("a.jsonl", '{"prediction": "a\\r", "label": "b"}', (["a\r"], ["b"])),
+    ],
+)
+def test_a_lone_carriage_return_ends_a_line_but_not_a_text(tmp_path: Path, name: str, text: str, pairs: object) -> None:
+    assert read_pairs(write(tmp_path / name, text)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("\r", "holds no predictions"),
+        ('{"prediction": ' + "[" * 100_000, ":1 is not a JSON object"),
+        ('{"prediction": "a", "prediction": "b", "label": "c"}', ":1 is not a JSON object"),
+        ("a" * 200_000 + ",b", ":1 is 'aaa"),
+        ("prediction,label\n" + "a" * 200_000 + ",b", r":2 is not CSV \(field larger than field limit"),
+    ],
+)
+def test_odd_files_of_predictions_are_sentences(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_pairs(write(tmp_path / "a.csv", text))
+
+
+def test_pipe_and_device_are_sentences(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path, kind in ((tmp_path / "pipe.csv", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(InputError, match=f"cannot be read .{kind}, no regular file"):
+            read_pairs(path)
+
+
+def test_predictions_in_parquet_that_are_no_text_are_a_sentence(tmp_path: Path) -> None:
+    rows = {"benchmark": ["a"], "key": ["1"], "label": [3], "prediction": [None]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="other values than text in label, prediction: give the predictions"):
+        read_predictions(tmp_path / "a.parquet")

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from lmim_kedro.commands.options import layout_option
+from lmim_kedro.commands.options import layout_option, outside_option
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @layout_option
+@outside_option
 @click.option("--rows", default=5, show_default=True, type=click.IntRange(0), help="First crops to show.")
-def inspect(path: Path, layout: str | None, rows: int) -> None:
+def inspect(path: Path, layout: str | None, allow_outside: bool, rows: int) -> None:
     """Show what PATH is and what would be read of it, in about a second.
 
     It prints the layout and what it was recognized by, how many crops there are, the first of them, characters that
@@ -19,5 +20,5 @@ def inspect(path: Path, layout: str | None, rows: int) -> None:
     """
     from lmim_kedro.reading.inspection import inspect_path
 
-    for line in inspect_path(path, layout, rows):
+    for line in inspect_path(path, layout, rows, allow_outside=allow_outside):
         click.echo(line)

@@ -47,6 +47,9 @@ def layout_options(*names: str) -> Callable[[Any], Any]:
 
 
 layout_option = layout_options("--layout")
+outside_option = click.option(
+    "--allow-outside", is_flag=True, help="Read also what paths of a list, or links, lead to outside its folder."
+)
 recognizer_option = click.option(
     "--recognizer",
     "--model",  # the name before there was a ready reader

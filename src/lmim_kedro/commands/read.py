@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmim_kedro.commands.options import allowed_options, chosen_reader, layout_option, recognizer_option
+from lmim_kedro.commands.options import allowed_options, chosen_reader, layout_option, outside_option, recognizer_option
 from lmim_kedro.errors import InputError
 from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.marks import on_one_line
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", type=click.Path(path_type=Path))
 @recognizer_option
 @layout_option
+@outside_option
 @click.option("--format", "output", type=click.Choice(["text", "csv", "jsonl"]), default="text", show_default=True)
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Crops read at once.")
 @click.option("--beam", default=1, show_default=True, type=click.IntRange(1), help="Hypotheses; 1: greedy.")
@@ -40,6 +41,7 @@ def read(
     images: tuple[Path, ...],
     recognizer: str | None,
     layout: str | None,
+    allow_outside: bool,
     output: str,
     batch_size: int,
     beam: int,
@@ -59,7 +61,8 @@ def read(
     for image in images:
         if image.suffix == "" and not image.exists():
             raise InputError(f"there is nothing at {image}: check the path")
-    crops = [_crops_of(image, layout) for image in images]  # a mistake in a path is told before anything is loaded
+    # A mistake in a path is told before anything is loaded.
+    crops = [_crops_of(image, layout, allow_outside) for image in images]
     how: dict[str, Any] = {"allowed": Allowed.of(charset, lexicon, pattern), "min_confidence": min_confidence}
     how |= {"looks": None if looks is None else int(looks), "language": language}
     readings = _Errors(chosen_reader(recognizer).read_named(chain.from_iterable(crops), batch_size, beam, **how))
@@ -88,7 +91,7 @@ class _Errors:
             yield reading
 
 
-def _crops_of(image: Path, layout: str | None) -> "Iterator[NamedCrop]":
+def _crops_of(image: Path, layout: str | None, allow_outside: bool) -> "Iterator[NamedCrop]":
     """Keys of a folder or a list begin with the folder that its files lie below, so that each names a file."""
     from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES
     from lmim_kedro.crops.sources.open import open_images
@@ -96,7 +99,7 @@ def _crops_of(image: Path, layout: str | None) -> "Iterator[NamedCrop]":
 
     if not is_set(image) and (layout is None or image.suffix.lower() in IMAGE_SUFFIXES):
         return ((_utf8(str(image)), crop) for _, crop in crops_of(image))
-    source = open_images(image, layout)
+    source = open_images(image, layout, allow_outside)
     if source.passed_over:
         click.echo(f"{image}: {source.passed_over}", err=True)
     start = source.root or image

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.crops.ahead import ahead
-from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch
+from lmim_kedro.crops.pixels import CropStore, decode_stored
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
@@ -149,17 +149,12 @@ class CropLoader:
         batch = order[number * self.batch_size : (number + 1) * self.batch_size]
         index = np.array_split(batch, self.world)[self.rank].astype(np.int64)
         places = index.tolist()
-        try:
-            images, aspect = decode_batch(self.store.fetch(places), self.height, self.width, pool)
-        except UndecodableCrop as error:
-            raise InputError(
-                f"crop {places[error.place]} of the store cannot be decoded ({error}): ingest again"
-            ) from error
+        images, aspect = decode_stored(self.store, places, self.height, self.width, pool)
         labels = self.store.labels(places) if self.with_labels else None
         arrays = [images, aspect, index]
         if self.views is not None:
             first = epoch % (len(self.views) // len(self.store)) * len(self.store)
-            arrays.append(decode_batch(self.views.fetch((first + index).tolist()), self.height, self.width, pool)[0])
+            arrays.append(decode_stored(self.views, (first + index).tolist(), self.height, self.width, pool)[0])
         tensors = [torch.from_numpy(array) for array in arrays]
         if self.pin:
             tensors = [tensor.pin_memory() for tensor in tensors]

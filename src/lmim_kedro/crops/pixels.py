@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -10,12 +10,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lmim_kedro.crops.containers import container_fault
+from lmim_kedro.errors import InputError
+from lmim_kedro.params import MAX_PIXELS
+
 cv2.setNumThreads(0)  # parallelism is over crops
 
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _UNCOMPRESSED = re.compile(rb"P6\n#of (\d+)x(\d+)\n(\d+) (\d+)\n255\n")
 _AT_ONCE = 16
 """Crops that a thread decodes before it takes the next ones."""
+_BAND = 2**20
+"""Pixels that are converted at a time."""
 
 Images = TypeVar("Images")
 
@@ -35,8 +41,12 @@ class CropStore(Protocol):
         """Their labels."""
         ...
 
+    def name_of(self, index: int) -> str:
+        """Which crop the one at an index is, for a sentence about it."""
+        ...
 
-class UndecodableCrop(ValueError):
+
+class UndecodableCrop(InputError):
     """Bytes that neither OpenCV nor PIL can turn into pixels; `place` says which of a batch."""
 
     place = 0
@@ -46,7 +56,8 @@ def decode(data: bytes) -> np.ndarray:
     """An encoded image of a packed store -> (h, w, 3) uint8 RGB, whatever its mode.
 
     OpenCV decodes; PIL reads what OpenCV cannot (CMYK, GIF, ...). Ingest stores partly transparent crops on white; use
-    `validate.decode_checked` for crops that have not been through it.
+    `validate.decode_checked` for crops that have not been through it. A crop that was damaged since, so that it claims
+    to be far larger than it is, costs no memory.
 
     Raises:
         UndecodableCrop: if neither can decode it.
@@ -55,16 +66,19 @@ def decode(data: bytes) -> np.ndarray:
         >>> decode(cv2.imencode(".png", np.zeros((32, 100, 3), np.uint8))[1].tobytes()).shape
         (32, 100, 3)
     """
+    if (fault := container_fault(data, MAX_PIXELS)) is not None:
+        raise UndecodableCrop(f"{len(data):,} bytes that are no image ({fault})")
     # libpng writes a warning to the terminal for every odd color profile, which is not used anyway.
     profiled = data.startswith(b"\x89PNG") and b"iCCP" in data[:256]
     gray_levels = data[:1] == b"P" and data[1:2].isdigit()  # OpenCV does not scale those of PNM files to 255
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS) if data and not profiled and not gray_levels else None
-    if image is not None:
-        return image
     try:
+        plain = data and not profiled and not gray_levels
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS) if plain else None
+        if image is not None:
+            return image
         with Image.open(io.BytesIO(data)) as file:
             return rgb_of(file)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # of OpenCV, or whatever a broken file leads Pillow's readers to
         raise UndecodableCrop(f"{len(data):,} bytes that are no image") from error
 
 
@@ -113,10 +127,31 @@ def rgb_of(image: Image.Image) -> np.ndarray:
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 what it does not scale
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(image.convert("RGB"))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top, band in bands_of(image):
+        if has_alpha(image):
+            layer = band.convert("RGBA")
+            band = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        pixels[top : top + band.height] = np.asarray(band.convert("RGB"))
+    return pixels
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether a PIL image may have transparent parts, by its mode."""
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+def bands_of(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The rows of a PIL image, some at a time, with the number of the first: what is made of them takes little memory.
+
+    Example:
+        >>> [(top, band.size) for top, band in bands_of(Image.new("L", (1_000_000, 3)))]
+        [(0, (1000000, 1)), (1, (1000000, 1)), (2, (1000000, 1))]
+    """
+    image.load()
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -170,6 +205,26 @@ def decode_batch(
         starts = range(0, len(blobs), _AT_ONCE)
         list(pool.map(fill, starts, (min(start + _AT_ONCE, len(blobs)) for start in starts)))
     return images, aspect
+
+
+def decode_stored(
+    store: CropStore,
+    indices: Sequence[int] | np.ndarray,
+    height: int,
+    width: int,
+    pool: ThreadPoolExecutor | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of a store as `decode_batch` gives them.
+
+    Errors: InputError that names the crop that cannot be decoded; ingest would have set it aside.
+    """
+    try:
+        return decode_batch(store.fetch(indices), height, width, pool)
+    except UndecodableCrop as error:
+        raise InputError(
+            f"{store.name_of(int(indices[error.place]))} cannot be decoded ({error}): it was changed after it was "
+            "written; `kedro run --pipelines=ingest` makes the shard anew (views: `--pipelines=views`)"
+        ) from error
 
 
 def to_input(images: Images) -> Images:

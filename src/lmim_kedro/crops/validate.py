@@ -17,8 +17,18 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from lmim_kedro.crops.containers import container_fault
 from lmim_kedro.crops.perceptual import perceptual_hash
-from lmim_kedro.crops.pixels import orientation, resize, rgb_of, turned_back, upright, write_uncompressed
+from lmim_kedro.crops.pixels import (
+    bands_of,
+    has_alpha,
+    orientation,
+    resize,
+    rgb_of,
+    turned_back,
+    upright,
+    write_uncompressed,
+)
 
 DECODING = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 """Three channels of 8 bits from whatever it was. Camera orientation tags are ignored, as the whole field does with its
@@ -94,6 +104,7 @@ def decode_checked(data: bytes, max_pixels: int, as_shown: bool = False) -> Deco
     facts = CropFacts(None, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
     if not data:
         return Decoded(replace(facts, reason="empty: 0 bytes"))
+    fault = container_fault(data, max_pixels)
     try:
         header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Exception as error:  # Pillow's readers raise whatever a broken header leads them to
@@ -101,7 +112,7 @@ def decode_checked(data: bytes, max_pixels: int, as_shown: bool = False) -> Deco
     width, height = header.size
     try:
         tag = orientation(header) if as_shown or header.format == "TIFF" else 1
-        reason = _refused_by_header(header, max_pixels)  # reads on: later parts of the file say whether it is animated
+        reason = fault or _refused_by_header(header, max_pixels)  # reads on to find out whether it is animated
         if reason is None:
             pixels, plain = _decode(data, header)
             width, height = pixels.shape[1], pixels.shape[0]
@@ -190,17 +201,26 @@ def _decode(data: bytes, header: Image.Image) -> tuple[np.ndarray, bool]:
     """Return the pixels, (h, w, 3) BGR, and whether they are what OpenCV makes of the bytes."""
     if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB"):
         return _decode_jpeg(data), True
+    # Pillow first, and in bands: to hold what both decoders make of a large image would take a gigabyte.
+    if header.format != "PPM" and has_alpha(header) and _shows_through(header):
+        return _bgr_of(header), False
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), DECODING)
     except cv2.error:
         pixels = None
     if header.format == "PPM":  # OpenCV does not scale the gray levels of a file whose maximum is another than 255
-        shown = np.ascontiguousarray(rgb_of(header)[:, :, ::-1])
+        shown = _bgr_of(header)
         return shown, pixels is not None and np.array_equal(shown, pixels)
-    transparent = header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info
-    if pixels is None or (transparent and np.asarray(header.convert("RGBA").getchannel("A")).min() < 255):
-        return np.ascontiguousarray(rgb_of(header)[:, :, ::-1]), False
-    return pixels, True
+    return (_bgr_of(header), False) if pixels is None else (pixels, True)
+
+
+def _shows_through(image: Image.Image) -> bool:
+    return any(np.asarray(band.convert("RGBA").getchannel("A")).min() < 255 for _, band in bands_of(image))
+
+
+def _bgr_of(image: Image.Image) -> np.ndarray:
+    pixels = rgb_of(image)
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=pixels)
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray:

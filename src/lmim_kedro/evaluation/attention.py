@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmim_kedro.crops.pixels import decode_batch, to_input
+from lmim_kedro.crops.pixels import decode_stored, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
 
@@ -22,7 +22,7 @@ def attention_maps(
         crops (N, 3, H, W) uint8, maps (N, Q, rows, columns) summing to 1 each, queries (N, Q, 2) as (row, column).
     """
     model, encoder = encoder.model, encoder.to(device).eval()
-    images, _ = decode_batch(crops.fetch(index.tolist()), model.image_height, model.image_width)
+    images, _ = decode_stored(crops, index.tolist(), model.image_height, model.image_width)
     # Rows are queries, columns are keys; the first of both is [cls].
     attention = encoder.attention(to_input(torch.from_numpy(images).to(device)))[:, 1:, 1:]
     columns = np.linspace(0, model.columns - 1, queries + 2).round().astype(int)[1:-1]

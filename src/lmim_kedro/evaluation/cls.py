@@ -12,7 +12,7 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch, to_input
+from lmim_kedro.crops.pixels import decode_stored, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.encoder import Encoder
 
@@ -52,7 +52,7 @@ def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: 
     count, total = 0, torch.zeros(model.width, dtype=torch.float64)
     products = torch.zeros(model.width, model.width, dtype=torch.float64)
     for start in range(0, len(index), batch_size):
-        images, _ = decode_batch(crops.fetch(index[start : start + batch_size]), model.image_height, model.image_width)
+        images, _ = decode_stored(crops, index[start : start + batch_size], model.image_height, model.image_width)
         features = encoder(to_input(torch.from_numpy(images).to(device))).float().cpu()
         patches = features[:, 1:].flatten(0, 1).double()
         cls.append(features[:, 0])
@@ -148,9 +148,9 @@ def look_at_cls(
             rows, cosines = nearest(features.cls, asked, neighbors)
             flat = index[rows.ravel()]
             found[name] = statistics(features)
-            arrays["queries"] = decode_batch(crops.fetch(index[asked]), *size)[0]
+            arrays["queries"] = decode_stored(crops, index[asked], *size)[0]
             arrays["query_labels"] = np.array(crops.labels(index[asked]), dtype=np.str_)
-            arrays[name] = decode_batch(crops.fetch(flat), *size)[0].reshape(*rows.shape, 3, *size)
+            arrays[name] = decode_stored(crops, flat, *size)[0].reshape(*rows.shape, 3, *size)
             arrays[f"{name}_labels"] = np.array(crops.labels(flat), dtype=np.str_).reshape(rows.shape)
             arrays[f"{name}_cosines"] = cosines.astype(np.float32)
     return found, arrays

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch, to_input
+from lmim_kedro.crops.pixels import decode_stored, to_input
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.masking import draw_priority, split
@@ -29,7 +29,7 @@ def reconstruct(
         removed.
     """
     size, model = model.model, model.to(device).eval()
-    pictures, _ = decode_batch(crops.fetch(index.tolist()), size.image_height, size.image_width)
+    pictures, _ = decode_stored(crops, index.tolist(), size.image_height, size.image_width)
     images = to_input(torch.from_numpy(pictures).to(device))
     priority = draw_priority("random", size.rows, size.columns, seed=seed, epoch=0, index=index).to(device)
     parts = split(priority, model.pretraining.mask_ratio)

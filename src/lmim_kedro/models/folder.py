@@ -1,6 +1,5 @@
 """The config.json of a folder that holds a model, without torch: mistakes in a path are found before it is imported."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
             wanted = " or ".join(map(repr, kinds))
             raise InputError(f"{folder} holds a model of kind {kind!r}, and {wanted} is wanted here")
         ModelParams(**config["model"])
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, ValidationError) as error:
+    except (AttributeError, KeyError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder} cannot be read ({reason}): it is damaged or from another version") from error
     return config

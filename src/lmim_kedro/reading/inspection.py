@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from lmim_kedro.crops.sources.image_files import Budget, PassedOver
+from lmim_kedro.crops.sources.image_files import Budget, PassedOver, read_file
 from lmim_kedro.crops.sources.open import detect, open_found
 from lmim_kedro.crops.sources.source import RawCrop, Source
 from lmim_kedro.crops.sources.stream import is_set
@@ -24,7 +24,9 @@ _WIDEST = 60
 """Characters of a label or a name that are shown."""
 
 
-def inspect_path(path: Path, layout: str | None = None, rows: int = 5, seconds: float = LISTING) -> Iterator[str]:
+def inspect_path(
+    path: Path, layout: str | None = None, rows: int = 5, seconds: float = LISTING, allow_outside: bool = False
+) -> Iterator[str]:
     """Say what a path is, line by line.
 
     Args:
@@ -32,6 +34,7 @@ def inspect_path(path: Path, layout: str | None = None, rows: int = 5, seconds: 
         layout: a name of LAYOUTS; None: detected.
         rows: how many of the first crops are shown.
         seconds: after them no more crops are listed, and the count says "at least".
+        allow_outside: show also what paths of a list, or links, lead to outside the folder of its images.
 
     Raises:
         InputError: if there is nothing that can be read.
@@ -46,11 +49,13 @@ def inspect_path(path: Path, layout: str | None = None, rows: int = 5, seconds: 
         layout: list, in gt.txt: columns of a file and a label, with tabs between them
     """
     if layout is None and path.is_file() and not is_set(path):
-        yield f"image: {_size(RawCrop(str(path), path.read_bytes()))}"
+        data, reason = read_file(path)
+        yield f"image: {_size(RawCrop(str(path), data, None, reason))}"
         return
     found, budget = detect(path, layout), Budget(seconds)
     yield f"layout: {found.layout.name}, {found.why}"
-    source = open_found(str(path), found, budget=budget)
+    outside = {"allow_outside": True} if allow_outside and "allow_outside" in found.layout.options else {}
+    source = open_found(str(path), found, budget=budget, **outside)
     where = "" if source.root in (None, found.path) else f", files below {source.root}"
     yield f"place: {found.path}{where}"
     yield f"crops: {_count(source, budget)}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmim_kedro.crops.ahead import ahead
 from lmim_kedro.crops.loader import send
-from lmim_kedro.crops.pixels import decode_batch, to_input
+from lmim_kedro.crops.pixels import decode_stored, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.crops.store.packed import PackedStore
@@ -133,7 +133,7 @@ def read_store(
         for source in crops.sources:
             for start in range(source.start, source.stop, batch_size):
                 index = range(start, min(start + batch_size, source.stop))
-                yield source.name, index, *decode_batch(crops.fetch(index), reader.height, reader.width)
+                yield source.name, index, *decode_stored(crops, index, reader.height, reader.width)
 
     with progress_bar(len(crops), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):

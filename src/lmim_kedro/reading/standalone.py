@@ -5,16 +5,20 @@ an image that cannot be read is named on stderr, and the others are read all the
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "50000000")  # larger images are not decoded; OpenCV asks once
+
 import cv2
 import numpy as np
 import onnxruntime
 
+MOST_BYTES, MOST_SCANS = 64 * 2**20, 100  # of a file, and of a JPEG
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LOOKS = {1: (0.0,), 3: (0.0, 0.06, -0.035)}  # margins on all sides, as shares of the side
 
@@ -93,6 +97,35 @@ def images_below(path: Path) -> Iterator[Path]:
             yield file
 
 
+def decode(file: Path) -> np.ndarray | str:
+    """The pixels of an image (h, w, 3) BGR, or why there are none."""
+    if not file.is_file():
+        return "no regular file" if file.exists() else "missing file"
+    if file.stat().st_size > MOST_BYTES:
+        return f"larger than {MOST_BYTES:,} bytes"
+    data = file.read_bytes()
+    if (data.startswith(b"\x89PNG") and not has_whole_chunks(data)) or not data:
+        return "undecodable"  # OpenCV would reserve as many bytes as a chunk claims to have
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MOST_SCANS:
+        return "undecodable"  # each scan of a JPEG goes over all of its pixels
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return "undecodable or too large"
+    return "undecodable" if pixels is None else pixels
+
+
+def has_whole_chunks(data: bytes) -> bool:
+    """Whether no chunk of a PNG claims more bytes than there are."""
+    place = 8
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        length = int.from_bytes(data[place : place + 4], "big")
+        if length > len(data) - place - 8:
+            return False
+        place += 12 + length
+    return True
+
+
 def main(arguments: list[str]) -> int:
     """Read all images; returns 1 if one could not be read, 2 if none was named."""
     if not arguments:
@@ -100,10 +133,9 @@ def main(arguments: list[str]) -> int:
         return 2
     reader, failed = Reader(Path(__file__).parent), 0
     for image in (image for named in arguments for image in images_below(Path(named))):
-        data = np.fromfile(image, np.uint8) if image.is_file() else np.empty(0, np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if pixels is None:
-            print(f"{image}: {'undecodable' if image.is_file() else 'missing file'}", file=sys.stderr)
+        pixels = decode(image)
+        if isinstance(pixels, str):
+            print(f"{image}: {pixels}", file=sys.stderr)
             failed += 1
             continue
         text, confidence = reader.read(pixels)

@@ -132,6 +132,10 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             f"{path} has no column {', '.join(missing)} (it has {', '.join(table.columns)}): give the predictions of "
             "an evaluate run"
         )
+    if other := [name for name in (*CROP, "label", "prediction") if not table[name].map(type).eq(str).all()]:
+        raise InputError(
+            f"{path} has other values than text in {', '.join(other)}: give the predictions of an evaluate run"
+        )
     return table
 
 

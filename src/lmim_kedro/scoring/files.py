@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_text
+from lmim_kedro.files import parse_json, read_text
 
 COLUMNS = ("prediction", "label")
 _BRACKETS = re.compile(r"\d+ \[(.*)\]", re.DOTALL)
@@ -76,8 +75,11 @@ def _reader(path: Path, first: str) -> Callable[[Path, str], Iterator[tuple[str,
         return _brackets
     if set(COLUMNS) <= set(first.split("\t")):
         return _tsv
-    if set(COLUMNS) <= set(next(csv.reader([first]), [])):
-        return _csv
+    try:
+        if set(COLUMNS) <= set(next(csv.reader([first]), [])):
+            return _csv
+    except csv.Error:  # such as a field of more than 131,072 characters
+        pass
     shown = first if len(first) <= 60 else first[:57] + "..."
     raise InputError(f"{path}:1 is {shown!r}: expected {_EXPECTED}")
 
@@ -122,7 +124,7 @@ def _table(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[
 def _jsonl(path: Path, text: str) -> Iterator[tuple[str, str]]:
     for number, line in _lines(text):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             prediction, label = (row[name] for name in COLUMNS)
         except (ValueError, KeyError, TypeError):
             prediction = label = None

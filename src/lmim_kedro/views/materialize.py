@@ -1,5 +1,6 @@
 """Writes guidance views into a packed store, for machines whose GPU is the bottleneck."""
 
+import logging
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -8,14 +9,16 @@ import cv2
 import numpy as np
 import torch
 
-from lmim_kedro.crops.ingest.shards import SHARD_FILE
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_stored
+from lmim_kedro.crops.store.cards import SHARD_FILE, shard_fault
 from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore, shard_folder, write_card
 from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import digest, read_json, write_json
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
+
+log = logging.getLogger(__name__)
 
 VIEWS_FILE = "views.json"  # in the store's folder: a hash of the crops, the preset and the other inputs of the draws
 _BATCH = 256  # crops whose views are drawn at once
@@ -65,16 +68,20 @@ class ViewStorePlan:
         """Write one shard unless it exists; returns how many views it holds."""
         stop = min(start + self.shard_crops, len(self.crops))
         asked = digest([self._asked(), view, start, stop])
-        if read_json(folder / SHARD_FILE).get("fingerprint") != asked:
+        fault = shard_fault(folder)
+        if fault is not None and folder.is_dir():
+            log.warning("the shard %s is drawn anew: %s", folder, fault)
+        if fault is not None or read_json(folder / SHARD_FILE).get("fingerprint") != asked:
             draw = GuidanceViews(self.preset)
             with ShardWriter(folder) as writer:
                 for first in range(start, stop, _BATCH):
                     index = np.arange(first, min(first + _BATCH, stop))
-                    images, aspect = decode_batch(self.crops.fetch(index), self.height, self.width)
+                    images, aspect = decode_stored(self.crops, index, self.height, self.width)
                     given = torch.from_numpy(images), torch.from_numpy(aspect)
                     for drawn in draw(*given, seed=self.seed, epoch=view, index=index):
                         writer.add(_encode(drawn), None)
-                write_json(writer.part / SHARD_FILE, {"fingerprint": asked, "crops": stop - start})
+                files = {name: card.model_dump() for name, card in writer.seal().items()}
+                write_json(writer.part / SHARD_FILE, {"fingerprint": asked, "crops": stop - start, "files": files})
         return stop - start
 
     def require(self, views: PackedStore) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch
+from lmim_kedro.crops.pixels import decode_batch, decode_stored
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.store.packed import PackedStore
@@ -80,5 +80,5 @@ def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[Te
     """Pixels (n, 3, H, W) uint8, aspect ratios (n,) and indices (n,) of at most `count` crops, evenly spaced."""
     count = min(count, len(crops))
     index = np.arange(count) * len(crops) // max(count, 1)
-    images, aspect = decode_batch(crops.fetch(index) if count else [], height, width)
+    images, aspect = decode_stored(crops, index, height, width) if count else decode_batch([], height, width)
     return torch.from_numpy(images), torch.from_numpy(aspect), index

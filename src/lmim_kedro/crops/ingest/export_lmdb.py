@@ -39,7 +39,12 @@ class Exported:
 
 
 def export(
-    source: Path, target: Path, use_labels: bool | None = None, layout: str | None = None, images: str | None = None
+    source: Path,
+    target: Path,
+    use_labels: bool | None = None,
+    layout: str | None = None,
+    images: str | None = None,
+    allow_outside: bool = False,
 ) -> Exported:
     """Write crops into one LMDB.
 
@@ -49,6 +54,7 @@ def export(
         use_labels: True: there must be labels; False: without them; None: with labels if there are any.
         layout: of raw crops, a name of LAYOUTS; None: detected.
         images: for a list, the folder that its paths start from, relative to the list; None: looked for.
+        allow_outside: read also what paths of a list, or links, lead to outside that folder.
 
     Raises:
         InputError: if there are no crops or, where asked for, no labels; if the target holds something; if the disk
@@ -63,6 +69,7 @@ def export(
         labeled, total, crops = store.labeled, len(store), _packed(store, use_labels is not False)
     else:
         spec = {"path": str(source), "format": layout, "images": images, "use_labels": use_labels is not False}
+        spec |= {"allow_outside": True} if allow_outside else {}
         raw = open_source(source.name, {name: value for name, value in spec.items() if value is not None})
         labeled, total, crops = raw.labeled, len(raw), raw.read(0, len(raw))
     if use_labels and not labeled:

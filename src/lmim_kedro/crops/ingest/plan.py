@@ -4,6 +4,7 @@ The work is cut into shards by the sources and the parameters alone, so the stor
 many workers made it and however often it was interrupted.
 """
 
+import logging
 import shutil
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,9 +21,13 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import digest
 from lmim_kedro.params import IngestParams
 
+log = logging.getLogger(__name__)
+
 
 def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_labels: bool) -> PackedStore:
-    """Validate all crops and pack the good ones; shards that are there already and still fit are kept.
+    """Validate all crops and pack the good ones; shards that are there already, whole and still fit are kept.
+
+    Every shard that is there is read once, to compare its files with their hashes.
 
     Args:
         sources: sources that `open_source` opened.
@@ -46,9 +51,10 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
         ['NING', 'zoarruy']
     """
     _check(sources, need_labels)
+    sources = [source.limited(params.max_bytes) for source in sources]
     tasks = _cut(sources, params, folder)
     clear_parts(folder / "shards")
-    waiting = [task for task in tasks if not task.is_done()]
+    waiting = [task for task in tasks if _must_be_made(task)]
     if waiting:
         (folder / STORE_FILE).unlink(missing_ok=True)
         run_shards(waiting, params, sum(map(len, tasks)))
@@ -70,6 +76,19 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
             f"the disk of {folder} became full when all shards were there: make room, then run the same command "
             "again; what is whole is kept"
         ) from error
+
+
+def _must_be_made(task: ShardTask) -> bool:
+    """Whether a shard is not there, was made of something else or is damaged, of which a warning says how."""
+    try:
+        if not task.fits():
+            return True
+        fault = task.damage()
+    except InputError as error:
+        fault = str(error)
+    if fault is not None:
+        log.warning("the shard %s is made anew: %s", task.folder, fault)
+    return fault is not None
 
 
 def _check(sources: Sequence[Source], need_labels: bool) -> None:

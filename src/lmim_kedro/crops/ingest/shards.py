@@ -9,14 +9,15 @@ import pyarrow.parquet as pq
 
 from lmim_kedro.crops.sources.image_files import MISSING, UNREADABLE
 from lmim_kedro.crops.sources.source import RawCrop, Source
+from lmim_kedro.crops.store.cards import DATA_FILE, SHARD_FILE, ShardCard, read_card, shard_fault
 from lmim_kedro.crops.store.manifest import SCHEMA
 from lmim_kedro.crops.store.packed import LAYOUT, ROWS_FILE
 from lmim_kedro.crops.store.shard_writer import ShardWriter
 from lmim_kedro.crops.validate import decode_checked, is_tall, quiet_decoders, stored_bytes
-from lmim_kedro.files import digest, read_json, write_json
-from lmim_kedro.params import IngestParams
+from lmim_kedro.errors import InputError
+from lmim_kedro.files import digest, write_json
+from lmim_kedro.params import MAX_BYTES, IngestParams
 
-SHARD_FILE = "shard.json"
 _REPORT_EVERY = 250
 _FACTS = ("width", "height", "bytes", "format", "mode", "hash", "perceptual_hash")
 
@@ -42,25 +43,40 @@ class ShardTask:
             "source": [self.source.name, self.source.identity, self.source.labeled, self.start, self.stop],
             "params": self.params.model_dump(include={"store_height", "store_size", "max_pixels", "rotate_tall"}),
         }
+        if self.params.max_bytes != MAX_BYTES:  # so that stores made before there was this limit keep their hash
+            asked["max_bytes"] = self.params.max_bytes
         return digest(asked)
 
     def is_made(self) -> bool:
-        """Tell whether the shard is there, whole, and made from the same crops in the same way."""
-        if not all((self.folder / name).is_file() for name in ("data.mdb", ROWS_FILE)):
+        """Tell whether the shard is there and made from the same crops in the same way, by its card alone."""
+        try:
+            card = read_card(self.folder / SHARD_FILE, ShardCard)
+        except InputError:
             return False
-        return read_json(self.folder / SHARD_FILE).get("fingerprint") == self.fingerprint
+        there = all((self.folder / name).is_file() for name in (DATA_FILE, ROWS_FILE))
+        return there and card is not None and card.fingerprint == self.fingerprint
 
-    def is_done(self) -> bool:
-        """Tell whether the shard is made, and no file that was missing or unreadable then can be read now."""
-        return self.is_made() and not self.source.readable(self.unread())
+    def fits(self) -> bool:
+        """Tell whether the shard that is there was made for this task, and no file that was unreadable can be read now.
+
+        Errors: InputError for a card that is damaged.
+        """
+        card = read_card(self.folder / SHARD_FILE, ShardCard)
+        return card is not None and card.fingerprint == self.fingerprint and not self.source.readable(card.unread)
+
+    def damage(self) -> str | None:
+        """What happened to a shard since it was made, by the sizes and hashes of its files; None: nothing."""
+        return shard_fault(self.folder, (DATA_FILE, ROWS_FILE))
 
     def unread(self) -> list[str]:
         """Return the keys of crops that were listed and could not be read when the shard was made."""
-        return list(read_json(self.folder / SHARD_FILE).get("unread", ()))
+        card = read_card(self.folder / SHARD_FILE, ShardCard)
+        return card.unread if card else []
 
     def stored(self) -> int:
         """Return how many crops the shard holds, once it is done."""
-        return int(read_json(self.folder / SHARD_FILE)["crops"])
+        card = read_card(self.folder / SHARD_FILE, ShardCard)
+        return card.crops if card else 0
 
 
 def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
@@ -79,8 +95,9 @@ def write_shard(task: ShardTask, advance: Callable[[int], object]) -> None:
                 advance(_REPORT_EVERY)
         table = pa.table([pa.array(rows[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
         pq.write_table(table, writer.part / ROWS_FILE, compression="zstd")
+        files = {name: card.model_dump() for name, card in writer.seal().items()}
         made = {"fingerprint": task.fingerprint, "rows": table.num_rows, "crops": writer.crops, "unread": unread}
-        write_json(writer.part / SHARD_FILE, made)
+        write_json(writer.part / SHARD_FILE, made | {"files": files})
     advance(len(task) % _REPORT_EVERY)
 
 

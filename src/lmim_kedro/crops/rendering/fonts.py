@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lmim_kedro.crops.rendering.draws import Choice, Draws
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import require_regular
 
 FONT_SUFFIXES = (".ttf", ".otf", ".woff", ".woff2", ".ttc")
 FACE_SIZE = 40
@@ -156,6 +157,7 @@ def _embedded() -> list[Path]:
 
 
 def _check(file: Path) -> None:
+    require_regular(file)
     try:
         face(file)
     except OSError as error:

@@ -82,6 +82,12 @@ class ZipPath:
             found.append(place)
         return found
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file, unpacked, by the archive's list; 0 where it is none."""
+        info = _members(self.archive).files.get(self.at)
+        return 0 if info is None else info.file_size
+
     def is_file(self) -> bool:
         """Whether the archive has this file."""
         return self.at in _members(self.archive).files
@@ -112,14 +118,14 @@ class ZipPath:
         """Open the file to read its bytes. Errors: OSError where it cannot be."""
         return io.BytesIO(self.read_bytes())
 
-    def read_bytes(self) -> bytes:
-        """The bytes of the file. Errors: OSError with the reason as `strerror`."""
+    def read_bytes(self, most: int = LARGEST) -> bytes:
+        """The bytes of the file, if it has no more than `most`. Errors: OSError with the reason as `strerror`."""
         members = _members(self.archive)
         info = members.files.get(self.at)
         if info is None:
             raise FileNotFoundError(2, "no such member", str(self))
-        if info.file_size > LARGEST:
-            raise OSError(27, f"{info.file_size:,} bytes unpacked, and {LARGEST:,} are the most", str(self))
+        if info.file_size > most:
+            raise OSError(27, f"{info.file_size:,} bytes unpacked, and {most:,} are the most", str(self))
         try:
             return members.archive.read(info)
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""LMDB in the layout that the whole field writes: num-samples, image-%09d from 1, label-%09d in UTF-8."""
+"""LMDB in the layout that the whole field writes: num-samples, image-%09d from 1, label-%09d in UTF-8.
+
+A user's LMDB is mapped by a process of its own, which a damaged one may end: LMDB trusts what stands in the file.
+"""
 
 import hashlib
 import re
@@ -6,15 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lmdb
-
+from lmim_kedro.crops.sources.image_files import too_long
+from lmim_kedro.crops.sources.lmdb_child import MOST_LABEL
+from lmim_kedro.crops.sources.lmdb_process import ask
 from lmim_kedro.crops.sources.source import Layout, RawCrop
-from lmim_kedro.crops.store.environments import environment
 from lmim_kedro.errors import InputError
+from lmim_kedro.params import MAX_BYTES
 
 _MAGIC = (0xBEEFC0DE).to_bytes(4, "little")
 _META_PAGES = 8192
 """Bytes at the start of data.mdb that change with every commit: they hold the number of the last transaction."""
+
+
+_MOST_MISSING = 10
+"""Crops for each key that there is, from which num-samples is taken for wrong."""
 
 
 @dataclass
@@ -29,34 +37,36 @@ class LmdbReader:
     identity: str
     description: str
     format: str = "lmdb"
+    max_bytes: int = MAX_BYTES
 
     def __len__(self) -> int:
         return self.crops
 
     def read(self, start: int, stop: int) -> Iterator[RawCrop]:
-        """Yield crops `start` to `stop`; the read transaction lasts as long as the iteration."""
-        try:
-            with environment(self.folder).begin() as txn:
-                for position in range(start, stop):
-                    number = f"{position + self.base:0{self.digits}d}"
-                    key, data = f"image-{number}", txn.get(f"image-{number}".encode())
-                    if data is None:
-                        yield RawCrop(key, None, None, "missing image: the LMDB has no such key")
-                    elif not self.labeled:
-                        yield RawCrop(key, data)
-                    else:
-                        yield _labeled(key, data, txn.get(f"label-{number}".encode()))
-        except lmdb.Error as error:
-            raise InputError(f"the LMDB {self.folder} is damaged ({error}): copy or download it again") from error
+        """Yield crops `start` to `stop`."""
+        request = {"start": start, "stop": stop, "base": self.base, "digits": self.digits, "labeled": self.labeled}
+        position = start
+        for batch in ask(self.folder, request | {"most": self.max_bytes}):
+            for data, size, label in batch:
+                yield self._crop(f"image-{position + self.base:0{self.digits}d}", data, size, label)
+                position += 1
+
+    def _crop(self, key: str, data: bytes | None, size: int, label: bytes | None) -> RawCrop:
+        if size < 0:
+            return RawCrop(key, None, None, "missing image: the LMDB has no such key")
+        text, fault = _text(label) if self.labeled else (None, None)
+        return RawCrop(key, data, text, too_long(size, self.max_bytes) if data is None else fault)
 
 
-def _labeled(key: str, data: bytes, label: bytes | None) -> RawCrop:
+def _text(label: bytes | None) -> tuple[str | None, str | None]:
     if label is None:
-        return RawCrop(key, data, None, "no label")
+        return None, "no label"
+    if len(label) > MOST_LABEL:
+        return None, f"bad label: more than {MOST_LABEL:,} bytes"
     try:
-        return RawCrop(key, data, label.decode("utf-8"))
+        return label.decode("utf-8"), None
     except UnicodeDecodeError:
-        return RawCrop(key, data, None, "label not UTF-8")
+        return None, "label not UTF-8"
 
 
 def open_lmdb(folder: Path) -> LmdbReader:
@@ -65,36 +75,34 @@ def open_lmdb(folder: Path) -> LmdbReader:
     Raises:
         InputError: if it cannot be opened, or its keys are not the field's.
     """
-    with environment(folder).begin() as txn:
-        count, first = txn.get(b"num-samples"), _first_key(txn, b"image-")
-        if count is None or first is None:
-            keys = [bytes(key)[:30] for key, _ in zip(txn.cursor().iternext(values=False), range(3), strict=False)]
-            raise InputError(
-                f"the LMDB {folder} has no key {'num-samples' if count is None else 'image-000000001'}; its "
-                f"{txn.stat()['entries']:,} keys are like {', '.join(map(repr, keys)) or 'none'}. Expected "
-                "num-samples, image-%09d and, with labels, label-%09d: write it again with those keys"
-            )
-        number = re.fullmatch(rb"image-(\d+)", first)
-        if not number or not count.isdigit():
-            raise InputError(
-                f"the LMDB {folder} has num-samples = {count[:20]!r} and the image key {first[:30]!r}: "
-                "a decimal number and image-000000001 were expected"
-            )
-        labeled = _first_key(txn, b"label-") is not None
-        base, digits = 0 if int(number[1]) == 0 else 1, len(number[1])
-        more = txn.get(f"image-{int(count) + base:0{digits}d}".encode()) is not None
+    (probe,) = ask(folder, {"probe": True})
+    samples, first, entries = probe["count"], probe["image"], probe["entries"]
+    if samples is None or first is None:
+        raise InputError(
+            f"the LMDB {folder} has no key {'num-samples' if samples is None else 'image-000000001'}; its "
+            f"{entries:,} keys are like {', '.join(map(repr, probe['keys'])) or 'none'}. Expected "
+            "num-samples, image-%09d and, with labels, label-%09d: write it again with those keys"
+        )
+    number = re.fullmatch(rb"image-(\d{1,20})", first)
+    if not number or not re.fullmatch(rb"\d{1,20}", samples):
+        raise InputError(
+            f"the LMDB {folder} has num-samples = {samples[:20]!r} and the image key {first[:30]!r}: "
+            "a decimal number and image-000000001 were expected"
+        )
+    count, base, digits = int(samples), 0 if int(number[1]) == 0 else 1, len(number[1])
+    if count > _MOST_MISSING * entries:
+        raise InputError(
+            f"the LMDB {folder} has num-samples = {count:,} and {entries:,} keys: nearly all crops would be missing; "
+            "copy or download it again, or write it again with the right num-samples"
+        )
+    (after,) = ask(folder, {"has": f"image-{count + base:0{digits}d}"})
+    labeled = probe["labeled"]
     with (folder / "data.mdb").open("rb") as file:
         pages = hashlib.blake2b(file.read(_META_PAGES), digest_size=16).hexdigest()
         size = file.seek(0, 2)
-    beyond = "; it holds more images than its num-samples says, which are not read" if more else ""
-    found = f"LMDB of {int(count):,} crops {'with' if labeled else 'without'} labels in {folder}{beyond}"
-    return LmdbReader(folder, int(count), labeled, digits, base, f"lmdb {size} {pages}", found)
-
-
-def _first_key(txn: lmdb.Transaction, prefix: bytes) -> bytes | None:
-    cursor = txn.cursor()
-    key = bytes(cursor.key()) if cursor.set_range(prefix) else b""
-    return key if key.startswith(prefix) else None
+    beyond = "; it holds more images than its num-samples says, which are not read" if after else ""
+    found = f"LMDB of {count:,} crops {'with' if labeled else 'without'} labels in {folder}{beyond}"
+    return LmdbReader(folder, count, labeled, digits, base, f"lmdb {size} {pages}", found)
 
 
 def _looks_like(path: Path) -> bool:

@@ -9,11 +9,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lmim_kedro.crops.sources.archives import Place, ZipPath
-from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES, Budget, Entry, ListedReader, Passed, open_listed
+from lmim_kedro.crops.sources.image_files import (
+    IMAGE_SUFFIXES,
+    Budget,
+    Entry,
+    ListedReader,
+    Passed,
+    leads_outside,
+    open_listed,
+)
 from lmim_kedro.crops.sources.records import checked
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import open_text
+from lmim_kedro.files import open_regular, open_text
 
 _TEXT = frozenset(
     [
@@ -83,11 +91,12 @@ _YOLO = re.compile(r"\d+(\s+[01]?\.?\d*){4,}")
 _LONGEST_WORD = 200
 
 
-def files_below(path: Place, ordered: bool = True) -> Iterator[tuple[str, list[str]]]:
+def files_below(path: Place, ordered: bool = True, outside: bool = False) -> Iterator[tuple[str, list[str]]]:
     """Each folder below `path`, relative to it ("" first), with the sorted names of its files.
 
-    Links to folders are followed once. Where the order does not matter, the names of a large folder come in parts, so
-    that the first are there at once. Errors: InputError for a folder that may not be read.
+    Links to folders are followed once; those that lead out of `path` only if `outside` is true, else they count as
+    files. Where the order does not matter, the names of a large folder come in parts, so that the first are there at
+    once. Errors: InputError for a folder that may not be read.
     """
     if isinstance(path, ZipPath):
         folders: dict[str, list[str]] = {}
@@ -112,9 +121,15 @@ def files_below(path: Place, ordered: bool = True) -> Iterator[tuple[str, list[s
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders.sort()
         below = Path(folder).relative_to(path).as_posix()
+        away = [name for name in subfolders if not outside and _is_link_away(path, f"{below}/{name}")]
+        subfolders[:] = sorted(set(subfolders) - set(away))
+        files += away
         yield ("" if below == "." else below), sorted(files)
+
+
+def _is_link_away(root: Path, folder: str) -> bool:
+    return os.path.islink(os.path.join(root, folder)) and leads_outside(root, folder)
 
 
 def _parts_below(root: str, below: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
@@ -136,12 +151,12 @@ def _parts_below(root: str, below: str, refuse: Callable[[OSError], None]) -> It
         yield from _parts_below(root, folder, refuse)
 
 
-def sorted_out(path: Place, ordered: bool = True) -> Iterator[str | Passed]:
-    """The images below a folder, relative to it, and what else is there."""
+def sorted_out(path: Place, ordered: bool = True, outside: bool = False) -> Iterator[str | Passed]:
+    """The images below a folder, relative to it, and what else is there; `outside` as in `files_below`."""
     if isinstance(path, ZipPath):
         for name in path.passed_over():
             yield Passed(name, "files that lead out of the archive")
-    for folder, names in files_below(path, ordered):
+    for folder, names in files_below(path, ordered, outside):
         for name in names:
             place = f"{folder}/{name}" if folder else name
             yield _sort(path, place, name)
@@ -153,6 +168,8 @@ def _sort(path: Place, place: str, name: str) -> str | Passed:
         return Passed(place, "of macOS's notes on other files")
     if suffix in IMAGE_SUFFIXES:
         return place
+    if isinstance(path, Path) and os.path.isdir(path / place):
+        return Passed(place, "links to folders, which are not followed (out of the source: only with allow_outside)")
     if suffix not in _TEXT and _IMAGE.match(_start(path / place)):
         return place
     if suffix in _ARCHIVES:
@@ -162,24 +179,24 @@ def _sort(path: Place, place: str, name: str) -> str | Passed:
 
 def _start(file: Place) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) if isinstance(file, Path) else file.open("rb") as opened:
             return opened.read(64)
     except (OSError, ValueError):
         return b""
 
 
-def _read_folder(path: Place, ordered: bool = True) -> Iterator[Entry | Passed]:
+def _read_folder(path: Place, ordered: bool = True, outside: bool = False) -> Iterator[Entry | Passed]:
     """All image files below `path`, in the order of their names."""
-    for found in sorted_out(path, ordered):
+    for found in sorted_out(path, ordered, outside):
         yield checked(found, None) if isinstance(found, str) else found
 
 
 def _read_named(
-    path: Place, ordered: bool = True, *, label_of: Callable[[str], str | None], expected: str
+    path: Place, ordered: bool = True, outside: bool = False, *, label_of: Callable[[str], str | None], expected: str
 ) -> Iterator[Entry | Passed]:
     """Image files whose names hold their labels."""
     known = 0
-    for found in sorted_out(path, ordered):
+    for found in sorted_out(path, ordered, outside):
         if isinstance(found, Passed):
             yield found
             continue
@@ -202,10 +219,10 @@ def _mjsynth(stem: str) -> str | None:
     return found[1] if found else None
 
 
-def _read_pairs(path: Place, ordered: bool = True) -> Iterator[Entry | Passed]:
+def _read_pairs(path: Place, ordered: bool = True, outside: bool = False) -> Iterator[Entry | Passed]:
     """Images with a text file beside each: `a.png` and `a.gt.txt` (tesstrain, kraken, calamari), or `a.txt`."""
     ending = text_beside(path) or _GT
-    for folder, names in files_below(path):
+    for folder, names in files_below(path, outside=outside):
         start = f"{folder}/" if folder else ""
         texts, used = {name for name in names if name.endswith(ending)}, set()
         for name in names:
@@ -220,7 +237,10 @@ def _read_pairs(path: Place, ordered: bool = True) -> Iterator[Entry | Passed]:
                 yield checked(found, None, "no label")
             else:
                 used.add(text)
-                yield checked(found, *_label_in(path / (start + text)))
+                if not outside and leads_outside(path, start + text):
+                    yield checked(found, None, f"no label: {text} is a link that leads outside the source")
+                else:
+                    yield checked(found, *_label_in(path / (start + text)))
         for text in sorted(texts - used):
             if ending == _GT:
                 yield Entry(start + text, None, f"missing image: there is none beside {text}")
@@ -275,11 +295,12 @@ def has_images(path: Place) -> bool:
 
 
 def _layout(name: str, kind: str, read: Callable[..., Iterator[Entry | Passed]], labeled: bool, **how: Any) -> Layout:
-    def opened(path: Place, budget: Budget | None = None) -> ListedReader:
-        listed = partial(read, ordered=budget is None)
-        return open_listed(path, None, name=name, kind=kind, read=listed, labeled=labeled, budget=budget)
+    def opened(path: Place, budget: Budget | None = None, allow_outside: bool = False) -> ListedReader:
+        listed = partial(read, ordered=budget is None, outside=allow_outside)
+        how: dict[str, Any] = {"labeled": labeled, "budget": budget, "allow_outside": allow_outside}
+        return open_listed(path, None, name=name, kind=kind, read=listed, **how)
 
-    return Layout(name, opened, options=("path",), bounded=True, in_archives=True, **how)
+    return Layout(name, opened, options=("path", "allow_outside"), bounded=True, in_archives=True, **how)
 
 
 FOLDER = _layout("folder", "folder", _read_folder, False, sign="images, and no labels that are recognized")

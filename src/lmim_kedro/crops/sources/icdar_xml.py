@@ -61,7 +61,7 @@ ICDAR_XML = Layout(
     partial(open_listed, name="icdar_xml", kind="ICDAR 2003 list", read=_read_words),
     looks_like=_looks_like,
     suffixes=(".xml",),
-    options=("path", "images"),
+    options=("path", "images", "allow_outside"),
     sign='<image file="word/1/1.jpg" tag="self" />',
     bounded=True,
     in_archives=True,

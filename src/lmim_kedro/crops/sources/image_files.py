@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +16,8 @@ import pyarrow.compute as pc
 from lmim_kedro.crops.sources.archives import Place
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import open_regular
+from lmim_kedro.params import MAX_BYTES
 from lmim_kedro.text.marks import on_one_line, strip_marks
 
 T = TypeVar("T")
@@ -35,6 +38,8 @@ _BETWEEN_LOOKS = 500
 """Items after which a Budget looks at the clock."""
 MISSING, UNREADABLE = "missing file", "unreadable file"
 """Reasons that may no longer hold when the source is read again."""
+OUTSIDE = "outside the source"
+_TRUSTED = "allow_outside: true in the source (--allow-outside for a command) reads what lies elsewhere"
 _IMAGE_FOLDERS = ("", "full_images", "imgs", "images")
 """Where public data sets keep the files of a list, relative to the list's folder or to one of the three above it."""
 
@@ -120,7 +125,11 @@ class Budget:
 
 @dataclass
 class ListedReader:
-    """Image files below `root`. The list is an Arrow table: a tenth of the memory of Python strings."""
+    """Image files below `root`. The list is an Arrow table: a tenth of the memory of Python strings.
+
+    With `allow_outside`, files that paths or links lead to elsewhere are read too. A file of more than `max_bytes` is
+    not.
+    """
 
     format: str
     description: str
@@ -132,6 +141,8 @@ class ListedReader:
     first: int = 0
     passed_over: PassedOver = field(default_factory=PassedOver, repr=False)
     faults: PassedOver = field(default_factory=PassedOver, repr=False)
+    allow_outside: bool = False
+    max_bytes: int = MAX_BYTES
 
     def __len__(self) -> int:
         return self.total
@@ -153,8 +164,10 @@ class ListedReader:
             for file, label, fault, _ in (Entry(**row) for row in batch.to_pylist()):
                 if fault and fault.startswith(NO_IMAGE):
                     yield RawCrop(file, None, None, fault)
+                elif not self.allow_outside and leads_outside(self.root, file):
+                    yield RawCrop(file, None, label, f"{OUTSIDE}: {_TRUSTED}")
                 else:
-                    data, reason = read_file(self.root / file)
+                    data, reason = read_file(self.root / file, self.max_bytes)
                     yield RawCrop(file, data, label, reason or fault)
 
     def labels(self, start: int, stop: int) -> Iterator[str | None]:
@@ -164,7 +177,14 @@ class ListedReader:
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these files, which could not be read, can be by now."""
-        return any(_is_readable(self.root / key) for key in keys)
+        return any(self._is_readable(self.root / key) for key in keys)
+
+    def _is_readable(self, file: Place) -> bool:
+        if not _is_file(file):
+            return False
+        if not isinstance(file, Path):
+            return file.size <= self.max_bytes
+        return os.access(file, os.R_OK) and file.stat().st_size <= self.max_bytes
 
 
 def open_listed(
@@ -177,6 +197,7 @@ def open_listed(
     labeled: bool | None = None,
     min_confidence: float | None = None,
     budget: Budget | None = None,
+    allow_outside: bool = False,
 ) -> ListedReader:
     """Read a list and find its image files; if `path` is a folder, the list is the names of the files below it.
 
@@ -189,6 +210,7 @@ def open_listed(
         labeled: whether the entries have labels; None: those of a list have, those of a folder have not.
         min_confidence: entries whose confidence is lower, or not there, are set aside; None: all are taken.
         budget: how long listing may take; None: as long as it needs.
+        allow_outside: read also what paths of the list, or links, lead to outside the folder of the images.
 
     Raises:
         InputError: if the list has no entry of this layout, or none of its files can be found.
@@ -226,7 +248,7 @@ def open_listed(
         raise InputError(f"min_confidence is {min_confidence}, and {path} gives no confidence: leave the option out")
     labels = path.is_file() if labeled is None else labeled
     if path.is_file():
-        root = _images_of(path, table, images)
+        root = _images_of(path, table, images, allow_outside)
         with path.open("rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
         identity = f"{content} {os.path.relpath(root, path.parent)}"
@@ -235,6 +257,8 @@ def open_listed(
         root, identity, where = path, f"{table.num_rows} {_digest_of_names(table)}", str(path)
     if min_confidence is not None:
         identity += f" min_confidence {min_confidence}"
+    if allow_outside:
+        identity += " allow_outside"
     things = "crops" if labels else "image files"
     description = f"{kind} of {table.num_rows:,} {things} {'with' if labels else 'without'} labels: {where}"
     notes = [*faults.lines(), *filter(None, [str(passed)])]
@@ -242,7 +266,13 @@ def open_listed(
         *(name, "; ".join([description, *notes]), labels, root, table, table.num_rows, f"{name} {identity}"),
         passed_over=passed,
         faults=faults,
+        allow_outside=allow_outside,
     )
+
+
+def too_long(size: int, most: int) -> str:
+    """The reason of an image of more bytes than are read."""
+    return f"{UNREADABLE}: {size:,} bytes, and {most:,} are the most"
 
 
 def _sure_enough(entry: Entry, least: float | None) -> Entry:
@@ -252,7 +282,7 @@ def _sure_enough(entry: Entry, least: float | None) -> Entry:
     return entry._replace(fault=f"{found}, min_confidence = {least}")
 
 
-def _images_of(path: Place, table: pa.Table, images: Path | None) -> Place:
+def _images_of(path: Place, table: pa.Table, images: Path | None, allow_outside: bool) -> Place:
     """Return the folder below which most of a few listed files lie."""
     listed = table.filter(pc.invert(pc.starts_with(pc.fill_null(table["fault"], ""), "bad line")))["file"]
     files = [listed[row].as_py() for row in range(0, len(listed), max(1, len(listed) // 50))]
@@ -263,7 +293,17 @@ def _images_of(path: Place, table: pa.Table, images: Path | None) -> Place:
         parents: list[Any] = list(path.parents)
         candidates = [folder / name for folder in parents[:4] for name in _IMAGE_FOLDERS]
         candidates += [Path.cwd()]  # the paths that `lmim-kedro read` prints start from where it ran
-    hits = [sum(_is_file(candidate / file) for file in files) for candidate in candidates]
+    found = [[file for file in files if _is_file(candidate / file)] for candidate in candidates]
+    hits = [
+        sum(allow_outside or not leads_outside(candidate, file) for file in there)
+        for candidate, there in zip(candidates, found, strict=True)
+    ]
+    if not any(hits) and any(found):
+        there = next(filter(None, found))
+        raise InputError(
+            f"{len(there)} of {len(files)} files that {path} lists, such as {there[0]}, lie outside the folder that "
+            f"their paths start from: {_TRUSTED}, if you trust the list; or name another folder as `images`"
+        )
     if not any(hits):
         raise InputError(
             f"none of {len(files)} files that {path} lists, such as {files[0] if files else 'none'}, lies below "
@@ -290,15 +330,40 @@ def _digest_of_names(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def read_file(path: Place) -> tuple[bytes | None, str | None]:
-    """The bytes of a file, or None and why there are none."""
+def leads_outside(root: Place, file: str) -> bool:
+    """Whether a path, or a link on it, leads out of the folder that it starts from.
+
+    Example:
+        >>> leads_outside(Path("photos"), "../secret.png"), leads_outside(Path("photos"), "2024/../a.png")
+        (True, False)
+    """
+    if not isinstance(root, Path):
+        return False  # a member of an archive cannot lead out of it
     try:
-        return path.read_bytes(), None
+        place = os.path.join(root, file)
+        folder, name = os.path.split(place)
+        real = os.path.join(_real_folder(folder), name)
+        if name in ("", ".", "..") or os.path.islink(real):
+            real = os.path.realpath(place)
+        top = _real_folder(str(root))
+        return not real.startswith(top if top.endswith(os.sep) else top + os.sep)
+    except (OSError, ValueError):  # a name that no file can have is not read anyway
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def read_file(path: Place, most: int = MAX_BYTES) -> tuple[bytes | None, str | None]:
+    """The bytes of a file of at most that many bytes, or None and why there are none: it may be a pipe, for example."""
+    try:
+        if not isinstance(path, Path):
+            return path.read_bytes(most), None
+        with open_regular(path, most) as file:
+            return file.read(most), None
     except FileNotFoundError:
         return None, MISSING
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         return None, f"{UNREADABLE}: {getattr(error, 'strerror', error)}"
-
-
-def _is_readable(file: Place) -> bool:
-    return _is_file(file) and (not isinstance(file, Path) or os.access(file, os.R_OK))

@@ -17,10 +17,10 @@ from lmim_kedro.crops.sources.records import (
     first_lines,
     lines_of,
     names_image,
-    read_json,
 )
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import json_of, parse_json
 
 
 def _read_jsonl(path: Place) -> Iterator[Entry]:
@@ -39,14 +39,14 @@ def _read_jsonl(path: Place) -> Iterator[Entry]:
 
 def _parse(line: str) -> Entry | None:
     try:
-        return entry_of(json.loads(line))
-    except (ValueError, TypeError, RecursionError):
+        return entry_of(parse_json(line))
+    except (ValueError, TypeError):
         return None
 
 
 def _read_mmocr(path: Place) -> Iterator[Entry]:
     """The annotation of mmocr 1.x: {"data_list": [{"img_path": ..., "instances": [{"text": ...}]}]}."""
-    content = read_json(path)
+    content = json_of(path)
     records = content.get("data_list") if isinstance(content, dict) else None
     if not isinstance(records, list):
         raise InputError(f'{path} is not an mmocr annotation: {{"metainfo": ..., "data_list": [...]}} was expected')
@@ -63,7 +63,7 @@ def _read_mmocr(path: Place) -> Iterator[Entry]:
 
 def _read_object(path: Place) -> Iterator[Entry]:
     """DocTR's labels.json, {"a.png": "door"}, or a list of records."""
-    content = read_json(path)
+    content = json_of(path)
     if isinstance(content, dict):
         for file, label in content.items():
             if label is None or isinstance(label, str):
@@ -98,7 +98,7 @@ def _what_is(path: Place, *version: int) -> str | None:
     if path.suffix == ".jsonl":
         return "jsonl" if any(_parse(line) for line in lines) else None
     try:
-        content = read_json(path)
+        content = json_of(path)
     except InputError:
         return None
     if isinstance(content, list):
@@ -119,12 +119,12 @@ def why_no_json(path: Place) -> str:
     if path.suffix == ".jsonl":
         line = first_line(path)
         try:
-            names = ", ".join(json.loads(line)) or "none"
+            names = ", ".join(parse_json(line)) or "none"
         except (ValueError, TypeError):
             return f"it starts with {line[:60]!r}, which is no record"
         return f"its records have the fields {names[:100]}, and a list needs {NAMES}"
     try:
-        content: Any = read_json(path)
+        content: Any = json_of(path)
     except InputError:
         return "it is no JSON that can be read"
     if isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys():
@@ -151,17 +151,17 @@ def _layout(
 
 
 JSONL = _layout(
-    *("jsonl", "jsonl list", _read_jsonl, ("path", "images", "min_confidence")),
+    *("jsonl", "jsonl list", _read_jsonl, ("path", "images", "min_confidence", "allow_outside")),
     suffixes=(".jsonl", ".json", ".txt"),
     sign='lines of {"filename": ..., "text": ...}',
 )
 MMOCR = _layout(
-    *("mmocr", "mmocr annotation", _read_mmocr, ("path", "images")),
+    *("mmocr", "mmocr annotation", _read_mmocr, ("path", "images", "allow_outside")),
     suffixes=(".json",),
     sign="`metainfo` and `data_list` with `img_path`",
 )
 JSON = _layout(
-    *("json", "JSON list", _read_object, ("path", "images", "min_confidence")),
+    *("json", "JSON list", _read_object, ("path", "images", "min_confidence", "allow_outside")),
     suffixes=(".json",),
     sign='one object {"a.png": "door"}, or a list of records',
 )

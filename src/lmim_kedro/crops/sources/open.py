@@ -15,6 +15,7 @@ from lmim_kedro.crops.sources.json_lists import why_no_json
 from lmim_kedro.crops.sources.source import CropReader, Layout, Source
 from lmim_kedro.crops.sources.tables import why_no_table
 from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.files import require_regular
 from lmim_kedro.registries import LAYOUTS
 
 _USUAL_NAMES = (
@@ -51,6 +52,7 @@ def open_source(name: str, spec: Mapping[str, Any]) -> Source:
         name: its name in the catalog, the manifest and the tables.
         spec: `path`; `format`, a name of LAYOUTS (None: detected); `images`, the folder that the paths of a list start
             from, relative to the list (None: looked for); `min_confidence`, for lists with confidences;
+            `allow_outside: true` to read also what paths of a list, or links, lead to outside that folder;
             `use_labels: false` to take labeled crops without their labels. With `format: rendered`, the options of
             `RenderedWords` instead of `path` and `images`.
 
@@ -68,12 +70,13 @@ def open_source(name: str, spec: Mapping[str, Any]) -> Source:
         return _open(name, spec)
 
 
-def open_images(path: Path, layout: str | None = None) -> Source:
+def open_images(path: Path, layout: str | None = None, allow_outside: bool = False) -> Source:
     """Open a path to read its crops, whatever labels are there: a folder is all images below it.
 
     Args:
         path: a folder, list, LMDB, archive or file of crops.
         layout: a name of LAYOUTS; None: detected. A folder without images is opened by the list in it.
+        allow_outside: read also what paths of a list, or links, lead to outside the folder of its images.
 
     Raises:
         InputError: as `open_source`.
@@ -81,7 +84,8 @@ def open_images(path: Path, layout: str | None = None) -> Source:
     with _named(str(path)):
         if layout is None and path.is_dir() and not _layout_of_folder(path, unlabeled=True) and has_images(path):
             layout = "folder"
-        return _open(str(path), {"path": path} | ({"format": layout} if layout else {}))
+        spec: dict[str, Any] = {"path": path} | ({"format": layout} if layout else {})
+        return _open(str(path), spec | ({"allow_outside": True} if allow_outside else {}))
 
 
 @contextmanager
@@ -102,10 +106,11 @@ def _open(name: str, spec: Mapping[str, Any]) -> Source:
         raise InputError(f"{spec!r} is not a description of crops: write {{path: {spec}}}")
     options = dict(spec)
     use_labels, layout = options.pop("use_labels", True), options.pop("format", None)
-    if not isinstance(use_labels, bool):
-        raise InputError(f"use_labels = {use_labels!r} was found: true or false was expected")
+    for option, value in (("use_labels", use_labels), ("allow_outside", options.get("allow_outside", False))):
+        if not isinstance(value, bool):
+            raise InputError(f"{option} = {value!r} was found: true or false was expected")
     _require_layout(layout)
-    known = LAYOUTS[layout].options if layout else ("path", "images", "min_confidence")
+    known = LAYOUTS[layout].options if layout else ("path", "images", "min_confidence", "allow_outside")
     _require_options(options, known)
     if "path" not in known:
         return Source(name, LAYOUTS[layout].open(**options), use_labels)
@@ -113,6 +118,8 @@ def _open(name: str, spec: Mapping[str, Any]) -> Source:
         raise InputError("no path was given: name the folder, list or LMDB as `path`, or set `format: rendered`")
     found = detect(Path(options.pop("path")), layout)
     options = {option: value for option, value in options.items() if value is not None}
+    if options.get("allow_outside") is False:  # as it is without the option, which not every layout has
+        del options["allow_outside"]
     _require_options(options, found.layout.options, f" for the layout {found.layout.name}")
     return open_found(name, found, use_labels=use_labels, **options)
 
@@ -155,7 +162,7 @@ def _note_unlisted(reader: ListedReader, found: Found) -> None:
     if not f"{reader.root}/".startswith(f"{found.folder}/"):
         return
     listed, known = set(reader.entries["file"].to_pylist()), {found.path.name, *found.passed.named}
-    for one in islice(sorted_out(reader.root), 3 * _UNLISTED):
+    for one in islice(sorted_out(reader.root, outside=reader.allow_outside), 3 * _UNLISTED):
         if isinstance(one, Passed):
             if one.file not in known:
                 found.passed.add(one)
@@ -198,6 +205,7 @@ def detect(path: Path, layout: str | None = None) -> Found:
     named: Layout | None = LAYOUTS[layout] if layout else None
     if not path.exists():
         return _pattern(path, named)
+    require_regular(path)
     if path.name == "data.mdb":
         path = path.parent
     if is_archive(path) and (named is None or named.in_archives):

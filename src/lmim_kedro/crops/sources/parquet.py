@@ -11,10 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from lmim_kedro.crops.sources.archives import Place
-from lmim_kedro.crops.sources.image_files import Budget, Entry, open_listed
+from lmim_kedro.crops.sources.image_files import Budget, Entry, open_listed, too_long
 from lmim_kedro.crops.sources.records import CONFIDENCE, FILE_COLUMNS, LABEL_COLUMNS, NAMES, column_of, entry_of, number
 from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import require_regular
+from lmim_kedro.params import MAX_BYTES
 
 _IMAGES = (*FILE_COLUMNS, "img", "jpg", "png", "bytes", "image_bytes", "data")
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
@@ -35,6 +37,7 @@ class ParquetReader:
     identity: str
     description: str
     format: str = "parquet"
+    max_bytes: int = MAX_BYTES
 
     @property
     def labeled(self) -> bool:
@@ -90,6 +93,8 @@ class ParquetReader:
         label = None if self.label is None else row[self.label]
         if data is None:
             return RawCrop(key, None, label, "missing image: the row has no bytes")
+        if len(data) > self.max_bytes:
+            return RawCrop(key, None, label, too_long(len(data), self.max_bytes))
         reason = None
         if self.min_confidence is not None and self.confidence is not None:
             sure = number(row[self.confidence])
@@ -99,7 +104,11 @@ class ParquetReader:
 
 
 def open_parquet(
-    path: Path, images: Path | None = None, min_confidence: float | None = None, budget: Budget | None = None
+    path: Path,
+    images: Path | None = None,
+    min_confidence: float | None = None,
+    budget: Budget | None = None,
+    allow_outside: bool = False,
 ) -> Any:
     """Open a Parquet file, or all shards of one split in a folder.
 
@@ -120,6 +129,7 @@ def open_parquet(
             return open_listed(
                 *(files[0], images),
                 name="parquet", kind="Parquet list", read=_read_paths, min_confidence=min_confidence, budget=budget,
+                allow_outside=allow_outside,
             )  # fmt: skip
         raise InputError(
             f"{files[0]} has the columns {', '.join(schema.names)[:200]}, and none of them holds images: a struct of "
@@ -170,6 +180,7 @@ def _read_paths(path: Place) -> Iterator[Entry]:
 def _open(file: Path) -> Any:
     from pyarrow.parquet import ParquetFile
 
+    require_regular(file)
     try:
         return ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
@@ -232,7 +243,7 @@ PARQUET = Layout(
     "parquet",
     open_parquet,
     looks_like=_looks_like,
-    options=("path", "images", "min_confidence"),
+    options=("path", "images", "min_confidence", "allow_outside"),
     sign="a struct of `bytes` and `path`, as Hugging Face writes images",
     bounded=True,
     holds_images=(".parquet",),

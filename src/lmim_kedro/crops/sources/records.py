@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,12 +21,19 @@ _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 _LOOKED_AT = 50
 _LONGEST = 100_000
 """Characters of a line that are looked at to tell the layout of a file."""
+_LONGEST_LINE = 10_000_000
+"""Characters of the longest line of a list."""
 
 
 def lines_of(path: Place) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers, without line ends."""
+    """The lines of a text file that are not blank, with their numbers, without line ends.
+
+    Errors: InputError for a line that no list has, as in a large file of zeros.
+    """
     with open_text(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), ""), 1):
+            if len(line) == _LONGEST_LINE:
+                raise InputError(f"line {number} of {path} has {_LONGEST_LINE:,} characters or more: it is no list")
             if line.strip():
                 yield number, line.removesuffix("\n")
 
@@ -51,26 +58,6 @@ def first_line(path: Place) -> str:
     """The first line of a file that is not blank; empty where there is none."""
     lines = first_lines(path)
     return lines[0].encode("utf-8", "replace").decode("utf-8") if lines else ""
-
-
-def read_json(path: Place) -> Any:
-    """The content of a JSON file that a user has. Errors: InputError where it is none."""
-    try:
-        with open_text(path) as file:
-            return json.load(file, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({error}): mend the file, or take it out of the folder") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give the rights to read it") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which no name stands twice: the json module would keep the last value, without a word."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} stands in it more than once, and one value of it would be lost")
-    return found
 
 
 def checked(file: object, label: object, fault: str | None = None, confidence: float | None = None) -> Entry:
@@ -120,7 +107,7 @@ def number(value: object) -> float | None:
     """A confidence as a number; None where there is none."""
     try:
         return None if value is None or isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

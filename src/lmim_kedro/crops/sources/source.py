@@ -35,7 +35,8 @@ class CropReader(Protocol):
 
     A reader may also have `only(start, stop)`, a smaller reader of that range; `labels(start, stop)`, the labels of a
     range without its images; `readable(keys)`, whether one of these crops, which could not be read, can be by now;
-    `root`, the folder that the keys of image files start from; and `passed_over`, an image_files.PassedOver.
+    `root`, the folder that the keys of image files start from; `passed_over`, an image_files.PassedOver; and
+    `max_bytes`, the size of the largest image that it reads, as a field.
 
     Attributes:
         format: name of the layout.
@@ -139,6 +140,11 @@ class Source:
         """Return this source for the positions `start` to `stop` alone, small enough to send to a process."""
         narrow = getattr(self.reader, "only", None)
         return replace(self, reader=narrow(start, stop)) if narrow else self
+
+    def limited(self, max_bytes: int) -> "Source":
+        """Return this source without images of more bytes: they keep their places, with the reason."""
+        known = hasattr(self.reader, "max_bytes")
+        return replace(self, reader=replace(self.reader, max_bytes=max_bytes)) if known else self  # type: ignore[type-var]
 
     def readable(self, keys: Sequence[str]) -> bool:
         """Whether any of these crops, which were listed and could not be read, can be by now."""

@@ -5,7 +5,6 @@ column ever ends up in a label.
 """
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from lmim_kedro.crops.sources.records import (
 )
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import parse_json
 
 TAB = "\t"
 SCRIPTS = frozenset(
@@ -211,7 +211,7 @@ def _files(cell: str) -> list[str]:
     """The files of a line: one, or PaddleOCR's several pictures of one text, `["a.jpg", "b.jpg"]`."""
     if cell.startswith('["'):
         try:
-            files = json.loads(cell)
+            files = parse_json(cell)
         except ValueError:
             return [cell]
         if files and all(isinstance(file, str) for file in files):
@@ -332,7 +332,7 @@ def why_no_table(path: Place) -> str:
 
 
 def _layout(name: str, kind: str, read: Callable[[Place], Iterator[Entry]], **how: object) -> Layout:
-    options = ("path", "images", "min_confidence") if name in ("csv", "list") else ("path", "images")
+    options = ("path", "images", "allow_outside", *(("min_confidence",) if name in ("csv", "list") else ()))
     return Layout(
         name,
         partial(open_listed, name=name, kind=kind, read=read),

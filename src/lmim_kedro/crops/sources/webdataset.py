@@ -1,7 +1,6 @@
 """WebDataset: tar files in which `000.jpg` and `000.txt` (or `000.json`) follow each other. They are read in place."""
 
 import hashlib
-import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -14,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmim_kedro.crops.sources.archives import LARGEST, Place
-from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES, Budget, Passed, PassedOver
+from lmim_kedro.crops.sources.image_files import IMAGE_SUFFIXES, Budget, Passed, PassedOver, too_long
 from lmim_kedro.crops.sources.records import LABEL_COLUMNS, column_of
 from lmim_kedro.crops.sources.source import Layout, RawCrop
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import parse_json, require_regular
+from lmim_kedro.params import MAX_BYTES
 from lmim_kedro.text.marks import strip_marks
 
 _LABELS = ("gt.txt", "txt", "json")
@@ -61,6 +62,7 @@ class WebDatasetReader:
     first: int = 0
     format: str = "webdataset"
     passed_over: PassedOver = field(default_factory=PassedOver, repr=False)
+    max_bytes: int = MAX_BYTES
 
     def __len__(self) -> int:
         return self.total
@@ -89,10 +91,8 @@ class WebDatasetReader:
         label, reason = _label(file, sample) if self.labeled else (None, None)
         if sample.image < 0:
             return RawCrop(sample.key, None, label, "missing image: the sample has none")
-        if sample.bytes > LARGEST:
-            return RawCrop(
-                sample.key, None, label, f"unreadable file: {sample.bytes:,} bytes, {LARGEST:,} are the most"
-            )
+        if sample.bytes > self.max_bytes:
+            return RawCrop(sample.key, None, label, too_long(sample.bytes, self.max_bytes))
         return RawCrop(sample.key, _bytes(file, sample.image, sample.bytes), label, reason)
 
 
@@ -118,7 +118,7 @@ def _label(file: Any, sample: Sample) -> tuple[str | None, str | None]:
             (text, None) if lines == 1 else (None, f"bad label: {lines} lines in {sample.kind}, and one was expected")
         )
     try:
-        record = json.loads(text)
+        record = parse_json(text)
     except ValueError:
         return None, "bad label: no JSON"
     if isinstance(record, str):
@@ -133,6 +133,7 @@ def _label(file: Any, sample: Sample) -> tuple[str | None, str | None]:
 def _members(path: Path, number: int, passed: PassedOver) -> Iterator[Sample]:
     """The samples of a tar: members of one name up to its first dot, which follow each other."""
     current: Sample | None = None
+    require_regular(path)
     try:
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:

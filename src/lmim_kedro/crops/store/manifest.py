@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lmim_kedro.crops.store.packed import ROWS_FILE, PackedStore, Shard, exclusion_reasons
+from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
@@ -54,7 +55,7 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
     """
     excluded, reasons = exclusion_reasons(store)
     for shard in store.shards:
-        table = pq.read_table(shard.folder / ROWS_FILE, columns=columns, schema=SCHEMA)
+        table = _rows(shard, columns)
         if "store_index" in table.column_names:
             place = table.column_names.index("store_index")
             table = table.set_column(place, SCHEMA.field("store_index"), pc.add(table["store_index"], shard.start))
@@ -64,9 +65,19 @@ def manifest_tables(store: PackedStore, columns: list[str] | None = None) -> Ite
         yield table
 
 
+def _rows(shard: Shard, columns: list[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(shard.folder / ROWS_FILE, columns=columns, schema=SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{shard.folder / ROWS_FILE} cannot be read ({error}): the shard was changed after ingest; `kedro run "
+            "--pipelines=ingest` makes it anew"
+        ) from error
+
+
 def _mark(table: pa.Table, shard: Shard, excluded: list[int], reasons: list[str]) -> pa.Table:
     """Give the crops at `excluded` of a shard, in order, the status excluded and their reasons."""
-    stored = pq.read_table(shard.folder / ROWS_FILE, columns=["store_index"])["store_index"]
+    stored = _rows(shard, ["store_index"])["store_index"]
     out = pc.is_in(stored, value_set=pa.array(excluded, pa.int64())).combine_chunks()
     for name, values in (("status", ["excluded"] * len(excluded)), ("reason", reasons)):
         if name in table.column_names:

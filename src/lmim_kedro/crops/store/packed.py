@@ -1,6 +1,6 @@
 """The packed store: crops already validated, in shards that are each an LMDB in the field's layout.
 
-    <store>/store.json                   what the shards hold; written last, so a store with it is whole
+    <store>/store.json                   what the shards hold, their sizes and hashes; written last: the store is whole
     <store>/shards/00000.lmdb/data.mdb   num-samples, image-%09d, label-%09d: any tool of the field reads it
     <store>/shards/00000.lmdb/rows.parquet, shard.json     the manifest's rows of the shard; what was asked
     <store>/excluded.parquet             store_index and reason of crops that are left out of training
@@ -10,7 +10,6 @@ stays where it is, and has no number in the store that training sees: the ones a
 """
 
 import hashlib
-import json
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -18,15 +17,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmim_kedro.crops.store.cards import DATA_FILE, SHARD_FILE, ShardCard, StoreCard, file_card, read_card
 from lmim_kedro.crops.store.environments import environment
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole, write_json
+from lmim_kedro.files import read_json, whole, write_json
 
 STORE_FILE = "store.json"
 ROWS_FILE = "rows.parquet"
@@ -47,12 +49,17 @@ class SourceRange:
 
 @dataclass(frozen=True)
 class Shard:
-    """One LMDB of the store; `start` is the index of its first crop in the whole store."""
+    """One LMDB of the store.
+
+    `start` is the index of its first crop in the whole store; `bytes` the size of its data.mdb, None where an earlier
+    version did not note it.
+    """
 
     folder: Path
     source: str
     start: int
     crops: int
+    bytes: int | None = None
 
 
 class PackedStore:
@@ -86,25 +93,26 @@ class PackedStore:
             InputError: if there is no whole store at `path`, or its list of excluded crops is for another version.
         """
         self.path = Path(path)
-        try:
-            card = json.loads((self.path / STORE_FILE).read_text("utf-8"))
-        except FileNotFoundError:
+        found = read_json(self.path / STORE_FILE)
+        if not found:
             raise InputError(
                 f"no packed store at {self.path} ({STORE_FILE} is missing): make it with "
                 "`kedro run --pipelines=ingest`, with the --env of this run"
-            ) from None
-        if card["layout"] != LAYOUT:
+            )
+        if found.get("layout") != LAYOUT:
             raise InputError(
-                f"the packed store {self.path} has layout {card['layout']}, this version of the project reads "
+                f"the packed store {self.path} has layout {found.get('layout')}, this version of the project reads "
                 f"{LAYOUT}: make it anew with `kedro run --pipelines=ingest`"
             )
-        self.labeled: bool = card["labeled"] if "labeled" in card else card["labelled"]  # the key before 0.2
-        self.whole_fingerprint: str = card["fingerprint"]
+        card = read_card(self.path / STORE_FILE, StoreCard)
+        assert card is not None
+        self.labeled, self.whole_fingerprint = card.labeled, card.fingerprint
         self.shards: list[Shard] = []
         crops = 0
-        for shard in card["shards"]:
-            self.shards.append(Shard(self.path / "shards" / shard["name"], shard["source"], crops, shard["crops"]))
-            crops += shard["crops"]
+        for shard in card.shards:
+            folder = self.path / "shards" / shard.name
+            self.shards.append(Shard(folder, shard.source, crops, shard.crops, shard.bytes))
+            crops += shard.crops
         self.excluded = np.empty(0, np.int64) if whole else self._read_excluded()
         self.fingerprint = self.whole_fingerprint
         if len(self.excluded):
@@ -121,7 +129,12 @@ class PackedStore:
         file = self.path / EXCLUDED_FILE
         if not file.is_file():
             return np.empty(0, np.int64)
-        table = pq.read_table(file, columns=["store_index"])
+        try:
+            table = pq.read_table(file, columns=["store_index"])
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{file} cannot be read ({error}): check the crops anew with `kedro run --pipelines=ingest`"
+            ) from error
         if (table.schema.metadata or {}).get(b"store", b"").decode() != self.whole_fingerprint:
             raise InputError(
                 f"{file} lists crops to leave out of another version of the packed store: check the crops anew with "
@@ -158,7 +171,15 @@ class PackedStore:
         if not self.labeled:
             names = ", ".join(source.name for source in self.sources)
             raise InputError(f"the packed store {self.path} ({names}) has no labels: use a store of labeled sources")
-        return [label.decode("utf-8") for label in self._values("label", indices)]
+        found = self._values("label", indices)
+        try:
+            return [label.decode("utf-8") for label in found]
+        except UnicodeDecodeError:
+            bad = next(place for place, label in enumerate(found) if "\ufffd" in label.decode("utf-8", "replace"))
+            raise InputError(
+                f"the label of {self.name_of(int(indices[bad]))} is not UTF-8: the shard was changed after ingest; "
+                "`kedro run --pipelines=ingest` makes it anew"
+            ) from None
 
     def _values(self, kind: str, indices: Sequence[int] | np.ndarray) -> list[bytes]:
         """Look up one key per index, with one transaction per shard."""
@@ -169,17 +190,31 @@ class PackedStore:
             by_shard.setdefault(number, []).append((index - starts[number], place))
         values: list[bytes] = [b""] * len(indices)
         for number, wanted in by_shard.items():
-            folder = self.shards[number].folder
-            with environment(folder).begin() as txn:
+            shard = self.shards[number]
+            with environment(shard.folder, shard.bytes).begin() as txn:
                 for local, place in wanted:
-                    value = txn.get(f"{kind}-{local + 1:09d}".encode())
+                    try:
+                        value = txn.get(f"{kind}-{local + 1:09d}".encode())
+                    except lmdb.Error as error:
+                        raise self._damaged(shard, kind, local, str(error)) from error
                     if value is None:
-                        raise InputError(
-                            f"the shard {folder} holds no {kind} of crop {local + 1}: it was changed after ingest; "
-                            "remove it and run `kedro run --pipelines=ingest` again"
-                        )
+                        raise self._damaged(shard, kind, local, "it is not there")
                     values[place] = value
         return values
+
+    def _damaged(self, shard: Shard, kind: str, local: int, why: str) -> InputError:
+        return InputError(
+            f"the {kind} of crop {shard.start + local} of {shard.source} ({kind}-{local + 1:09d} of the shard "
+            f"{shard.folder}) cannot be read ({why}): the shard was changed after ingest; "
+            "`kedro run --pipelines=ingest` makes it anew"
+        )
+
+    def name_of(self, index: int) -> str:
+        """Say which crop the one at `index` is, for a sentence about it: its source, its shard and its key there."""
+        whole = int(self.whole_indices([index])[0])
+        number = bisect_right([shard.start for shard in self.shards], whole) - 1
+        shard = self.shards[number]
+        return f"crop {index} ({shard.source}, image-{whole - shard.start + 1:09d} of {shard.folder})"
 
 
 def exclude(store: PackedStore, excluded: pd.DataFrame) -> PackedStore:
@@ -223,7 +258,17 @@ def write_card(store: Path, fingerprint: str, labeled: bool, shards: Iterable[tu
         "fingerprint": fingerprint,
         "labeled": labeled,
         "crops": sum(crops for _, _, crops in shards),
-        "shards": [{"name": folder.name, "source": source, "crops": crops} for folder, source, crops in shards],
+        "shards": [
+            {"name": folder.name, "source": source, "crops": crops} | _data_card(folder)
+            for folder, source, crops in shards
+        ],
     }
     write_json(store / STORE_FILE, card)
     return PackedStore(store, whole=True)
+
+
+def _data_card(shard: Path) -> dict[str, Any]:
+    """Size and hash of a shard's LMDB, by its card or, where it has none, by reading it."""
+    card = read_card(shard / SHARD_FILE, ShardCard)
+    known = card.files.get(DATA_FILE) if card is not None else None
+    return (known or file_card(shard / DATA_FILE)).model_dump()

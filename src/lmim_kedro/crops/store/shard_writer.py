@@ -9,12 +9,14 @@ from pathlib import Path
 
 import lmdb
 
+from lmim_kedro.crops.store.cards import FileCard, file_cards
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import disk_is_full as file_system_is_full
 
 _FIRST_MAP = 16 * 2**20
 _BATCH = 1000
 _BATCH_BYTES = 64 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class ShardWriter:
@@ -40,6 +42,7 @@ class ShardWriter:
         self.part = _part_of(folder)
         self.crops, self._bytes, self._first_map = 0, 0, first_map
         self._batch: list[tuple[bytes, bytes]] = []
+        self._sealed = False
 
     def __enter__(self) -> "ShardWriter":
         try:
@@ -84,12 +87,25 @@ class ShardWriter:
                 f"the disk of {self.folder.parent} became full after {self.crops:,} crops of {self.folder.name}: make "
                 "room or choose another disk, then run the same command again; what is whole is kept"
             ) from error
+        if isinstance(error, OSError) and error.errno in _NO_RIGHT and _is_in(self.folder.parent, error.filename):
+            raise InputError(
+                f"{self.folder.parent} cannot be written ({error.strerror}): give the right to write there, or choose "
+                "another folder"
+            ) from error
+
+    def seal(self) -> dict[str, FileCard]:
+        """End the adding of crops, and return the cards of the shard's files as they are now."""
+        if not self._sealed:
+            self._sealed = True
+            self._batch.append((b"num-samples", str(self.crops).encode()))
+            self._commit()
+            self._environment.sync(True)
+            self._environment.close()
+        return file_cards(self.part)
 
     def _finish(self) -> None:
-        self._batch.append((b"num-samples", str(self.crops).encode()))
-        self._commit()
-        self._environment.sync(True)
-        self._environment.close()
+        if not self._sealed:
+            self.seal()
         for file in self.part.iterdir():
             with file.open("rb+") as written:
                 os.fsync(written.fileno())
@@ -128,13 +144,17 @@ class ShardWriter:
 
 def disk_is_full(error: BaseException) -> bool:
     """Tell whether an error says that there is no room, or none left of the user's quota."""
-    return isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in _FULL
+    return isinstance(error, lmdb.DiskError) or file_system_is_full(error)
 
 
 def clear_parts(folder: Path, name: str = "*") -> None:
     """Remove the half shards that a killed run left below `folder`; `name` is that of one shard, "*" all of them."""
     for part in folder.glob(f"{name}.{'[0-9a-f]' * 8}.part"):
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_in(folder: Path, file: object) -> bool:
+    return isinstance(file, str | Path) and (Path(file).is_relative_to(folder) or folder.is_relative_to(file))
 
 
 def _part_of(folder: Path) -> Path:

@@ -26,12 +26,13 @@ def read_crops(
 
     for source in sources:
         log.info("%s", source.description)
+    limited = [source.limited(ingest.max_bytes) for source in sources]
     use_threads(training.threads)
     recognizer = recognizer.to(pick_device(training.device))
     how = predict.batch_size, predict.beam, training.loader_threads, ingest.max_pixels, predict.looks
     allowed = Allowed.of(predict.charset, predict.lexicon, predict.pattern)
     crops, failed = write_readings(
-        read_sources(recognizer, sources, *how, allowed, predict.min_confidence, predict.language), file, predict.format
+        read_sources(recognizer, limited, *how, allowed, predict.min_confidence, predict.language), file, predict.format
     )
     log.info("%s crops read%s", f"{crops:,}", f", {failed:,} of them with an error" if failed else "")
     return file
