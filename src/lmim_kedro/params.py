@@ -327,6 +327,12 @@ class FinetuningParams(Params):
         "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
     )
     freeze_encoder: bool = False
+    label_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the labels that fine-tuning may see, drawn by content and seed; null: all",
+    )
     optimization: OptimizationParams
     validation: ValidationParams = ValidationParams()
 
@@ -335,6 +341,21 @@ class FinetuningParams(Params):
         if self.charset == "from_start" and self.start is None:
             raise ValueError("charset = from_start needs a recognizer to start from: set start, or name a charset")
         return self
+
+
+class SelftrainParams(Params):
+    """A round of self-training: which recognizer reads which unlabeled crops, and which readings become labels."""
+
+    recognizer: str | None = Field(
+        description="recognizer that reads the unlabeled crops: its folder, or ready; null: that of finetuning.start"
+    )
+    sources: tuple[str, ...] = Field(description="names under pretraining.sources whose crops are read; none: all")
+    min_confidence: float = Field(ge=0, le=1, description="least confidence of a reading that becomes a label")
+    ratio: float = Field(gt=0, description="pseudo-labeled crops in an epoch for each labeled one")
+    batch_size: int = Field(gt=0, description="crops that are read at once")
+    looks: Literal[1, 3] | None = Field(
+        description="looks at each crop, the surest of which counts; null: the recognizer's own"
+    )
 
 
 MAX_PIXELS = 50_000_000
@@ -461,6 +482,7 @@ class RunParams(Params, extra="ignore"):
     finetuning: FinetuningParams
     evaluation: EvaluationParams
     predict: PredictParams
+    selftrain: SelftrainParams
     training: TrainingParams
 
 

@@ -6,7 +6,16 @@ from typing import Any
 from pydantic import model_validator
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import FinetuningParams, ModelParams, Parameters, Params, PretrainingParams, ViewPreset, pick
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    Parameters,
+    Params,
+    PretrainingParams,
+    SelftrainParams,
+    ViewPreset,
+    pick,
+)
 from lmim_kedro.registries import METHODS
 
 RENAMED = {"optimisation": "optimization"}
@@ -42,6 +51,8 @@ class Recipe(Params):
     views_name: str
     pretraining: PretrainingParams
     finetuning: FinetuningParams
+    selftrain: SelftrainParams | None = None
+    """Only of a recognizer that was also trained on readings."""
 
     _of_earlier_versions = model_validator(mode="before")(up_to_date)
 

@@ -96,30 +96,45 @@ def read_sources(
 
 
 def read_store(
-    recognizer: Recognizer, crops: PackedStore, batch_size: int, device: torch.device, looks: int = 1
+    recognizer: Recognizer,
+    crops: PackedStore,
+    batch_size: int,
+    device: torch.device,
+    looks: int | None = 1,
+    places: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Read every crop of a labeled store, in order, looking `looks` times at each.
+    """Read crops of a store, in order.
+
+    Args:
+        recognizer: what reads.
+        crops: the store.
+        batch_size: number of crops read at once.
+        device: device to read on.
+        looks: looks at each crop, the surest of which counts; None: as the recognizer was made to be read.
+        places: places in the store to read, sorted; None: all.
 
     Returns:
-        a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
-        confidences (of each character), aspect (width / height).
+        a row per crop: benchmark (the source's name), index (in the store), label (of a labeled store), prediction,
+        confidence (0 to 1), confidences (of each character), aspect (width / height).
     """
     reader = Reader(recognizer.to(device))
+    places = np.arange(len(crops)) if places is None else places
     tables = []
 
-    def decoded() -> Generator[tuple[str, range, np.ndarray, np.ndarray], None, None]:
+    def decoded() -> Generator[tuple[str, np.ndarray, np.ndarray, np.ndarray], None, None]:
         for source in crops.sources:
-            for start in range(source.start, source.stop, batch_size):
-                index = range(start, min(start + batch_size, source.stop))
+            its = places[(places >= source.start) & (places < source.stop)]
+            for start in range(0, len(its), batch_size):
+                index = its[start : start + batch_size]
                 yield source.name, index, *decode_batch(crops.fetch(index), reader.height, reader.width)
 
-    with progress_bar(len(crops), desc="reading", unit="crop") as bar:
+    with progress_bar(len(places), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):
             readings = reader.look(images, looks=looks)
             columns = {
                 "benchmark": name,
                 "index": index,
-                "label": crops.labels(index),
+                **({"label": crops.labels(index)} if crops.labeled else {}),
                 "prediction": [reading.text for reading in readings],
                 "confidence": [reading.confidence for reading in readings],
                 "confidences": [reading.confidences for reading in readings],

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from lmim_kedro.params import (
-    FinetuningParams,
     ModelParams,
     OptimizationParams,
     PretrainingParams,
+    SelftrainParams,
     ValidationParams,
     ViewPreset,
 )
@@ -50,7 +50,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         (f"Model {made.model_name}", _model(made.model, facts)),
         ("Pre-training", _pretraining(made)),
         *([(f"Guidance views {made.views_name}", _views(made.views))] if drawn else []),
-        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
+        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made)),
     ]
 
 
@@ -143,7 +143,8 @@ def _alignment(pretraining: PretrainingParams) -> str:
     return "; ".join(words)
 
 
-def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
+def _finetuning(recipe: Recipe) -> Rows:
+    finetuning, model, share = recipe.finetuning, recipe.model, recipe.finetuning.label_share
     sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
     start = finetuning.start
     return [
@@ -152,9 +153,18 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
         ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
+        *([("Labels", f"{100 * share:g} % of them, drawn by content and seed")] if share is not None else []),
+        *([("Pseudo-labels", _pseudo_labels(recipe.selftrain))] if recipe.selftrain is not None else []),
         ("Optimization", optimization_in_words(finetuning.optimization)),
         *([("Held out", _held_out(finetuning.validation))] if finetuning.validation.on else []),
     ]
+
+
+def _pseudo_labels(selftrain: SelftrainParams) -> str:
+    return (
+        f"readings by {weights_in_words(selftrain.recognizer or 'another recognizer')} with a confidence of "
+        f"{selftrain.min_confidence:g} or more; {selftrain.ratio:g} in an epoch for each labeled crop"
+    )
 
 
 def _held_out(validation: ValidationParams) -> str:
