@@ -45,6 +45,11 @@ class ModelParams(Params):
 
     image_height: int = Field(32, gt=0, description="pixels")
     image_width: int = Field(128, gt=0, description="pixels")
+    keep_ratio: bool = Field(
+        False,
+        description="crops keep width / height: scaled to the height, and what is missing to the right is filled with "
+        "the last column; false: stretched to the width (paper)",
+    )
     patch_height: int = Field(4, gt=0, description="pixels")
     patch_width: int = Field(4, gt=0, description="pixels")
     patch_overlap: int = Field(
@@ -62,6 +67,12 @@ class ModelParams(Params):
     position_grid: Literal["square", "layout"] = Field(
         "square",
         description="grid of the sin-cos positions: square = the released weights' quirk, layout = rows x columns",
+    )
+    position_columns: int | None = Field(
+        None,
+        gt=0,
+        description="columns over which the positions run, interpolated where there are more patches: those of the "
+        "model whose weights are taken over; null: a position a column",
     )
     width: int = Field(384, gt=0, description="features per token")
     depth: int = Field(12, gt=0, description="encoder blocks")
@@ -95,6 +106,8 @@ class ModelParams(Params):
         ):
             if width % heads:
                 raise ValueError(f"{what} = {width} is not a multiple of its {heads} heads")
+        if self.position_grid == "square" and self.position_columns is not None:
+            raise ValueError("position_columns needs position_grid: layout, whose columns are those of the crop")
         if self.position_grid == "square" and round(self.tokens**0.5) ** 2 != self.tokens:
             raise ValueError(
                 f"position_grid: square needs a square number of patches, and {self.rows} x {self.columns} is not one: "

@@ -27,6 +27,7 @@ from lmim_kedro.training.jobs import Job
 from lmim_kedro.training.loop import Interrupted, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
+from lmim_kedro.training.temperature import fit_temperature
 from lmim_kedro.training.validation import Validation, hold_out, labels_in_use
 
 
@@ -58,6 +59,26 @@ def packed(folder: Path, *names: str, copies: int = 0, turned: bool = False, lab
 
 def contents(store: PackedStore, places: np.ndarray) -> set[bytes]:
     return set(store.fetch(places.tolist()))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Some crops of a store."""
+
+    store: PackedStore
+    places: np.ndarray
+
+    def __len__(self):
+        return len(self.places)
+
+    def fetch(self, indices):
+        return self.store.fetch(self.places[indices])
+
+    def labels(self, indices):
+        return self.store.labels(self.places[indices])
+
+
+READ_ALL = {"height": 32, "width": 128, "batch_size": 8, "seed": 0, "shuffle": False, "drop_last": False}
 
 
 @pytest.fixture
@@ -182,6 +203,11 @@ def test_the_result_reads_the_held_out_crops_as_well_as_the_table_says(
         measured["validation_ned"][best]
     )
     assert recognizer.labels["held_out"] == 10
+    last = metrics.iloc[-1]
+    found = fit_temperature(recognizer, CropLoader(Places(words, held), with_labels=True, **READ_ALL), "waics")
+    for name in ("temperature", "calibration_error", "calibration_error_tempered"):
+        assert found[name] == pytest.approx(last[name]) if found[name] is not None else np.isnan(last[name])
+    assert recognizer.temperature == found["temperature"]
     assert "fine-tuning: 10 crops are held out, and 30 are trained on" in caplog.messages
     assert f"keeps the weights of step {measured['step'][best]} of 45: waics {accuracy:.4f} on 10 held" in caplog.text
 

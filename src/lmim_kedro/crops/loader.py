@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lmim_kedro.crops.ahead import ahead
-from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch
+from lmim_kedro.crops.pixels import CropStore, UndecodableCrop, decode_batch, shown_aspect
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
@@ -26,7 +26,7 @@ class CropBatch:
 
     Attributes:
         images: (B, 3, H, W) uint8 RGB.
-        aspect: (B,) float32, width / height before resizing.
+        aspect: (B,) float32, width / height before resizing, of what the crop shows (pixels.shown_aspect).
         index: (B,) int64, places in the store.
         labels: B labels, where they were asked for.
         views: (B, 3, H, W) uint8 RGB, the crops' materialized guidance views, where there are some.
@@ -113,6 +113,7 @@ class CropLoader:
         mixed_per_epoch: how many of them an epoch has.
         views: store of materialized guidance views: view v of crop i at v * len(store) + i. Epoch e gets view e, then
             the first again. None: batches come without views.
+        keep_ratio, rotate_tall: how crops are prepared, as for `decode_batch`.
     """
 
     def __init__(
@@ -135,6 +136,8 @@ class CropLoader:
         mixed_in: np.ndarray | None = None,
         mixed_per_epoch: int = 0,
         views: CropStore | None = None,
+        keep_ratio: bool = False,
+        rotate_tall: float | None = None,
     ) -> None:
         if batch_size % world:
             raise InputError(f"a batch of {batch_size} crops cannot be shared by {world} processes: take a multiple")
@@ -143,6 +146,7 @@ class CropLoader:
         self.rank, self.world, self.threads, self.prefetch = rank, world, threads, prefetch
         self.drop_last, self.pin, self.with_labels, self.views = drop_last, pin, with_labels, views
         self.mixed_in, self.mixed_per_epoch = mixed_in, mixed_per_epoch
+        self.keep_ratio, self.rotate_tall = keep_ratio, rotate_tall
 
     def __len__(self) -> int:
         """Crops in an epoch, before any is dropped."""
@@ -193,18 +197,18 @@ class CropLoader:
     def _load(self, order: np.ndarray, epoch: int, number: int, pool: ThreadPoolExecutor) -> CropBatch:
         batch = order[number * self.batch_size : (number + 1) * self.batch_size]
         index = np.array_split(batch, self.world)[self.rank].astype(np.int64)
-        places = index.tolist()
+        places, size = index.tolist(), (self.height, self.width, pool)
         try:
-            images, aspect = decode_batch(self.store.fetch(places), self.height, self.width, pool)
+            images, aspect = decode_batch(self.store.fetch(places), *size, self.keep_ratio, self.rotate_tall)
         except UndecodableCrop as error:
             raise InputError(
                 f"crop {places[error.place]} of the store cannot be decoded ({error}): ingest again"
             ) from error
         labels = self.store.labels(places) if self.with_labels else None
-        arrays = [images, aspect, index]
+        arrays = [images, shown_aspect(aspect, self.height, self.width, self.keep_ratio), index]
         if self.views is not None:
             first = epoch % (len(self.views) // len(self.store)) * len(self.store)
-            arrays.append(decode_batch(self.views.fetch((first + index).tolist()), self.height, self.width, pool)[0])
+            arrays.append(decode_batch(self.views.fetch((first + index).tolist()), *size)[0])
         tensors = [torch.from_numpy(array) for array in arrays]
         if self.pin:
             tensors = [tensor.pin_memory() for tensor in tensors]

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,15 @@ class ImageReader(ABC):
         height, width: size in pixels to which images are resized.
         charset: the characters that can be written.
         looks: looks at each crop, the surest of which counts, unless a call names another number: the recognizer's own.
+        keep_ratio, rotate_tall: how the recognizer's crops are prepared, as for pixels.decode_batch.
     """
 
     height: int
     width: int
     charset: Charset
     looks: int = 1
+    keep_ratio: bool = False
+    rotate_tall: float | None = None
     _last: tuple[Allowed, Grammar] | None = None
 
     @abstractmethod
@@ -94,7 +98,8 @@ class ImageReader(ABC):
             max_pixels: largest image that is decoded; a larger one is an error.
         """
         self.grammar(allowed)  # what cannot be written is told before an image is decoded
-        for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
+        prepared: dict[str, Any] = {"keep_ratio": self.keep_ratio, "rotate_tall": self.rotate_tall}
+        for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels, **prepared):
             good = iter(self.look(batch.images, beam, looks, allowed) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
                 if error:

@@ -18,6 +18,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
+from lmim_kedro.reading.files import WORD_CONFIDENCES
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.allowed import Allowed, Grammar
 from lmim_kedro.text.spelling import Reading
@@ -43,6 +44,7 @@ class Reader(ImageReader):
         self.recognizer, self.precision = recognizer.eval(), precision
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
         self.charset, self.looks = recognizer.charset, recognizer.looks
+        self.keep_ratio, self.rotate_tall = recognizer.model.keep_ratio, recognizer.rotate_tall
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
@@ -115,7 +117,7 @@ def read_store(
 
     Returns:
         a row per crop: benchmark (the source's name), index (in the store), label (of a labeled store), prediction,
-        confidence (0 to 1), confidences (of each character), aspect (width / height).
+        confidence, confidence_mean, confidence_min (0 to 1), confidences (of each character), aspect (width / height).
     """
     reader = Reader(recognizer.to(device))
     places = np.arange(len(crops)) if places is None else places
@@ -126,7 +128,8 @@ def read_store(
             its = places[(places >= source.start) & (places < source.stop)]
             for start in range(0, len(its), batch_size):
                 index = its[start : start + batch_size]
-                yield source.name, index, *decode_batch(crops.fetch(index), reader.height, reader.width)
+                blobs, prepared = crops.fetch(index), (reader.keep_ratio, reader.rotate_tall)
+                yield source.name, index, *decode_batch(blobs, reader.height, reader.width, None, *prepared)
 
     with progress_bar(len(places), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):
@@ -136,7 +139,7 @@ def read_store(
                 "index": index,
                 **({"label": crops.labels(index)} if crops.labeled else {}),
                 "prediction": [reading.text for reading in readings],
-                "confidence": [reading.confidence for reading in readings],
+                **{name: [getattr(reading, name) for reading in readings] for name in WORD_CONFIDENCES},
                 "confidences": [reading.confidences for reading in readings],
                 "aspect": aspect,
             }

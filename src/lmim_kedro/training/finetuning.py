@@ -50,6 +50,7 @@ def finetune(
     seed_initial_weights(recipe, "fine-tuning")
     charset = choose_charset(crops, recipe)
     recognizer = Recognizer(recipe.model, charset, finetuning.decoder, finetuning.max_length)
+    recognizer.rotate_tall = recipe.rotate_tall
     if finetuning.start is not None:
         start, imported = load_start(finetuning, recipe.model)
         log.info("fine-tuning starts from %s", imported.sentence())

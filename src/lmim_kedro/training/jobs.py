@@ -1,6 +1,7 @@
 """A training job: everything a process needs to take part in a stage, small enough for a JSON file."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,6 +25,7 @@ from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import FinetuningTask
+from lmim_kedro.training.temperature import fit_temperature
 from lmim_kedro.training.validation import Validation, hold_out, labels_in_use
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
@@ -105,7 +107,14 @@ def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
         if isinstance(part, Encoder):
             part.checkpointed = job.training.checkpoint_activations
     task, loader, validation = (_finetuning if job.stage == "fine-tuning" else _pretraining)(job, module, ranks)
-    return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks, validation)
+    metrics = fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks, validation)
+    if validation is not None:
+        metric = validation.params.metric
+        found = ranks.told(fit_temperature(module, validation.loader, metric) if ranks.first else None)
+        module.temperature = found["temperature"]
+        for name, value in found.items():
+            metrics.loc[metrics.index[-1], name] = math.nan if value is None else value
+    return metrics
 
 
 def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, None]:
@@ -186,6 +195,8 @@ def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
     return CropLoader(
         height=job.recipe.model.image_height,
         width=job.recipe.model.image_width,
+        keep_ratio=job.recipe.model.keep_ratio,
+        rotate_tall=job.recipe.rotate_tall,
         seed=derive_seed(job.recipe.seed, f"order {job.stage}", 0),
         threads=job.training.loader_threads,
         pin=ranks.device.type == "cuda",
