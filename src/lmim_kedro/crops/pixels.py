@@ -141,14 +141,14 @@ def turned_if_tall(image: np.ndarray, rotate_tall: float | None, aspect: float |
     Args:
         image: the crop.
         rotate_tall: height / width above which it is turned; None: never.
-        aspect: width / height that it had before it was resized; None: that of the image.
+        aspect: width / height that it had before it was resized; None: it was not.
 
     Example:
         >>> turned_if_tall(np.zeros((50, 20, 3), np.uint8), 2.0).shape
         (20, 50, 3)
     """
-    shape = image.shape[1] / image.shape[0] if aspect is None else aspect
-    tall = rotate_tall is not None and rotate_tall * shape < 1
+    height, width = image.shape[:2] if aspect is None else (1.0, aspect)
+    tall = rotate_tall is not None and height > rotate_tall * width
     return np.ascontiguousarray(np.rot90(image)) if tall else image
 
 
@@ -216,7 +216,7 @@ def decode_batch(
                     error.place = place
                     raise
                 aspect[place] = image.shape[1] / image.shape[0]
-            turned = turned_if_tall(image, rotate_tall, float(aspect[place]))
+            turned = turned_if_tall(image, rotate_tall, None if plain is None else plain[1])
             if turned is not image:
                 image, aspect[place] = turned, 1 / aspect[place]
             cv2.split(fitted(image, height, width, keep_ratio), list(images[place]))

@@ -162,8 +162,8 @@ class AutoregressiveHead(Head):
         memory, end = self.linear_norm(features), self.charset.end
         if beam == 1 and grammar is None:
             return self.spell(greedy(self.decoder, memory, end, self.tempered))
-        how = {"grammar": grammar, "tempered": self.tempered}
-        return self.spell(beam_search(self.decoder, memory, end, beam, length_power, **how))
+        given = self.decoder, memory, end, beam, length_power
+        return self.spell(beam_search(*given, grammar=grammar, tempered=self.tempered))
 
     def steps(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, max_length, C) of what greedy decoding writes, and the steps up to the end symbol."""

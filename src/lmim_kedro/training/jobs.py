@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from lmim_kedro.crops.loader import CropLoader, JoinedStores
 from lmim_kedro.crops.randomness import derive_seed
@@ -101,7 +100,7 @@ class Job:
         return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), **more)
 
 
-def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
+def run(job: Job, module: Any, ranks: Ranks) -> pd.DataFrame:
     """Take part in a job: train `module` in place and return the metrics table."""
     for part in module.modules():
         if isinstance(part, Encoder):
@@ -190,7 +189,7 @@ def _check_labels(crops: PackedStore, places: np.ndarray, module: Any) -> LabelC
 
 
 def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
-    given = {"store": job.crops, "batch_size": job.optimization.batch_size} | options
+    given: dict[str, Any] = {"store": job.crops, "batch_size": job.optimization.batch_size} | options
     given = {"rank": ranks.rank, "world": ranks.world} | given
     return CropLoader(
         height=job.recipe.model.image_height,
