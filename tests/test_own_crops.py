@@ -17,9 +17,10 @@ from PIL import Image
 from lmim_kedro.crops.pixels import decode
 from lmim_kedro.crops.sources.rendered import RenderedWords
 
-PLATES = 120
+PLATES, WITHOUT_LABELS = 120, 20
 QUICK = (
-    "--params=training.threads=1,training.device=cpu,finetuning.optimization.steps=60,finetuning.validation.every=20"
+    "training.threads=1,training.device=cpu,finetuning.optimization.steps=60,finetuning.validation.every=20,"
+    "selftrain.min_confidence=0.0"
 )
 
 
@@ -34,12 +35,14 @@ def place(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = place / "photos"
     (photos / "Straße").mkdir(parents=True)
     rows = [("filename", "text")]
-    words = RenderedWords(PLATES, 4, "finetuning", vocabulary={"plates": 1.0}, styles={"easy": {}})
-    for number, crop in enumerate(words.read(0, PLATES)):
+    words = RenderedWords(PLATES + WITHOUT_LABELS, 4, "finetuning", vocabulary={"plates": 1.0}, styles={"easy": {}})
+    for number, crop in enumerate(words.read(0, PLATES + WITHOUT_LABELS)):
         name = f"Straße/plate {number}.jpg" if number % 2 else f"{number},{number}.png"
         exif = Image.Exif()
         exif[0x0112] = 1
         Image.fromarray(decode(crop.data)).save(photos / name, exif=exif)
+        if number >= PLATES:
+            continue
         rows.append((name, f'{crop.label}"' if number == 7 else crop.label))
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image")
     rows.append(("broken.jpg", "AB123"))
@@ -57,9 +60,12 @@ def commands(project: Path) -> list[str]:
 def test_the_page_leads_from_a_folder_to_a_reader(project: Path, place: Path) -> None:
     found = commands(project)
     assert len(found) == 12
+    quick = f"kedro run --env=own --params={QUICK}"
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for command in found:
-        command = command.replace("kedro run --env=own", f"kedro run --env=own {QUICK}")
+        if command.startswith("kedro run"):
+            command, _, given_there = command.partition(" --params=")
+            command = command.replace("kedro run --env=own", quick + (f",{given_there}" if given_there else ""))
         given = os.environ | {"PATH": paths, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(["bash", "-c", command], cwd=place, env=given, capture_output=True, text=True)
         # A folder with an image that cannot be read is read all the same, and the status says so.
@@ -78,5 +84,16 @@ def test_the_page_leads_from_a_folder_to_a_reader(project: Path, place: Path) ->
     assert "ready reader" in report and re.search("held.out", report)
     readings = list(csv.DictReader((place / "readings.csv").open(encoding="utf-8")))
     by_name = {Path(row["key"]).name: row for row in readings}
-    assert len(readings) == PLATES + 2 and by_name["broken.jpg"]["error"] and "HEIC" in by_name["phone.heic"]["error"]
+    assert (
+        len(readings) == PLATES + WITHOUT_LABELS + 2
+        and by_name["broken.jpg"]["error"]
+        and "HEIC" in by_name["phone.heic"]["error"]
+    )
     assert all(row["error"] or float(row["confidence"]) >= 0.5 for row in readings)
+
+    facts = json.loads((place / "data/06_models/selftrain/own/seed0/selftrain/facts.json").read_text())
+    assert facts["read"] == WITHOUT_LABELS and 0 < facts["kept"] <= WITHOUT_LABELS
+    again = json.loads((place / "data/06_models/selftrain/own/seed0/recognizer/config.json").read_text())
+    assert again["labels"]["pseudo_labeled"] > 0 and "pseudo_labeled" not in model["labels"]
+    report = (place / "data/08_reporting/selftrain/own/seed0/report.html").read_text("utf-8")
+    assert "Pseudo-labels" in report

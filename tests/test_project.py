@@ -98,7 +98,7 @@ def test_types_of_nodes_are_names_of_classes_that_exist() -> None:
 
 def test_parameters_of_nodes_are_checked_by_kedro(pipelines: dict[str, Pipeline]) -> None:
     found = TypeExtractor(pipelines).extract_types_from_pipelines()
-    groups = {"views", "ingest", "evaluation", "predict", "training"}  # all others are in the recipe
+    groups = {"views", "ingest", "evaluation", "predict", "selftrain", "training"}  # all others are in the recipe
     assert found == {name: RunParams.model_fields[name].annotation for name in groups} | {"recipe": Recipe}
 
 
@@ -125,11 +125,14 @@ def test_a_node_writes_where_the_catalog_loads_its_result(context: KedroContext)
         assert place(f"{use}.crops_folder") == place(f"{use}.packed") == place(f"{use}.crops")
     assert place("views.store_folder") == place("views.store")
     assert place("predict.readings_file") == place("predict.readings")
+    assert place("selftrain.labels_file") == place("selftrain.labels")
+    assert place("selftrain.crops_folder") == place("selftrain.crops")
 
 
 def test_every_dataset_has_a_layer_and_an_owner(context: KedroContext, pipelines: dict[str, Pipeline]) -> None:
     used = {name for pipeline in pipelines.values() for name in stored(pipeline)}
-    used |= {pattern for name in used if (pattern := context.catalog.config_resolver.match_dataset_pattern(name))}
+    resolver = context.catalog.config_resolver
+    used |= {pattern for name in used if (pattern := resolver.match_dataset_pattern(name))}
     for name, entry in context.config_loader["catalog"].items():
         assert entry.get("metadata", {}).get("kedro-viz", {}).get("layer") in LAYERS, name
         assert name in used, f"no pipeline uses {name}"

@@ -119,7 +119,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     Args:
         steps: names of nodes, without the namespace.
     """
-    if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops"}:
+    if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops", "read_unlabeled"}:
         return
     from lmim_kedro.models.folder import named_place, read_config, require_charset, require_encoder
 
@@ -139,6 +139,8 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
             read_config(named_place(beside), "recognizer")
         except InputError as error:
             raise InputError(f"`evaluation.beside`: {error}") from error
+    if "read_unlabeled" in steps:
+        require_reader_of_unlabeled(parameters, catalog)
     named = {
         "make_teacher": ("pretraining.teacher.path", parameters.pretraining.teacher.path),
         "pretrain": ("pretraining.weights" if start is None else "finetuning.start", parameters.pretraining.weights),
@@ -194,6 +196,27 @@ def require_prediction(parameters: RunParams, catalog: DataCatalog) -> None:
         )
     if predict.recognizer is None:
         require_charset(recognizer.path, parameters.finetuning.charset)
+
+
+def require_reader_of_unlabeled(parameters: RunParams, catalog: DataCatalog) -> None:
+    """Check that `selftrain` has a recognizer that reads, and that this run does not write over it.
+
+    Errors: InputError.
+    """
+    from lmim_kedro.models.folder import named_place, read_config
+    from lmim_kedro.pipelines.selftrain.nodes import reader_of
+
+    named = reader_of(Recipe.model_validate(catalog["params:recipe"].load()), parameters.selftrain)
+    try:
+        read_config(named_place(named), "recognizer")
+    except InputError as error:
+        which = "selftrain.recognizer" if parameters.selftrain.recognizer else "finetuning.start"
+        raise InputError(f"`{which}`: {error}") from error
+    if named_place(named).resolve() == cast(ModelDataset, catalog["recognizer"]).path.resolve():
+        raise InputError(
+            f"{named} reads the unlabeled crops, and this run would write over it: give the run a variant of its own, "
+            "`--params=variant=selftrain`"
+        )
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:

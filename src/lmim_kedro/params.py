@@ -45,6 +45,11 @@ class ModelParams(Params):
 
     image_height: int = Field(32, gt=0, description="pixels")
     image_width: int = Field(128, gt=0, description="pixels")
+    keep_ratio: bool = Field(
+        False,
+        description="crops keep width / height: scaled to the height, and what is missing to the right is filled with "
+        "the last column; false: stretched to the width (paper)",
+    )
     patch_height: int = Field(4, gt=0, description="pixels")
     patch_width: int = Field(4, gt=0, description="pixels")
     patch_overlap: int = Field(
@@ -62,6 +67,12 @@ class ModelParams(Params):
     position_grid: Literal["square", "layout"] = Field(
         "square",
         description="grid of the sin-cos positions: square = the released weights' quirk, layout = rows x columns",
+    )
+    position_columns: int | None = Field(
+        None,
+        gt=0,
+        description="columns over which the positions run, interpolated where there are more patches: those of the "
+        "model whose weights are taken over; null: a position a column",
     )
     width: int = Field(384, gt=0, description="features per token")
     depth: int = Field(12, gt=0, description="encoder blocks")
@@ -95,6 +106,8 @@ class ModelParams(Params):
         ):
             if width % heads:
                 raise ValueError(f"{what} = {width} is not a multiple of its {heads} heads")
+        if self.position_grid == "square" and self.position_columns is not None:
+            raise ValueError("position_columns needs position_grid: layout, whose columns are those of the crop")
         if self.position_grid == "square" and round(self.tokens**0.5) ** 2 != self.tokens:
             raise ValueError(
                 f"position_grid: square needs a square number of patches, and {self.rows} x {self.columns} is not one: "
@@ -327,6 +340,12 @@ class FinetuningParams(Params):
         "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
     )
     freeze_encoder: bool = False
+    label_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the labels that fine-tuning may see, drawn by content and seed; null: all",
+    )
     optimization: OptimizationParams
     validation: ValidationParams = ValidationParams()
 
@@ -335,6 +354,21 @@ class FinetuningParams(Params):
         if self.charset == "from_start" and self.start is None:
             raise ValueError("charset = from_start needs a recognizer to start from: set start, or name a charset")
         return self
+
+
+class SelftrainParams(Params):
+    """A round of self-training: which recognizer reads which unlabeled crops, and which readings become labels."""
+
+    recognizer: str | None = Field(
+        description="recognizer that reads the unlabeled crops: its folder, or ready; null: that of finetuning.start"
+    )
+    sources: tuple[str, ...] = Field(description="names under pretraining.sources whose crops are read; none: all")
+    min_confidence: float = Field(ge=0, le=1, description="least confidence of a reading that becomes a label")
+    ratio: float = Field(gt=0, description="pseudo-labeled crops in an epoch for each labeled one")
+    batch_size: int = Field(gt=0, description="crops that are read at once")
+    looks: Literal[1, 3] | None = Field(
+        description="looks at each crop, the surest of which counts; null: the recognizer's own"
+    )
 
 
 MAX_PIXELS = 50_000_000
@@ -472,6 +506,7 @@ class RunParams(Params, extra="ignore"):
     finetuning: FinetuningParams
     evaluation: EvaluationParams
     predict: PredictParams
+    selftrain: SelftrainParams
     training: TrainingParams
 
 

@@ -6,8 +6,20 @@ from typing import Any
 from pydantic import model_validator
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import FinetuningParams, ModelParams, Parameters, Params, PretrainingParams, ViewPreset, pick
+from lmim_kedro.params import (
+    FinetuningParams,
+    ModelParams,
+    Parameters,
+    Params,
+    PretrainingParams,
+    SelftrainParams,
+    ViewPreset,
+    pick,
+)
 from lmim_kedro.registries import METHODS
+
+FREE = ("image_width", "position_columns", "keep_ratio")
+"""Sizes of a model in which it may differ from the one whose weights it takes over: no weight depends on them."""
 
 RENAMED = {"optimisation": "optimization"}
 """Parameters under other names in recipes and configs of earlier versions."""
@@ -42,6 +54,10 @@ class Recipe(Params):
     views_name: str
     pretraining: PretrainingParams
     finetuning: FinetuningParams
+    selftrain: SelftrainParams | None = None
+    """Only of a recognizer that was also trained on readings."""
+    rotate_tall: float | None = None
+    """ingest.rotate_tall: crops that are taller are turned, at ingest and wherever the recognizer reads."""
 
     _of_earlier_versions = model_validator(mode="before")(up_to_date)
 
@@ -82,6 +98,7 @@ def resolve_recipe(parameters: Mapping[str, Any] | Parameters) -> Recipe:
         views_name=chosen.views.preset,
         pretraining=chosen.pretraining,
         finetuning=chosen.finetuning,
+        rotate_tall=chosen.ingest.rotate_tall,
     )
 
 
@@ -101,20 +118,21 @@ def resolve_finetuning(asked: Recipe, made: Recipe) -> Recipe:
     Errors: InputError if this run asks for an encoder of other sizes than the one that was pre-trained.
     """
     sizes, made_sizes = asked.model.model_dump(), made.model.model_dump()
-    other = [name for name in sizes if name != "recognizer" and sizes[name] != made_sizes[name]]
+    free = ("recognizer", *FREE)
+    other = [name for name in sizes if name not in free and sizes[name] != made_sizes[name]]
     if other:
         raise InputError(
             f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs "
             f"in {', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
         )
-    chosen = {"model": asked.model, "model_name": asked.model_name, "finetuning": asked.finetuning}
-    return made.model_copy(update=chosen)
+    of_this_run = ("model", "model_name", "finetuning", "rotate_tall")
+    return made.model_copy(update={name: getattr(asked, name) for name in of_this_run})
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
     """What differs between two nested mappings of plain values: `a.b was 1, is 2`, in the order of names.
 
-    What is null or empty on one side may be absent on the other, as the parameters that came later are.
+    What is null, false or empty on one side may be absent on the other, as the parameters that came later are.
 
     Example:
         >>> differences({"steps": 3}, {"steps": 4, "ema": None})
@@ -127,4 +145,5 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
             found += differences(before.get(key, "absent"), now.get(key, "absent"), inner)
         return found
     unset: tuple[Any, ...] = ("absent", None, [], ())
-    return [] if before == now or (before in unset and now in unset) else [f"{name} was {before}, is {now}"]
+    off = "absent" in (before, now) and (before is False or now is False)
+    return [] if before == now or off or (before in unset and now in unset) else [f"{name} was {before}, is {now}"]

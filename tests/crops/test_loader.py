@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.crops.loader import CropLoader, JoinedStores
 from lmim_kedro.errors import InputError
 
 
@@ -84,6 +84,29 @@ def test_an_epoch_goes_on_in_the_middle():
 def test_only_the_chosen_crops_come():
     chosen = np.array([3, 5, 7, 11, 13, 17, 19, 23])
     assert sorted(places(loader(Store(40), indices=chosen).epoch(0))) == chosen.tolist()
+
+
+def test_crops_that_are_mixed_in_have_their_turn_and_come_in_number():
+    store, mixed = Store(40), np.arange(30, 37)
+    mixing = loader(store, indices=np.arange(13), mixed_in=mixed, mixed_per_epoch=3)
+    assert len(mixing) == 16 and mixing.batches_per_epoch == 2
+    seen = []
+    for epoch in range(7):
+        batches = places(mixing.epoch(epoch))
+        assert sorted(place for place in batches if place < 13) == list(range(13))
+        seen += sorted(place for place in batches if place >= 13)
+        assert batches[-3:] != sorted(batches)[-3:]  # they are mixed
+    assert sorted(seen) == sorted([*mixed] * 3) and seen[:7] != sorted(seen[:7])
+    more = loader(store, indices=np.arange(2), mixed_in=mixed, mixed_per_epoch=14)
+    assert sorted(places(more.epoch(0))) == sorted([0, 1, *mixed, *mixed])
+
+
+def test_joined_stores_are_one_with_the_second_behind_the_first():
+    first, second = Store(5), Store(9)
+    joined = JoinedStores(first, second)
+    assert len(joined) == 14
+    assert joined.labels(np.array([13, 0, 5, 4])) == ["word8", "word0", "word0", "word4"]
+    assert joined.fetch([6, 2]) == [*second.fetch([1]), *first.fetch([2])]
 
 
 def test_a_broken_crop_is_named():

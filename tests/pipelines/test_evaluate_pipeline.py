@@ -36,6 +36,8 @@ class Store:
 
     sources = (SimpleNamespace(name="one", start=0, stop=7), SimpleNamespace(name="other", start=7, stop=12))
 
+    labeled = True
+
     def __init__(self) -> None:
         self.crops = list(RenderedWords(12, 3, "heldout").read(0, 12))
 

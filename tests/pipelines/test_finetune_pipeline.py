@@ -70,13 +70,14 @@ RUN = {"project_path": "/", "env": None, "runtime_params": {}}
 
 
 def test_a_run_that_starts_from_the_ready_reader_needs_no_pretraining(catalog: Any) -> None:
-    made = catalog(**READY)
+    made = catalog(**READY, **{"ingest.rotate_tall": 2})
     pipeline = register_pipelines()["finetune"]  # as a run has it, with the namespace of the stage
     RunHooks().before_pipeline_run(RUN, pipeline, made)
     SequentialRunner().run(pipeline, made)
     recognizer, metrics = made["recognizer"].load(), made["finetuning_metrics"].load()
     assert isinstance(metrics, pd.DataFrame) and metrics["step"].tolist() == [1, 2, 3]
     assert (recognizer.decoder_name, len(recognizer.charset)) == ("ctc", 36)
+    assert recognizer.rotate_tall == made["recipe"].load()["rotate_tall"] == 2  # a reader prepares crops as ingest did
     recipe = made["recipe"].load()
     assert (recipe["finetuning"]["start"], recipe["pretraining"]["method"]) == ("ready", "none")
     # The ready reader reads rendered words: a model that begins at random has a loss of some 90.

@@ -31,6 +31,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
 from lmim_kedro.params import IngestParams, ModelParams, PredictParams, RecognizerParams, TrainingParams
 from lmim_kedro.pipelines.predict import create_pipeline
+from lmim_kedro.reading.files import COLUMNS
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.text.allowed import Allowed
 from lmim_kedro.text.charset import Charset
@@ -224,7 +225,12 @@ def test_a_file_whose_name_is_not_utf_8_is_read(format: str, folder: Path, model
 def test_json_lines_of_the_shell_can_be_parsed(folder: Path, model: Path) -> None:
     done = shell(["--recognizer", str(model), "--format", "jsonl", str(folder)])
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(rows) == 8 and all(list(row) == ["key", "text", "confidence", "confidences", "error"] for row in rows)
+    assert len(rows) == 8 and all(list(row) == list(COLUMNS) for row in rows)
+    assert COLUMNS == ("key", "text", "confidence", "confidence_mean", "confidence_min", "confidences", "error")
+    for row in rows:
+        if row["confidences"]:
+            assert row["confidence_mean"] == pytest.approx(sum(row["confidences"]) / len(row["confidences"]), abs=1e-3)
+            assert row["confidence_min"] == min(row["confidences"]) >= row["confidence"] - 1e-4
 
 
 def test_what_predict_needs_is_asked_for_before_anything_runs(

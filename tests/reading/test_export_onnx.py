@@ -142,7 +142,10 @@ def test_config_says_what_a_runner_has_to_know(exported: tuple[Recognizer, Path]
     recognizer, folder = exported
     config = json.loads((folder / "config.json").read_text("utf-8"))
     assert config["charset"] == {"characters": "abcdefgh", "fold_case": False}
-    assert config["image"] == {"height": 32, "width": 128, "channels": "RGB", "range": [-1, 1], "aspect": "ignored"}
+    assert config["image"] == {
+        **{"height": 32, "width": 128, "channels": "RGB", "range": [-1, 1]},
+        **{"aspect": "ignored", "rotate_tall": None},
+    }
     assert config["decoder"] == recognizer.decoder_name
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["config.json", "read.py", *config["graphs"].values()]

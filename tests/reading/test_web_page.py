@@ -57,7 +57,7 @@ def test_an_image_is_answered_with_what_the_recognizer_reads(client, recognizer,
     (tmp_path / "word.jpg").write_bytes(data)
     (expected,) = Reader(recognizer).read(tmp_path / "word.jpg")
     answer = client.post("/read", content=data).json()
-    assert list(answer) == ["text", "confidence", "confidences", "error"]
+    assert list(answer) == ["text", "confidence", "confidence_mean", "confidence_min", "confidences", "error"]
     assert answer["text"] == expected.text and answer["error"] is None
     assert answer["confidence"] == pytest.approx(expected.confidence, abs=1e-3)
     assert np.allclose(answer["confidences"], expected.confidences, atol=1e-3)

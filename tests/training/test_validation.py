@@ -22,12 +22,13 @@ from lmim_kedro.reading.reader import read_store
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.scoring.metrics import score
 from lmim_kedro.training import loop
-from lmim_kedro.training.finetuning import finetune
+from lmim_kedro.training.finetuning import choose_charset, finetune
 from lmim_kedro.training.jobs import Job
 from lmim_kedro.training.loop import Interrupted, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
-from lmim_kedro.training.validation import Validation, hold_out
+from lmim_kedro.training.temperature import fit_temperature
+from lmim_kedro.training.validation import Validation, hold_out, labels_in_use
 
 
 def picture(number: int) -> np.ndarray:
@@ -58,6 +59,26 @@ def packed(folder: Path, *names: str, copies: int = 0, turned: bool = False, lab
 
 def contents(store: PackedStore, places: np.ndarray) -> set[bytes]:
     return set(store.fetch(places.tolist()))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Some crops of a store."""
+
+    store: PackedStore
+    places: np.ndarray
+
+    def __len__(self):
+        return len(self.places)
+
+    def fetch(self, indices):
+        return self.store.fetch(self.places[indices])
+
+    def labels(self, indices):
+        return self.store.labels(self.places[indices])
+
+
+READ_ALL = {"height": 32, "width": 128, "batch_size": 8, "seed": 0, "shuffle": False, "drop_last": False}
 
 
 @pytest.fixture
@@ -113,6 +134,41 @@ def test_crops_that_are_left_out_are_neither_held_out_nor_trained_on(tmp_path):
     assert len(contents(fewer, held) - set(before)) <= 1
 
 
+def test_a_share_of_the_labels_is_drawn_by_content_and_seed(tmp_path):
+    first, second = packed(tmp_path / "a", "words"), packed(tmp_path / "b", "words", turned=True)
+    few, more = labels_in_use(first, 0.25, seed=1), labels_in_use(first, 0.5, seed=1)
+    assert len(few) == 5 and len(more) == 10 and set(few) < set(more)
+    assert contents(first, few) == contents(second, labels_in_use(second, 0.25, seed=1))
+    assert few.tolist() != labels_in_use(first, 0.25, seed=2).tolist()
+    assert few.tolist() != hold_out(first, ValidationParams(share=0.25))[0].tolist()
+    assert labels_in_use(first, None, seed=1).tolist() == list(range(20))
+    copied = packed(tmp_path / "c", "words", copies=2)
+    assert len(set(labels_in_use(copied, 0.25, seed=1) // 3)) == 5
+
+
+def test_only_labels_in_use_are_trained_on_held_out_and_give_characters(
+    size, validated, training, tmp_path, monkeypatch
+):
+    words = packed(tmp_path, "words", "signs")
+    seen = []
+    step = loop._Run._step
+    monkeypatch.setattr(
+        loop._Run, "_step", lambda run, batch, *more: seen.extend(batch.index) or step(run, batch, *more)
+    )
+    recipe = validated(share=0.25)
+    some = recipe.model_copy(update={"finetuning": recipe.finetuning.model_copy(update={"label_share": 0.5})})
+    recognizer, _ = finetune(words, Encoder(size), some, training, tmp_path / "state")
+    in_use = set(labels_in_use(words, 0.5, recipe.seed))
+    held, trained = map(set, hold_out(words, recipe.finetuning.validation))
+    assert {int(place) for place in seen} == in_use & trained
+    assert recognizer.labels["held_out"] == len(in_use & held) > 0 and recognizer.labels["usable"] == 20
+    one = packed(tmp_path / "one", "words", labels=("ab", "yz"))
+    few = validated().model_copy(
+        update={"finetuning": recipe.finetuning.model_copy(update={"charset": "from_labels", "label_share": 0.01})}
+    )
+    assert choose_charset(one, few).characters in ("ab", "yz")
+
+
 def test_a_source_that_is_not_there_is_refused_with_those_that_are(words):
     with pytest.raises(InputError, match="names 'sings' .did you mean `signs`.., but .* are words, signs: name one"):
         hold_out(words, ValidationParams(sources=("sings",)))
@@ -147,6 +203,11 @@ def test_the_result_reads_the_held_out_crops_as_well_as_the_table_says(
         measured["validation_ned"][best]
     )
     assert recognizer.labels["held_out"] == 10
+    last = metrics.iloc[-1]
+    found = fit_temperature(recognizer, CropLoader(Places(words, held), with_labels=True, **READ_ALL), "waics")
+    for name in ("temperature", "calibration_error", "calibration_error_tempered"):
+        assert found[name] == pytest.approx(last[name]) if found[name] is not None else np.isnan(last[name])
+    assert recognizer.temperature == found["temperature"]
     assert "fine-tuning: 10 crops are held out, and 30 are trained on" in caplog.messages
     assert f"keeps the weights of step {measured['step'][best]} of 45: waics {accuracy:.4f} on 10 held" in caplog.text
 

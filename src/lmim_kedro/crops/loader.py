@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lmim_kedro.crops.ahead import ahead
-from lmim_kedro.crops.pixels import CropStore, decode_stored
+from lmim_kedro.crops.pixels import CropStore, decode_stored, shown_aspect
 from lmim_kedro.crops.randomness import permutation
 from lmim_kedro.errors import InputError
 
@@ -26,7 +26,7 @@ class CropBatch:
 
     Attributes:
         images: (B, 3, H, W) uint8 RGB.
-        aspect: (B,) float32, width / height before resizing.
+        aspect: (B,) float32, width / height before resizing, of what the crop shows (pixels.shown_aspect).
         index: (B,) int64, places in the store.
         labels: B labels, where they were asked for.
         views: (B, 3, H, W) uint8 RGB, the crops' materialized guidance views, where there are some.
@@ -64,6 +64,32 @@ def _cut(values: Any, cut: slice) -> Any:
     return None if values is None else values[cut]
 
 
+@dataclass(frozen=True)
+class JoinedStores:
+    """Two stores as one: the places of the second come after those of the first."""
+
+    first: CropStore
+    second: CropStore
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def fetch(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Encoded crops, in the order of their places."""
+        return self._values("fetch", indices)
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """Their labels."""
+        return self._values("labels", indices)
+
+    def _values(self, of: Literal["fetch", "labels"], indices: Sequence[int] | np.ndarray) -> list[Any]:
+        places = np.asarray(indices, np.int64)
+        second = places >= len(self.first)
+        of_first = iter(getattr(self.first, of)(places[~second].tolist()))
+        of_second = iter(getattr(self.second, of)((places[second] - len(self.first)).tolist()))
+        return [next(of_second if other else of_first) for other in second]
+
+
 class CropLoader:
     """Reads, decodes and resizes batches ahead of their use, in threads (OpenCV releases the interpreter lock).
 
@@ -83,8 +109,11 @@ class CropLoader:
             is short.
         pin: hand over page-locked tensors, for copies to a GPU that nothing waits for.
         with_labels: fetch labels too.
+        mixed_in: places in the store of crops that are mixed into those of `indices`, taken in turn; None: none are.
+        mixed_per_epoch: how many of them an epoch has.
         views: store of materialized guidance views: view v of crop i at v * len(store) + i. Epoch e gets view e, then
             the first again. None: batches come without views.
+        keep_ratio, rotate_tall: how crops are prepared, as for `decode_batch`.
     """
 
     def __init__(
@@ -104,7 +133,11 @@ class CropLoader:
         drop_last: bool = True,
         pin: bool = False,
         with_labels: bool = False,
+        mixed_in: np.ndarray | None = None,
+        mixed_per_epoch: int = 0,
         views: CropStore | None = None,
+        keep_ratio: bool = False,
+        rotate_tall: float | None = None,
     ) -> None:
         if batch_size % world:
             raise InputError(f"a batch of {batch_size} crops cannot be shared by {world} processes: take a multiple")
@@ -112,10 +145,12 @@ class CropLoader:
         self.batch_size, self.seed, self.shuffle, self.indices = batch_size, seed, shuffle, indices
         self.rank, self.world, self.threads, self.prefetch = rank, world, threads, prefetch
         self.drop_last, self.pin, self.with_labels, self.views = drop_last, pin, with_labels, views
+        self.mixed_in, self.mixed_per_epoch = mixed_in, mixed_per_epoch
+        self.keep_ratio, self.rotate_tall = keep_ratio, rotate_tall
 
     def __len__(self) -> int:
         """Crops in an epoch, before any is dropped."""
-        return len(self.store) if self.indices is None else len(self.indices)
+        return (len(self.store) if self.indices is None else len(self.indices)) + self.mixed_per_epoch
 
     @property
     def batches_per_epoch(self) -> int:
@@ -128,7 +163,21 @@ class CropLoader:
             order = permutation(len(self), seed=self.seed, stream="order", epoch=epoch)
         else:
             order = np.arange(len(self))
-        return order if self.indices is None else self.indices[order]
+        indices = self.indices
+        if self.mixed_in is not None:
+            own = np.arange(len(self.store)) if indices is None else indices
+            indices = np.concatenate([own, self._mixed(self.mixed_in, epoch)])
+        return order if indices is None else indices[order]
+
+    def _mixed(self, places: np.ndarray, epoch: int) -> np.ndarray:
+        """The crops mixed into an epoch: the next ones of an endless row, in which each has its turn."""
+        turns = np.arange(epoch * self.mixed_per_epoch, (epoch + 1) * self.mixed_per_epoch)
+        rounds, at = np.divmod(turns, len(places))
+        drawn = [
+            permutation(len(places), seed=self.seed, stream="mixed in", epoch=int(number))[at[rounds == number]]
+            for number in np.unique(rounds)
+        ]
+        return places[np.concatenate(drawn)]
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[CropBatch, None, None]:
         """The batches of an epoch from `first_batch` on.
@@ -148,13 +197,13 @@ class CropLoader:
     def _load(self, order: np.ndarray, epoch: int, number: int, pool: ThreadPoolExecutor) -> CropBatch:
         batch = order[number * self.batch_size : (number + 1) * self.batch_size]
         index = np.array_split(batch, self.world)[self.rank].astype(np.int64)
-        places = index.tolist()
-        images, aspect = decode_stored(self.store, places, self.height, self.width, pool)
+        places, size = index.tolist(), (self.height, self.width, pool)
+        images, aspect = decode_stored(self.store, places, *size, self.keep_ratio, self.rotate_tall)
         labels = self.store.labels(places) if self.with_labels else None
-        arrays = [images, aspect, index]
+        arrays = [images, shown_aspect(aspect, self.height, self.width, self.keep_ratio), index]
         if self.views is not None:
             first = epoch % (len(self.views) // len(self.store)) * len(self.store)
-            arrays.append(decode_stored(self.views, (first + index).tolist(), self.height, self.width, pool)[0])
+            arrays.append(decode_stored(self.views, (first + index).tolist(), *size)[0])
         tensors = [torch.from_numpy(array) for array in arrays]
         if self.pin:
             tensors = [tensor.pin_memory() for tensor in tensors]

@@ -170,8 +170,60 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image if smaller == (width, height) else cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def turned_if_tall(image: np.ndarray, rotate_tall: float | None, aspect: float | None = None) -> np.ndarray:
+    """Turn a crop (h, w, 3) by 90 degrees counter-clockwise, as `ingest.rotate_tall` does, if it is that tall.
+
+    Args:
+        image: the crop.
+        rotate_tall: height / width above which it is turned; None: never.
+        aspect: width / height that it had before it was resized; None: it was not.
+
+    Example:
+        >>> turned_if_tall(np.zeros((50, 20, 3), np.uint8), 2.0).shape
+        (20, 50, 3)
+    """
+    height, width = image.shape[:2] if aspect is None else (1.0, aspect)
+    tall = rotate_tall is not None and height > rotate_tall * width
+    return np.ascontiguousarray(np.rot90(image)) if tall else image
+
+
+def fitted(image: np.ndarray, height: int, width: int, keep_ratio: bool = False) -> np.ndarray:
+    """(h, w, 3) -> (height, width, 3), as the model takes it: by `resize`, or in its own ratio.
+
+    Args:
+        image: the crop.
+        height, width: pixels.
+        keep_ratio: scale to the height, no wider than the width, and repeat the last column to the right.
+
+    Example:
+        >>> crop = np.zeros((32, 32, 3), np.uint8)
+        >>> crop[:, 16:] = 200
+        >>> int((fitted(crop, 32, 128, keep_ratio=True)[0, :, 0] == 0).sum())
+        16
+    """
+    if not keep_ratio:
+        return resize(image, height, width)
+    scaled = min(width, max(1, round(image.shape[1] * height / image.shape[0])))
+    return cv2.copyMakeBorder(resize(image, height, scaled), 0, 0, 0, width - scaled, cv2.BORDER_REPLICATE)
+
+
+def shown_aspect(aspect: np.ndarray, height: int, width: int, keep_ratio: bool) -> np.ndarray:
+    """Width / height (B,) of what B prepared crops show: the crop's, or that of crop and filling where `fitted` fills.
+
+    Example:
+        >>> shown_aspect(np.array([2.0, 6.0]), 32, 128, keep_ratio=True).tolist()
+        [4.0, 6.0]
+    """
+    return np.maximum(aspect, aspect.dtype.type(width / height)) if keep_ratio else aspect
+
+
 def decode_batch(
-    blobs: Sequence[bytes], height: int, width: int, pool: ThreadPoolExecutor | None = None
+    blobs: Sequence[bytes],
+    height: int,
+    width: int,
+    pool: ThreadPoolExecutor | None = None,
+    keep_ratio: bool = False,
+    rotate_tall: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encoded crops -> (B, 3, height, width) uint8 RGB, and (B,) float32 width / height before resizing.
 
@@ -181,6 +233,8 @@ def decode_batch(
         blobs: B encoded images.
         height, width: size of the result, pixels.
         pool: threads that share the work; None: this thread does it.
+        keep_ratio: as for `fitted`.
+        rotate_tall: as for `turned_if_tall`.
     """
     images = np.empty((len(blobs), 3, height, width), np.uint8)
     aspect = np.empty(len(blobs), np.float32)
@@ -197,7 +251,10 @@ def decode_batch(
                     error.place = place
                     raise
                 aspect[place] = image.shape[1] / image.shape[0]
-            cv2.split(resize(image, height, width), list(images[place]))
+            turned = turned_if_tall(image, rotate_tall, None if plain is None else plain[1])
+            if turned is not image:
+                image, aspect[place] = turned, 1 / aspect[place]
+            cv2.split(fitted(image, height, width, keep_ratio), list(images[place]))
 
     if pool is None:
         fill(0, len(blobs))
@@ -213,13 +270,15 @@ def decode_stored(
     height: int,
     width: int,
     pool: ThreadPoolExecutor | None = None,
+    keep_ratio: bool = False,
+    rotate_tall: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Crops of a store as `decode_batch` gives them.
 
     Errors: InputError that names the crop that cannot be decoded; ingest would have set it aside.
     """
     try:
-        return decode_batch(store.fetch(indices), height, width, pool)
+        return decode_batch(store.fetch(indices), height, width, pool, keep_ratio, rotate_tall)
     except UndecodableCrop as error:
         raise InputError(
             f"{store.name_of(int(indices[error.place]))} cannot be decoded ({error}): it was changed after it was "

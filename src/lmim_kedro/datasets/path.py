@@ -52,3 +52,17 @@ class PathDataset(AtPath, AbstractDataset[Path, Path]):
 
     def _exists(self) -> bool:
         return True
+
+
+class WrittenDataset(AtPath, AbstractDataset[Path, Path]):
+    """A file that a node has written where a PathDataset of the same filepath says, and that later nodes open."""
+
+    def load(self) -> Path:
+        """The path. Errors: DatasetError if there is no file."""
+        if not self._exists():
+            raise DatasetError(f"there is nothing at {self.path}: run the pipeline that writes it")
+        return self.path
+
+    def save(self, data: Path) -> None:
+        """Check that a node has written the file. Errors: DatasetError if it is another one."""
+        self.require(data)

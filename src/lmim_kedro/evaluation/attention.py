@@ -22,7 +22,8 @@ def attention_maps(
         crops (N, 3, H, W) uint8, maps (N, Q, rows, columns) summing to 1 each, queries (N, Q, 2) as (row, column).
     """
     model, encoder = encoder.model, encoder.to(device).eval()
-    images, _ = decode_stored(crops, index.tolist(), model.image_height, model.image_width)
+    size = model.image_height, model.image_width
+    images, _ = decode_stored(crops, index.tolist(), *size, keep_ratio=model.keep_ratio)
     # Rows are queries, columns are keys; the first of both is [cls].
     attention = encoder.attention(to_input(torch.from_numpy(images).to(device)))[:, 1:, 1:]
     columns = np.linspace(0, model.columns - 1, queries + 2).round().astype(int)[1:-1]

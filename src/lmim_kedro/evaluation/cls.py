@@ -51,8 +51,9 @@ def encode(encoder: Encoder, crops: PackedStore, index: np.ndarray, batch_size: 
     # Sums are in float64: the covariance is a small difference of two large ones.
     count, total = 0, torch.zeros(model.width, dtype=torch.float64)
     products = torch.zeros(model.width, model.width, dtype=torch.float64)
+    size = model.image_height, model.image_width
     for start in range(0, len(index), batch_size):
-        images, _ = decode_stored(crops, index[start : start + batch_size], model.image_height, model.image_width)
+        images, _ = decode_stored(crops, index[start : start + batch_size], *size, keep_ratio=model.keep_ratio)
         features = encoder(to_input(torch.from_numpy(images).to(device))).float().cpu()
         patches = features[:, 1:].flatten(0, 1).double()
         cls.append(features[:, 0])
@@ -144,13 +145,15 @@ def look_at_cls(
     for name, encoder in encoders.items():
         if encoder is not None:
             size = (encoder.model.image_height, encoder.model.image_width)
+            keep = encoder.model.keep_ratio
             features = encode(encoder, crops, index, batch_size, device)
             rows, cosines = nearest(features.cls, asked, neighbors)
             flat = index[rows.ravel()]
             found[name] = statistics(features)
-            arrays["queries"] = decode_stored(crops, index[asked], *size)[0]
+            arrays["queries"] = decode_stored(crops, index[asked], *size, keep_ratio=keep)[0]
             arrays["query_labels"] = np.array(crops.labels(index[asked]), dtype=np.str_)
-            arrays[name] = decode_stored(crops, flat, *size)[0].reshape(*rows.shape, 3, *size)
+            shown = decode_stored(crops, flat, *size, keep_ratio=keep)[0]
+            arrays[name] = shown.reshape(*rows.shape, 3, *size)
             arrays[f"{name}_labels"] = np.array(crops.labels(flat), dtype=np.str_).reshape(rows.shape)
             arrays[f"{name}_cosines"] = cosines.astype(np.float32)
     return found, arrays

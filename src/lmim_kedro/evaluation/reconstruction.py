@@ -29,7 +29,8 @@ def reconstruct(
         removed.
     """
     size, model = model.model, model.to(device).eval()
-    pictures, _ = decode_stored(crops, index.tolist(), size.image_height, size.image_width)
+    shape = size.image_height, size.image_width
+    pictures, _ = decode_stored(crops, index.tolist(), *shape, keep_ratio=size.keep_ratio)
     images = to_input(torch.from_numpy(pictures).to(device))
     priority = draw_priority("random", size.rows, size.columns, seed=seed, epoch=0, index=index).to(device)
     parts = split(priority, model.pretraining.mask_ratio)

@@ -4,6 +4,7 @@ Keys and values of what is written are kept between steps, a crop is done at its
 crops get done. Symbols are those of the plain loop that decodes everything anew at every step (tests compare them).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,13 @@ from lmim_kedro.text.allowed import Grammar, may_follow
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
 LOOK_EVERY = {"cpu": 1}  # steps between two looks at which crops have ended; elsewhere 4, as the host waits for a look
 GROWTH = 8  # places by which the kept keys and values grow: most words need no more
+
+
+Tempered = Callable[[Tensor], Tensor]
+
+
+def _as_they_are(logits: Tensor) -> Tensor:
+    return logits
 
 
 class Written(NamedTuple):
@@ -69,13 +77,14 @@ class Writing:
 
 
 @torch.no_grad()
-def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int) -> Written:
+def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int, tempered: Tempered = _as_they_are) -> Written:
     """The most probable symbol at each step, up to the end symbol or decoder.max_length steps.
 
     Args:
         decoder: the decoder, in evaluation mode.
         memory: features of the crops, (B, S, W).
         end: the end symbol.
+        tempered: what logits become before they are probabilities.
 
     Example:
         >>> from lmim_kedro.params import RecognizerParams
@@ -90,7 +99,7 @@ def greedy(decoder: AutoregressiveDecoder, memory: Tensor, end: int) -> Written:
     writing = Writing(decoder, memory)
     symbol = torch.full_like(crops, decoder.start)
     for place in range(decoder.max_length):
-        logits = writing.write(symbol)
+        logits = tempered(writing.write(symbol))
         best, symbol = logits.max(-1)
         symbols[crops, place] = torch.where(live, symbol, end)
         log_probabilities[crops, place] = torch.where(live, best - logits.logsumexp(-1), 0.0)
@@ -116,6 +125,7 @@ def beam_search(
     length_power: float = 0.0,
     released: bool = False,
     grammar: Grammar | None = None,
+    tempered: Tempered = _as_they_are,
 ) -> Written:
     """The best hypothesis among those that a beam of `width` finds.
 
@@ -133,6 +143,7 @@ def beam_search(
             of the beam goes on from the keys and values of what was there before, so its next symbol is not its own.
         grammar: the texts that are allowed; None: all. Where none was found, nothing is written, and its first
             log-probability is -inf.
+        tempered: what logits become before they are probabilities.
 
     Example:
         >>> from lmim_kedro.params import RecognizerParams
@@ -152,7 +163,7 @@ def beam_search(
     writing = Writing(decoder, memory, width)
     symbol = torch.full((batch, width), decoder.start, device=device)
     for place in range(longest):
-        step = writing.write(symbol.flatten()).log_softmax(-1).unflatten(0, (-1, width))
+        step = tempered(writing.write(symbol.flatten())).log_softmax(-1).unflatten(0, (-1, width))
         if grammar is not None:
             may = may_follow(grammar, symbols[:, :, :place].cpu().numpy(), step.shape[2], end, place == longest - 1)
             step = step.masked_fill(~torch.from_numpy(may).to(device), never)

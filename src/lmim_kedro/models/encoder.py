@@ -48,14 +48,17 @@ def sincos_position(model: ModelParams, width: int) -> Tensor:
     """Fixed 2-D sin-cos position embedding (1, 1 + tokens, width); the row of [cls] is zero.
 
     `position_grid = square` is the quirk of the released code and of the MAERec weights: the table is built on a
-    sqrt(tokens) x sqrt(tokens) grid although the patches lie in rows x columns. `layout` uses the real grid.
+    sqrt(tokens) x sqrt(tokens) grid although the patches lie in rows x columns. `layout` uses the real grid; with
+    `position_columns`, its columns run over so many places.
     """
     if model.position_grid == "square":
         rows = columns = round(model.tokens**0.5)
     else:
         rows, columns = model.rows, model.columns
     frequency = 1.0 / 10000 ** (np.arange(width // 4, dtype=np.float64) / (width / 4))
-    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    y, x = np.meshgrid(np.arange(rows), np.arange(columns, dtype=np.float64), indexing="ij")
+    if model.position_columns is not None:  # centers of columns lie at halves
+        x = (x + 0.5) * (model.position_columns / columns) - 0.5
     parts = []
     for position in (x.reshape(-1), y.reshape(-1)):  # the released tables hold the column half first
         angle = position[:, None] * frequency[None]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.params import ModelParams
-from lmim_kedro.recipe import encoder_differences, up_to_date
+from lmim_kedro.recipe import FREE, encoder_differences, up_to_date
 from lmim_kedro.text.charset import FOUND, Charset
 
 READY = Path(__file__).parents[1] / "reading" / "ready"
@@ -57,6 +57,8 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
 def require_encoder(named: str | Path, model: ModelParams) -> dict[str, Any]:
     """Check that a folder holds an encoder, or a recognizer with one, of the sizes in use, and return its config.
 
+    It may be of another width, since positions are no weights (recipe.FREE).
+
     Args:
         named: the folder, or `ready`.
         model: sizes in use.
@@ -66,7 +68,7 @@ def require_encoder(named: str | Path, model: ModelParams) -> dict[str, Any]:
     folder = named_place(named)
     config = read_config(folder, "encoder", "recognizer")
     made = ModelParams(**config["model"])
-    if changed := encoder_differences(made, model):
+    if changed := [name for name in encoder_differences(made, model) if name not in FREE]:
         found = ", ".join(f"{name} {getattr(made, name)}, not {getattr(model, name)}" for name in changed)
         ready = f": set `model: {ready_facts()['model']}`" if folder == named_place("ready") else ""
         raise InputError(

@@ -58,6 +58,7 @@ class Head(ABC):
 
     def __init__(self, model: ModelParams, charset: Charset, max_length: int) -> None:
         self.require_steps(max_length)
+        self.temperature: float | None = None
         self.model, self.charset, self.max_length = model, charset, max_length
 
     @classmethod
@@ -98,6 +99,17 @@ class Head(ABC):
     @abstractmethod
     def loss(self, logits: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
         """Mean loss of B labels, given their `logits` and `targets`; never compiled."""
+
+    def tempered(self, logits: Tensor) -> Tensor:
+        """The logits that probabilities are computed from: divided by the temperature, if one was fitted."""
+        return logits if self.temperature is None else logits / self.temperature
+
+    def steps(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Logits (B, T, C) float32 of the steps of a greedy reading, and which of them count for its confidence (B, T).
+
+        They are not tempered. None, as here, if the head has no such steps: then no temperature is fitted.
+        """
+        return None
 
     @abstractmethod
     def read(self, features: Tensor, beam: int, length_power: float, grammar: Grammar | None = None) -> list[Reading]:
@@ -149,8 +161,17 @@ class AutoregressiveHead(Head):
         """Readings of B crops, given the encoder's features (B, 1 + N, D); [cls] is looked at as well."""
         memory, end = self.linear_norm(features), self.charset.end
         if beam == 1 and grammar is None:
-            return self.spell(greedy(self.decoder, memory, end))
-        return self.spell(beam_search(self.decoder, memory, end, beam, length_power, grammar=grammar))
+            return self.spell(greedy(self.decoder, memory, end, self.tempered))
+        given = self.decoder, memory, end, beam, length_power
+        return self.spell(beam_search(*given, grammar=grammar, tempered=self.tempered))
+
+    def steps(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, max_length, C) of what greedy decoding writes, and the steps up to the end symbol."""
+        memory = self.linear_norm(features)
+        written = greedy(self.decoder, memory, self.charset.end)
+        places = torch.arange(self.max_length, device=memory.device)
+        counts = places < written.lengths.to(memory.device)[:, None]
+        return self.decoder(memory, written.symbols).float(), counts
 
     def spell(self, written: Written) -> list[Reading]:
         """Readings of what was written about B crops."""
@@ -177,7 +198,7 @@ class AutoregressiveHead(Head):
         shapes["past"] = [{0: batch, 2: written}] * len(past)
         return {
             "encoder": Graph(looked_at, (images,), ["images"], ["memory"], {"input": {0: batch}}),
-            "step": Graph(_DecodingStep(self.decoder), inputs, *names, shapes),
+            "step": Graph(_DecodingStep(self.decoder, self), inputs, *names, shapes),
         }
 
 
@@ -226,11 +247,16 @@ class CTCHead(Head):
 
         `length_power` is not used: all texts compete over the same columns.
         """
-        probabilities = self.logits(features).softmax(-1)
+        probabilities = self.tempered(self.logits(features)).softmax(-1)
         if beam > 1 or grammar is not None:
             return [search(self.charset, columns, beam, grammar) for columns in probabilities.cpu().double().numpy()]
         best, symbols = probabilities.max(-1)
         return [collapse(self.charset, *row) for row in zip(symbols.tolist(), best.tolist(), strict=True)]
+
+    def steps(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, columns, C) of all columns, which all count."""
+        logits = self.logits(features)
+        return logits, torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
 
     def graphs(self, encoder: Encoder) -> dict[str, Graph]:
         """`recognizer`: crops -> probabilities of each column's symbol."""
@@ -242,9 +268,9 @@ class CTCHead(Head):
 class _DecodingStep(nn.Module):
     """One symbol -> the probabilities of the next, and the cache with that symbol in it."""
 
-    def __init__(self, decoder: AutoregressiveDecoder) -> None:
+    def __init__(self, decoder: AutoregressiveDecoder, head: Head) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.head = decoder, head
 
     def forward(self, symbol: Tensor, position: Tensor, memory: Tensor, past: list[Tensor]) -> tuple[Tensor, ...]:
         """Symbols (B,), their place (), features of the crops (B, S, W) and the cache.
@@ -262,7 +288,8 @@ class _DecodingStep(nn.Module):
             tokens = tokens + layer.enc_attn.look(layer.norm2(tokens), memory)
             tokens = tokens + layer.mlp(layer.norm3(tokens))
             new += cache
-        return decoder.classifier(decoder.layer_norm(tokens[:, 0])).softmax(-1), *new
+        logits = decoder.classifier(decoder.layer_norm(tokens[:, 0]))
+        return self.head.tempered(logits).softmax(-1), *new
 
 
 class _ColumnReader(nn.Module):
@@ -273,4 +300,4 @@ class _ColumnReader(nn.Module):
         self.encoder, self.classifier, self.head = encoder, head.classifier, head
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head.logits(self.encoder(images)).softmax(-1)
+        return self.head.tempered(self.head.logits(self.encoder(images))).softmax(-1)

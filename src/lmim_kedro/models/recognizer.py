@@ -37,6 +37,10 @@ class Recognizer(nn.Module):
         head: the head, whose modules are parts of the recognizer.
         looks: looks at each crop that a reader takes unless it is told otherwise (reading.looks).
         language: the language model that it asks, likewise: english or None.
+        rotate_tall: height / width above which a reader turns a crop, as ingest has turned those it was trained on;
+            None: none is turned.
+        temperature: what logits are divided by before they are probabilities, so that confidences fit the shares of
+            right words (training.temperature); None: not fitted.
         labels: what was found in the labels it was trained on (LabelCheck.facts); empty if that is not known.
 
     Example:
@@ -55,12 +59,22 @@ class Recognizer(nn.Module):
         self.labels: dict[str, Any] = {}
         self.looks = 1
         self.language: str | None = None
+        self.rotate_tall: float | None = None
         self.model, self.charset, self.decoder_name, self.max_length = model, charset, decoder, max_length
         self.encoder = Encoder(model)
         self.head: Head = DECODERS[decoder](model, charset, max_length)
         for name, part in vars(self.head).items():
             if isinstance(part, nn.Module):
                 self.add_module(name, part)
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of the head."""
+        return self.head.temperature
+
+    @temperature.setter
+    def temperature(self, value: float | None) -> None:
+        self.head.temperature = value
 
     @property
     def longest_label(self) -> int:

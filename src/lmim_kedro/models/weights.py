@@ -55,6 +55,7 @@ def model_config(module: nn.Module) -> dict[str, Any]:
         charset = {"characters": module.charset.characters, "fold_case": module.charset.fold_case}
         config |= {"kind": "recognizer", "decoder": module.decoder_name, "max_length": module.max_length}
         config |= {"charset": charset, "looks": module.looks, "language": module.language, "labels": module.labels}
+        config |= {"rotate_tall": module.rotate_tall, "temperature": module.temperature}
     return config
 
 
@@ -88,6 +89,7 @@ def load_recognizer(folder: Path) -> Recognizer:
     recognizer = Recognizer(ModelParams(**config["model"]), charset, config["decoder"], config["max_length"])
     recognizer.labels = config.get("labels", {})
     recognizer.looks, recognizer.language = config.get("looks", 1), config.get("language")
+    recognizer.rotate_tall, recognizer.temperature = config.get("rotate_tall"), config.get("temperature")
     load_strictly(recognizer, tensors, str(folder))
     return recognizer
 

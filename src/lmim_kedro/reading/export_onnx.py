@@ -107,7 +107,8 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "max_length": recognizer.max_length,
         "charset": {"characters": charset.characters, "fold_case": charset.fold_case},
         "image": {"height": model.image_height, "width": model.image_width}
-        | {"channels": "RGB", "range": [-1, 1], "aspect": "ignored"},
+        | {"channels": "RGB", "range": [-1, 1], "aspect": "kept" if model.keep_ratio else "ignored"}
+        | {"rotate_tall": recognizer.rotate_tall},
         "looks": recognizer.looks,
         "language": recognizer.language,
         "graphs": graphs,

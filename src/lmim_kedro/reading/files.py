@@ -11,7 +11,8 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.text.spelling import Reading
 
-COLUMNS = ("key", "text", "confidence", "confidences", "error")
+COLUMNS = ("key", "text", "confidence", "confidence_mean", "confidence_min", "confidences", "error")
+WORD_CONFIDENCES = ("confidence", "confidence_mean", "confidence_min")
 FORMATS = ("csv", "jsonl", "parquet")
 DIGITS = 4  # of confidences: more would be the noise of the machine's arithmetic
 _CHUNK = 10_000
@@ -21,13 +22,13 @@ def row(reading: Reading) -> dict[str, Any]:
     """One reading under the names of COLUMNS; confidences are rounded.
 
     Example:
-        >>> row(Reading("a", 0.123456, (0.5,), key="a.png"))
-        {'key': 'a.png', 'text': 'a', 'confidence': 0.1235, 'confidences': [0.5], 'error': None}
+        >>> row(Reading("a", 0.123456, (0.5,), key="a.png"))["confidence"]
+        0.1235
     """
     return {
         "key": reading.key,
         "text": reading.text,
-        "confidence": round(reading.confidence, DIGITS),
+        **{name: round(getattr(reading, name), DIGITS) for name in WORD_CONFIDENCES},
         "confidences": [round(value, DIGITS) for value in reading.confidences],
         "error": reading.error,
     }
@@ -66,8 +67,8 @@ def write_text(readings: Iterable[Reading], file: TextIO, format: str) -> None:
     Example:
         >>> import sys
         >>> write_text([Reading("ab", 0.5, (1.0, 0.5), key="a.png")], sys.stdout, "csv")
-        key,text,confidence,confidences,error
-        a.png,ab,0.5,"[1.0, 0.5]",
+        key,text,confidence,confidence_mean,confidence_min,confidences,error
+        a.png,ab,0.5,0.75,0.5,"[1.0, 0.5]",
     """
     if format == "jsonl":
         for reading in readings:
@@ -87,7 +88,8 @@ def _write_parquet(readings: Iterator[Reading], path: Path) -> None:
     import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.float64()
-    schema = pa.schema(list(zip(COLUMNS, (text, text, number, pa.list_(number), text), strict=True)))
+    types = (text, text, *[number] * len(WORD_CONFIDENCES), pa.list_(number), text)
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema) as writer:
         while chunk := list(islice(readings, _CHUNK)):
             writer.write_table(pa.Table.from_pylist([row(reading) for reading in chunk], schema))

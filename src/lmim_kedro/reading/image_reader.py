@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class ImageReader(ABC):
         decoder: name of the recognizer's decoder.
         looks: looks at each crop, the surest of which counts, unless a call names another number: the recognizer's own.
         language: the language model that helps it to choose, likewise: english, a file, or None.
+        keep_ratio, rotate_tall: how the recognizer's crops are prepared, as for pixels.decode_batch.
     """
 
     height: int
@@ -32,6 +34,8 @@ class ImageReader(ABC):
     decoder: str
     looks: int = 1
     language: str | None = None
+    keep_ratio: bool = False
+    rotate_tall: float | None = None
     _last: tuple[Allowed, Grammar] | None = None
 
     @abstractmethod
@@ -112,7 +116,8 @@ class ImageReader(ABC):
         """
         self.grammar(allowed)  # what cannot be done is told before an image is decoded
         self.model_of(language)
-        for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels):
+        prepared: dict[str, Any] = {"keep_ratio": self.keep_ratio, "rotate_tall": self.rotate_tall}
+        for batch in stream(crops, self.height, self.width, batch_size, threads, max_pixels, **prepared):
             good = iter(self.look(batch.images, beam, looks, allowed, language) if len(batch.images) else [])
             for key, error in zip(batch.keys, batch.errors, strict=True):
                 if error:

@@ -56,6 +56,8 @@ class OnnxReader(ImageReader):
         self.charset, self.decoder = Charset(**self.config["charset"]), self.config.get("decoder", "")
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
         self.looks, self.language = self.config.get("looks", 1), self.config.get("language")
+        self.keep_ratio = self.config["image"].get("aspect") == "kept"
+        self.rotate_tall = self.config["image"].get("rotate_tall")
         graphs = self.config["graphs"].items()
         self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 

@@ -19,6 +19,7 @@ from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
 from lmim_kedro.progress import progress_bar
+from lmim_kedro.reading.files import WORD_CONFIDENCES
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.allowed import Allowed, Grammar
 from lmim_kedro.text.spelling import Reading
@@ -45,6 +46,7 @@ class Reader(ImageReader):
         self.height, self.width = recognizer.model.image_height, recognizer.model.image_width
         self.charset, self.decoder = recognizer.charset, recognizer.decoder_name
         self.looks, self.language = recognizer.looks, recognizer.language
+        self.keep_ratio, self.rotate_tall = recognizer.model.keep_ratio, recognizer.rotate_tall
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> "Reader":
@@ -76,7 +78,7 @@ class Reader(ImageReader):
         """Probabilities (B, columns, characters + 1) float64 of the columns of uint8 crops; for CTC only."""
         with torch.no_grad(), self._autocast():
             logits = self.recognizer(self._pixels(images), torch.empty(0))  # CTC logits depend on no label
-        return logits.softmax(-1).cpu().double().numpy()
+        return self.recognizer.head.tempered(logits).softmax(-1).cpu().double().numpy()
 
     def _pixels(self, images: np.ndarray) -> Tensor:
         return to_input(send(torch.from_numpy(images), self._device))
@@ -117,33 +119,46 @@ def read_store(
     crops: PackedStore,
     batch_size: int,
     device: torch.device,
-    looks: int = 1,
-    language: str = "none",
+    looks: int | None = 1,
+    language: str | None = "none",
+    places: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Read every crop of a labeled store, in order, looking `looks` times at each, with a language model or none.
+    """Read crops of a store, in order.
+
+    Args:
+        recognizer: what reads.
+        crops: the store.
+        batch_size: number of crops read at once.
+        device: device to read on.
+        looks: looks at each crop, the surest of which counts; None: as the recognizer was made to be read.
+        language: the language model that helps it to choose, or none; None: as the recognizer was made to be read.
+        places: places in the store to read, sorted; None: all.
 
     Returns:
-        a row per crop: benchmark (the source's name), index (in the store), label, prediction, confidence (0 to 1),
-        confidences (of each character), aspect (width / height).
+        a row per crop: benchmark (the source's name), index (in the store), label (of a labeled store), prediction,
+        confidence, confidence_mean, confidence_min (0 to 1), confidences (of each character), aspect (width / height).
     """
     reader = Reader(recognizer.to(device))
+    places = np.arange(len(crops)) if places is None else places
     tables = []
 
-    def decoded() -> Generator[tuple[str, range, np.ndarray, np.ndarray], None, None]:
+    def decoded() -> Generator[tuple[str, np.ndarray, np.ndarray, np.ndarray], None, None]:
         for source in crops.sources:
-            for start in range(source.start, source.stop, batch_size):
-                index = range(start, min(start + batch_size, source.stop))
-                yield source.name, index, *decode_stored(crops, index, reader.height, reader.width)
+            its = places[(places >= source.start) & (places < source.stop)]
+            for start in range(0, len(its), batch_size):
+                index = its[start : start + batch_size]
+                prepared = None, reader.keep_ratio, reader.rotate_tall
+                yield source.name, index, *decode_stored(crops, index, reader.height, reader.width, *prepared)
 
-    with progress_bar(len(crops), desc="reading", unit="crop") as bar:
+    with progress_bar(len(places), desc="reading", unit="crop") as bar:
         for name, index, images, aspect in ahead(decoded(), 2):
             readings = reader.look(images, looks=looks, language=language)
             columns = {
                 "benchmark": name,
                 "index": index,
-                "label": crops.labels(index),
+                **({"label": crops.labels(index)} if crops.labeled else {}),
                 "prediction": [reading.text for reading in readings],
-                "confidence": [reading.confidence for reading in readings],
+                **{name: [getattr(reading, name) for reading in readings] for name in WORD_CONFIDENCES},
                 "confidences": [reading.confidences for reading in readings],
                 "aspect": aspect,
             }

@@ -34,7 +34,7 @@ class Reader:
 
     def read(self, image: np.ndarray) -> tuple[str, float]:
         """Read one word in an image (h, w, 3) as OpenCV decodes it, BGR; returns text and confidence."""
-        small = resize(image[..., ::-1], self.config["image"]["height"], self.config["image"]["width"])
+        small = prepare(image[..., ::-1], self.config["image"])
         looks = [self.read_once(with_margin(small, margin)) for margin in LOOKS[self.config["looks"]]]
         return max(looks, key=lambda reading: reading[1])
 
@@ -69,6 +69,17 @@ class Reader:
             if symbol == end:
                 break
         return symbols, sure
+
+
+def prepare(image: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+    """Turn an image (h, w, 3) that is too tall, and bring it to the size that the graphs take."""
+    tall = how.get("rotate_tall") and image.shape[0] > how["rotate_tall"] * image.shape[1]
+    image = np.ascontiguousarray(np.rot90(image) if tall else image)
+    if how["aspect"] == "ignored":
+        return resize(image, how["height"], how["width"])
+    width = min(how["width"], max(1, round(image.shape[1] * how["height"] / image.shape[0])))
+    image = resize(image, how["height"], width)
+    return cv2.copyMakeBorder(image, 0, 0, 0, how["width"] - width, cv2.BORDER_REPLICATE)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -27,6 +27,8 @@ class Answer(BaseModel):
 
     text: str = Field(description="The word; empty where nothing was read.")
     confidence: float = Field(description="How sure the recognizer is of the word, 0 to 1.")
+    confidence_mean: float = Field(description="Mean of the confidences of its characters.")
+    confidence_min: float = Field(description="The least of them.")
     confidences: list[float] = Field(description="How sure it is of each character.")
     error: str | None = Field(description="Why the image could not be read; null if it could.")
 

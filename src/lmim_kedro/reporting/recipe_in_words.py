@@ -6,10 +6,9 @@ from typing import Any
 import pandas as pd
 
 from lmim_kedro.params import (
-    FinetuningParams,
-    ModelParams,
     OptimizationParams,
     PretrainingParams,
+    SelftrainParams,
     ValidationParams,
     ViewPreset,
 )
@@ -47,10 +46,10 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
     drawn = METHODS[made.pretraining.method].draws_views(made.pretraining)
     return [
         ("Run", [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]),
-        (f"Model {made.model_name}", _model(made.model, facts)),
+        (f"Model {made.model_name}", _model(made, facts)),
         ("Pre-training", _pretraining(made)),
         *([(f"Guidance views {made.views_name}", _views(made.views))] if drawn else []),
-        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made.finetuning, made.model)),
+        (f"Fine-tuning {made.finetuning.preset}", _finetuning(made)),
     ]
 
 
@@ -79,7 +78,15 @@ def optimization_in_words(optimization: OptimizationParams) -> str:
     return "; ".join(words)
 
 
-def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
+def _prepared(recipe: Recipe) -> str:
+    tall = recipe.rotate_tall
+    return (", width / height kept" if recipe.model.keep_ratio else "") + (
+        f", turned where height / width is above {tall:g}" if tall is not None else ""
+    )
+
+
+def _model(recipe: Recipe, facts: Mapping[str, Any]) -> Rows:
+    model = recipe.model
     overlap = f", seeing {model.patch_overlap} pixels more on either side" if model.patch_overlap else ""
     patches = (
         f"{model.patch_height} × {model.patch_width} pixels{overlap}: {model.rows} × {model.columns} tokens, [cls]"
@@ -88,7 +95,7 @@ def _model(model: ModelParams, facts: Mapping[str, Any]) -> Rows:
     parameters = facts.get("parameters")
     stem = (f"{width} features ({down} down, {across} across)" for width, down, across in model.stem or ())
     return [
-        ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}"),
+        ("Input", f"{model.image_height} × {model.image_width} pixels, {model.input}{_prepared(recipe)}"),
         *([("Stem", f"3 × 3 convolutions with these strides: {', '.join(stem)}")] if model.stem else []),
         ("Patches", patches),
         ("Encoder", f"{heads}, {model.position_grid} position grid"),
@@ -143,7 +150,8 @@ def _alignment(pretraining: PretrainingParams) -> str:
     return "; ".join(words)
 
 
-def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
+def _finetuning(recipe: Recipe) -> Rows:
+    finetuning, model, share = recipe.finetuning, recipe.model, recipe.finetuning.label_share
     sizes = f", {model.recognizer.depth} layers, width {model.recognizer.width}, {model.recognizer.heads} heads"
     start = finetuning.start
     return [
@@ -152,9 +160,18 @@ def _finetuning(finetuning: FinetuningParams, model: ModelParams) -> Rows:
         ("Charset", f"{finetuning.charset}, at most {finetuning.max_length} steps"),
         ("Augmentation", AUGMENTATIONS.get(finetuning.augmentation, finetuning.augmentation)),
         ("Encoder", "frozen" if finetuning.freeze_encoder else "trained"),
+        *([("Labels", f"{100 * share:g} % of them, drawn by content and seed")] if share is not None else []),
+        *([("Pseudo-labels", _pseudo_labels(recipe.selftrain))] if recipe.selftrain is not None else []),
         ("Optimization", optimization_in_words(finetuning.optimization)),
         *([("Held out", _held_out(finetuning.validation))] if finetuning.validation.on else []),
     ]
+
+
+def _pseudo_labels(selftrain: SelftrainParams) -> str:
+    return (
+        f"readings by {weights_in_words(selftrain.recognizer or 'another recognizer')} with a confidence of "
+        f"{selftrain.min_confidence:g} or more; {selftrain.ratio:g} in an epoch for each labeled crop"
+    )
 
 
 def _held_out(validation: ValidationParams) -> str:

@@ -31,6 +31,22 @@ class Reading(NamedTuple):
     error: str | None = None
     key: str | None = None
 
+    @property
+    def confidence_mean(self) -> float:
+        """Mean of `confidences`; where no character was read, `confidence`.
+
+        Example:
+            >>> reading = Reading("ab", 0.25, (0.5, 1.0))
+            >>> reading.confidence_mean, reading.confidence_min
+            (0.75, 0.5)
+        """
+        return math.fsum(self.confidences) / len(self.confidences) if self.confidences else self.confidence
+
+    @property
+    def confidence_min(self) -> float:
+        """The least of `confidences`; where no character was read, `confidence`."""
+        return min(self.confidences, default=self.confidence)
+
 
 def spell(
     charset: Charset, symbols: Sequence[int], probabilities: Sequence[float], confidence: float | None = None

@@ -16,12 +16,18 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.text.charset import FROM_LABELS, FROM_START, Charset
 from lmim_kedro.training.jobs import Job, seed_initial_weights
 from lmim_kedro.training.launch import train
+from lmim_kedro.training.validation import labels_in_use
 
 log = logging.getLogger(__name__)
 
 
 def finetune(
-    crops: PackedStore, encoder: Encoder | None, recipe: Recipe, training: TrainingParams, state: Path
+    crops: PackedStore,
+    encoder: Encoder | None,
+    recipe: Recipe,
+    training: TrainingParams,
+    state: Path,
+    pseudo: PackedStore | None = None,
 ) -> tuple[Recognizer, pd.DataFrame]:
     """Train a recognizer that starts from `encoder` (paper, section 4.2), or from `finetuning.start`.
 
@@ -33,6 +39,7 @@ def finetune(
         recipe: what to train, and how.
         training: how this machine runs it.
         state: folder of the training states.
+        pseudo: pseudo-labeled crops to train on too, as many as `recipe.selftrain` says.
 
     Returns:
         the recognizer and the metrics table of its training.
@@ -43,6 +50,7 @@ def finetune(
     seed_initial_weights(recipe, "fine-tuning")
     charset = choose_charset(crops, recipe)
     recognizer = Recognizer(recipe.model, charset, finetuning.decoder, finetuning.max_length)
+    recognizer.rotate_tall = recipe.rotate_tall
     if finetuning.start is not None:
         start, imported = load_start(finetuning, recipe.model)
         log.info("fine-tuning starts from %s", imported.sentence())
@@ -52,7 +60,7 @@ def finetune(
         recognizer.encoder.load_state_dict(encoder.state_dict())
     else:
         raise InputError("fine-tuning has nothing to start from: give an encoder, or set finetuning.start")
-    trained, metrics = train(Job("fine-tuning", crops, recipe, training, state), recognizer)
+    trained, metrics = train(Job("fine-tuning", crops, recipe, training, state, pseudo=pseudo), recognizer)
     return cast(Recognizer, trained), metrics
 
 
@@ -64,6 +72,7 @@ def choose_charset(crops: PackedStore, recipe: Recipe) -> Charset:
     if finetuning.charset != FROM_LABELS:
         return Charset.named(finetuning.charset)
     longest = longest_label(recipe.model, finetuning.decoder, finetuning.max_length)
-    charset = Charset.from_labels(crops.labels(range(len(crops))), longest)
+    in_use = labels_in_use(crops, finetuning.label_share, recipe.seed)
+    charset = Charset.from_labels(crops.labels(in_use), longest)
     log.info("charset from the labels: %s", charset.sentence())
     return charset

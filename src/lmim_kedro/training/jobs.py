@@ -1,6 +1,7 @@
 """A training job: everything a process needs to take part in a stage, small enough for a JSON file."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,9 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-from lmim_kedro.crops.loader import CropLoader
+from lmim_kedro.crops.loader import CropLoader, JoinedStores
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
@@ -19,12 +19,13 @@ from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import OptimizationParams, TrainingParams
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import METHODS
-from lmim_kedro.text.charset import check_labels
+from lmim_kedro.text.charset import LabelCheck, check_labels
 from lmim_kedro.training.loop import Task, fit
 from lmim_kedro.training.ranks import Ranks
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import FinetuningTask
-from lmim_kedro.training.validation import Validation, hold_out
+from lmim_kedro.training.temperature import fit_temperature
+from lmim_kedro.training.validation import Validation, hold_out, labels_in_use
 from lmim_kedro.views.augmentations import finetuning_augmentation
 from lmim_kedro.views.guidance import GuidanceViews
 
@@ -44,6 +45,7 @@ class Job:
         training: how this machine runs it.
         state: folder of the training states.
         views: materialized guidance views; None if they are drawn while training.
+        pseudo: pseudo-labeled crops to fine-tune on too; None without self-training.
     """
 
     stage: Stage
@@ -52,6 +54,7 @@ class Job:
     training: TrainingParams
     state: Path
     views: PackedStore | None = None
+    pseudo: PackedStore | None = None
 
     @property
     def optimization(self) -> OptimizationParams:
@@ -71,6 +74,8 @@ class Job:
         identity |= {"stage": self.stage, "crops": self.crops.fingerprint}
         if self.views is not None:
             identity["views_store"] = self.views.fingerprint
+        if self.pseudo is not None:
+            identity["pseudo"] = self.pseudo.fingerprint
         return StateFolder(self.state / self.stage, identity, self.training.keep_checkpoints)
 
     @property
@@ -82,25 +87,33 @@ class Job:
         """Write the job as JSON, for processes on other machines."""
         found = {"stage": self.stage, "crops": str(self.crops.path), "state": str(self.state)}
         groups = {name: getattr(self, name).model_dump(mode="json") for name in ("recipe", "training")}
-        write_json(path, found | groups | {"views": None if self.views is None else str(self.views.path)})
+        more = {"views": self.views, "pseudo": self.pseudo}
+        write_json(path, found | groups | {name: store and str(store.path) for name, store in more.items()})
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a job that `write` wrote. Errors: InputError if there is none."""
         if not (found := read_json(path)):
             raise InputError(f"there is no training job at {path}: the first machine writes it when it starts")
-        views = None if found["views"] is None else PackedStore(found["views"])
+        more = {name: None if found[name] is None else PackedStore(found[name]) for name in ("views", "pseudo")}
         recipe, training = Recipe(**found["recipe"]), TrainingParams(**found["training"])
-        return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), views)
+        return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), **more)
 
 
-def run(job: Job, module: nn.Module, ranks: Ranks) -> pd.DataFrame:
+def run(job: Job, module: Any, ranks: Ranks) -> pd.DataFrame:
     """Take part in a job: train `module` in place and return the metrics table."""
     for part in module.modules():
         if isinstance(part, Encoder):
             part.checkpointed = job.training.checkpoint_activations
     task, loader, validation = (_finetuning if job.stage == "fine-tuning" else _pretraining)(job, module, ranks)
-    return fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks, validation)
+    metrics = fit(task, loader, job.optimization, job.training, job.recipe.seed, job.folder, ranks, validation)
+    if validation is not None:
+        metric = validation.params.metric
+        found = ranks.told(fit_temperature(module, validation.loader, metric) if ranks.first else None)
+        module.temperature = found["temperature"]
+        for name, value in found.items():
+            metrics.loc[metrics.index[-1], name] = math.nan if value is None else value
+    return metrics
 
 
 def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, None]:
@@ -121,18 +134,21 @@ def _pretraining(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader,
 def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, Validation | None]:
     finetuning = job.recipe.finetuning
     module.encoder.requires_grad_(not finetuning.freeze_encoder)
-    labels = job.crops.labels(range(len(job.crops)))
-    checked = check_labels(labels, module.charset, module.longest_label, module.head.columns)
+    in_use = labels_in_use(job.crops, finetuning.label_share, job.recipe.seed)
+    checked = _check_labels(job.crops, in_use, module)
     if ranks.first:
+        if finetuning.label_share is not None:
+            log.info("fine-tuning: %s of %s labels are in use", f"{len(in_use):,}", f"{len(job.crops):,}")
         log.info("fine-tuning: %s", checked.sentence())
     module.labels = checked.facts()
     if len(checked.usable) == 0:
         raise InputError(
             f"no label can be learned from ({checked.sentence()}): check the labels and finetuning.charset"
         )
-    indices, validation = checked.usable, None
+    indices, validation = in_use[checked.usable], None
     if finetuning.validation.on:
         held, trained = hold_out(job.crops, finetuning.validation)
+        held = np.intersect1d(held, in_use)
         indices = np.intersect1d(indices, trained)
         module.labels["held_out"] = len(held)
         if ranks.first:
@@ -143,15 +159,43 @@ def _finetuning(job: Job, module: Any, ranks: Ranks) -> tuple[Task, CropLoader, 
         validation = Validation(finetuning.validation, reading)
     augmentation = finetuning_augmentation(finetuning, job.recipe.model)
     task = FinetuningTask(module, augmentation, derive_seed(job.recipe.seed, job.stage, 0))
-    return task, _loader(job, ranks, indices=indices, with_labels=True), validation
+    more = {} if job.pseudo is None else _pseudo_labeled(job, module, ranks, len(indices))
+    return task, _loader(job, ranks, indices=indices, with_labels=True, **more), validation
+
+
+def _pseudo_labeled(job: Job, module: Any, ranks: Ranks, labeled: int) -> dict[str, Any]:
+    """Options of a loader that mixes pseudo-labeled crops into `labeled` labeled ones."""
+    assert job.pseudo is not None and job.recipe.selftrain is not None
+    checked = _check_labels(job.pseudo, np.arange(len(job.pseudo)), module)
+    if len(checked.usable) == 0:
+        raise InputError(
+            f"no reading can be learned from ({checked.sentence()}): let a recognizer read that writes the characters "
+            "of finetuning.charset"
+        )
+    mixed = max(1, round(job.recipe.selftrain.ratio * labeled))
+    module.labels["pseudo_labeled"] = len(checked.usable)
+    if ranks.first:
+        counts = f"{len(checked.usable):,}", f"{labeled:,}", f"{mixed:,}"
+        log.info("fine-tuning: pseudo-labeled crops: %s; an epoch has %s labeled crops and %s of these", *counts)
+    return {
+        "store": JoinedStores(job.crops, job.pseudo),
+        "mixed_in": len(job.crops) + checked.usable,
+        "mixed_per_epoch": mixed,
+    }
+
+
+def _check_labels(crops: PackedStore, places: np.ndarray, module: Any) -> LabelCheck:
+    return check_labels(crops.labels(places), module.charset, module.longest_label, module.head.columns)
 
 
 def _loader(job: Job, ranks: Ranks, **options: Any) -> CropLoader:
-    given = {"batch_size": job.optimization.batch_size, "rank": ranks.rank, "world": ranks.world} | options
+    given: dict[str, Any] = {"store": job.crops, "batch_size": job.optimization.batch_size} | options
+    given = {"rank": ranks.rank, "world": ranks.world} | given
     return CropLoader(
-        job.crops,
         height=job.recipe.model.image_height,
         width=job.recipe.model.image_width,
+        keep_ratio=job.recipe.model.keep_ratio,
+        rotate_tall=job.recipe.rotate_tall,
         seed=derive_seed(job.recipe.seed, f"order {job.stage}", 0),
         threads=job.training.loader_threads,
         pin=ranks.device.type == "cuda",

@@ -82,7 +82,7 @@ def train(job: Job, module: nn.Module) -> tuple[Any, pd.DataFrame]:
     trained = torch.load(folder / "result.pt", weights_only=True, map_location="cpu")
     module.load_state_dict(trained["module"])
     if isinstance(module, Recognizer):
-        module.labels = trained["labels"]
+        module.labels, module.temperature = trained["labels"], trained["temperature"]
     shutil.rmtree(folder)
     return module, pd.DataFrame(trained["rows"])
 
@@ -100,7 +100,8 @@ def work(job_file: str) -> None:
         metrics = run(job, module, ranks)
         if ranks.first:
             trained = {"module": module.cpu().state_dict(), "rows": metrics.to_dict("records")}
-            trained["labels"] = module.labels if isinstance(module, Recognizer) else {}
+            for name in ("labels", "temperature"):
+                trained[name] = getattr(module, name, None)
             with whole(folder / "result.pt") as part:
                 torch.save(trained, part)
         ranks.wait()

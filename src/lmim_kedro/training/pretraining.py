@@ -87,7 +87,10 @@ def pretrain(
         raise InputError(f"views.materialize is {materialized}, but no store of views was given")
     else:
         size = recipe.model
-        plan = ViewStorePlan(crops, recipe.views, materialized, size.image_height, size.image_width, recipe.seed)
+        plan = ViewStorePlan(
+            *(crops, recipe.views, materialized, size.image_height, size.image_width, recipe.seed),
+            keep_ratio=size.keep_ratio,
+        )
         plan.require(views)
     return train(Job("pre-training", crops, recipe, training, state, views), model)
 

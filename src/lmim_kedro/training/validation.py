@@ -38,16 +38,39 @@ def hold_out(crops: PackedStore, validation: ValidationParams) -> tuple[np.ndarr
     """
     looks = crop_hashes(crops).perceptual[crops.whole_indices(np.arange(len(crops)))]
     if validation.share is not None:
-        known, group, sizes = np.unique(looks, return_inverse=True, return_counts=True)
-        draws = uniform(1, seed=0, stream="held out", epoch=0, index=known.view(np.int64))[:, 0]
-        order = np.argsort(draws, kind="stable")
-        enough = int(np.searchsorted(sizes[order].cumsum(), validation.share * len(crops))) + 1
-        held = np.isin(group, order[:enough])
+        held = _share_of(looks, validation.share, 0, "held out")
     else:
         held = np.zeros(len(crops), bool)
         for name in validation.sources:
             held |= _of_source(crops, name)
     return np.flatnonzero(held), np.flatnonzero(~np.isin(looks, looks[held]))
+
+
+def labels_in_use(crops: PackedStore, share: float | None, seed: int) -> np.ndarray:
+    """Draw the share of a labeled store that fine-tuning may see, as if the others had no labels.
+
+    Crops that look the same are drawn together, as `hold_out` does. A larger share holds a smaller one of that seed.
+
+    Args:
+        crops: the store.
+        share: `finetuning.label_share`; None: all.
+        seed: seed of the run.
+
+    Returns: places in the store, (N,) int64, sorted.
+    """
+    if share is None:
+        return np.arange(len(crops))
+    looks = crop_hashes(crops).perceptual[crops.whole_indices(np.arange(len(crops)))]
+    return np.flatnonzero(_share_of(looks, share, seed, "labels in use"))
+
+
+def _share_of(looks: np.ndarray, share: float, seed: int, stream: str) -> np.ndarray:
+    """Which crops are in a share, (N,) bool, given their perceptual hashes: in the order of a hash of that hash."""
+    known, group, sizes = np.unique(looks, return_inverse=True, return_counts=True)
+    draws = uniform(1, seed=seed, stream=stream, epoch=0, index=known.view(np.int64))[:, 0]
+    order = np.argsort(draws, kind="stable")
+    enough = int(np.searchsorted(sizes[order].cumsum(), share * len(looks))) + 1
+    return np.isin(group, order[:enough])
 
 
 def _of_source(crops: PackedStore, name: str) -> np.ndarray:

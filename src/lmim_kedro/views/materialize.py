@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from lmim_kedro.crops.pixels import decode_stored
+from lmim_kedro.crops.pixels import decode_stored, shown_aspect
 from lmim_kedro.crops.store.cards import SHARD_FILE, shard_fault
 from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore, shard_folder, write_card
 from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
@@ -37,6 +37,7 @@ class ViewStorePlan:
         height, width: size of the views, pixels.
         seed: seed of the draws.
         shard_crops: largest number of views in a shard, for `write`.
+        keep_ratio: whether crops keep width / height (ModelParams.keep_ratio).
     """
 
     crops: PackedStore
@@ -46,6 +47,7 @@ class ViewStorePlan:
     width: int
     seed: int
     shard_crops: int = 0
+    keep_ratio: bool = False
 
     def write(self, store: Path) -> PackedStore:
         """Write the shards that the store lacks, and return the store.
@@ -76,8 +78,10 @@ class ViewStorePlan:
             with ShardWriter(folder) as writer:
                 for first in range(start, stop, _BATCH):
                     index = np.arange(first, min(first + _BATCH, stop))
-                    images, aspect = decode_stored(self.crops, index, self.height, self.width)
-                    given = torch.from_numpy(images), torch.from_numpy(aspect)
+                    size = self.height, self.width
+                    images, aspect = decode_stored(self.crops, index, *size, keep_ratio=self.keep_ratio)
+                    shown = shown_aspect(aspect, *size, self.keep_ratio)
+                    given = torch.from_numpy(images), torch.from_numpy(shown)
                     for drawn in draw(*given, seed=self.seed, epoch=view, index=index):
                         writer.add(_encode(drawn), None)
                 files = {name: card.model_dump() for name, card in writer.seal().items()}
@@ -100,7 +104,8 @@ class ViewStorePlan:
 
     def _asked(self) -> list[object]:
         """All that a view depends on, beside its crop and number."""
-        return [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
+        asked = [self.crops.fingerprint, self.preset.model_dump(mode="json"), self.height, self.width, self.seed]
+        return [*asked, "keep_ratio"] if self.keep_ratio else asked
 
 
 def _encode(view: torch.Tensor) -> bytes:

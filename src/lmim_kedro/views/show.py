@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lmim_kedro.crops.pixels import decode_batch, decode_stored
+from lmim_kedro.crops.pixels import decode_batch, decode_stored, shown_aspect
 from lmim_kedro.crops.randomness import derive_seed
 from lmim_kedro.crops.sheets import contact_sheet
 from lmim_kedro.crops.store.packed import PackedStore
@@ -19,7 +19,7 @@ _SAMPLE = 256  # crops for statistics
 
 
 def show_views(
-    crops: PackedStore, preset: ViewPreset, shown: ViewsParams, height: int, width: int, seed: int
+    crops: PackedStore, preset: ViewPreset, shown: ViewsParams, model: ModelParams, seed: int
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Draw views of crops that are evenly spaced over the store.
 
@@ -27,7 +27,7 @@ def show_views(
         crops: the store.
         preset: preset of the guidance views.
         shown: how many crops and views the sheet has.
-        height, width: size of crops and views, pixels.
+        model: gives the size of crops and views.
         seed: seed of the draws.
 
     Returns:
@@ -38,9 +38,9 @@ def show_views(
     """
     if not len(crops):
         raise InputError(f"{crops!r} holds no crop to draw views of: run `kedro run --pipelines=ingest` first")
-    images, aspect, index = _spaced(crops, _SAMPLE, height, width)
+    images, aspect, index = _spaced(crops, _SAMPLE, model)
     return (
-        _sheet(GuidanceViews(preset), crops, shown, height, width, seed),
+        _sheet(GuidanceViews(preset), crops, shown, model, seed),
         describe(preset, images, aspect, seed=seed, index=index),
     )
 
@@ -61,14 +61,14 @@ def show_augmentation(
     """
     augment = finetuning_augmentation(finetuning, model) if len(crops) else None
     its_seed = derive_seed(seed, "fine-tuning")  # the seed of training.jobs
-    return _sheet(augment, crops, shown, model.image_height, model.image_width, its_seed)
+    return _sheet(augment, crops, shown, model, its_seed)
 
 
 def _sheet(
-    draw: Augmentation | None, crops: PackedStore, shown: ViewsParams, height: int, width: int, seed: int
+    draw: Augmentation | None, crops: PackedStore, shown: ViewsParams, model: ModelParams, seed: int
 ) -> np.ndarray:
     """Evenly spaced crops, each beside its views in the first epochs; without `draw`, beside itself."""
-    images, aspect, index = _spaced(crops, shown.sheet_crops, height, width)
+    images, aspect, index = _spaced(crops, shown.sheet_crops, model)
     views = [
         to_unit(images) if draw is None else draw(images, aspect, seed=seed, epoch=epoch, index=index)
         for epoch in range(shown.sheet_views)
@@ -76,9 +76,13 @@ def _sheet(
     return contact_sheet(images.numpy(), torch.stack(views, 1).numpy(), aspect.numpy())
 
 
-def _spaced(crops: PackedStore, count: int, height: int, width: int) -> tuple[Tensor, Tensor, np.ndarray]:
+def _spaced(crops: PackedStore, count: int, model: ModelParams) -> tuple[Tensor, Tensor, np.ndarray]:
     """Pixels (n, 3, H, W) uint8, aspect ratios (n,) and indices (n,) of at most `count` crops, evenly spaced."""
     count = min(count, len(crops))
     index = np.arange(count) * len(crops) // max(count, 1)
-    images, aspect = decode_stored(crops, index, height, width) if count else decode_batch([], height, width)
-    return torch.from_numpy(images), torch.from_numpy(aspect), index
+    size = model.image_height, model.image_width
+    images, aspect = (
+        decode_stored(crops, index, *size, keep_ratio=model.keep_ratio) if count else decode_batch([], *size)
+    )
+    shown = shown_aspect(aspect, *size, model.keep_ratio)
+    return torch.from_numpy(images), torch.from_numpy(shown), index

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PIL
 
 from lmim_kedro.crops.ahead import ahead
-from lmim_kedro.crops.pixels import orientation, resize, rgb_of, upright
+from lmim_kedro.crops.pixels import fitted, orientation, rgb_of, turned_if_tall, upright
 from lmim_kedro.crops.sources.image_files import read_file
 from lmim_kedro.crops.sources.open import Source, list_suffixes, open_images
 from lmim_kedro.crops.sources.source import RawCrop
@@ -57,6 +57,8 @@ def stream(
     batch_size: int,
     threads: int = 2,
     max_pixels: int = MAX_PIXELS,
+    keep_ratio: bool = False,
+    rotate_tall: float | None = None,
 ) -> Iterator[StreamBatch]:
     """Decode crops in threads, two batches ahead of whoever takes them.
 
@@ -66,6 +68,7 @@ def stream(
         batch_size: crops per batch.
         threads: threads that decode.
         max_pixels: an image with more pixels is an error, not decoded.
+        keep_ratio, rotate_tall: how crops are prepared, as for pixels.decode_batch.
 
     Example:
         >>> crops = [("a", np.zeros((20, 50, 3), np.uint8)), ("b", "nowhere.png")]
@@ -76,7 +79,8 @@ def stream(
 
     def load(item: NamedCrop) -> np.ndarray | str:
         try:
-            return resize(pixels_of(item[1], max_pixels), height, width).transpose(2, 0, 1)
+            pixels = turned_if_tall(pixels_of(item[1], max_pixels), rotate_tall)
+            return fitted(pixels, height, width, keep_ratio).transpose(2, 0, 1)
         except BadCrop as error:
             return str(error)
 

@@ -29,9 +29,14 @@ def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Json:
 
 
 def finetune(
-    crops: PackedStore, encoder: Encoder | None, recipe: Json, training: TrainingParams, state: Path
+    crops: PackedStore,
+    encoder: Encoder | None,
+    recipe: Json,
+    training: TrainingParams,
+    state: Path,
+    pseudo: PackedStore | None = None,
 ) -> tuple[Recognizer, DataFrame]:
-    """The recognizer and the metrics of its training."""
+    """The recognizer and the metrics of its training; `pseudo` holds pseudo-labeled crops to train on too."""
     from lmim_kedro.training import finetuning
 
-    return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state)
+    return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state, pseudo)

@@ -19,10 +19,7 @@ def draw_views(crops: PackedStore, policy: Json, recipe: Recipe, views: ViewsPar
     """A contact sheet of crops and their views, and statistics of the policy on a sample of crops."""
     from lmim_kedro.views.show import show_views
 
-    size = recipe.model
-    sheet, statistics = show_views(
-        crops, ViewPreset.model_validate(policy), views, size.image_height, size.image_width, recipe.seed
-    )
+    sheet, statistics = show_views(crops, ViewPreset.model_validate(policy), views, recipe.model, recipe.seed)
     log.info("guidance views %s\n%s", recipe.views_name, statistics.round(3).to_string(index=False))
     return sheet, statistics
 
@@ -49,5 +46,6 @@ def materialize_views(
         width=recipe.model.image_width,
         seed=recipe.seed,
         shard_crops=ingest.shard_crops,
+        keep_ratio=recipe.model.keep_ratio,
     )
     return plan.write(folder)

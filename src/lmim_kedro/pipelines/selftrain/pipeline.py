@@ -1,0 +1,45 @@
+"""The selftrain pipeline: a recognizer, and crops with and without labels -> another recognizer."""
+
+from kedro.pipeline import Pipeline, node
+
+from lmim_kedro.pipelines.finetune.nodes import finetune
+from lmim_kedro.pipelines.selftrain.nodes import choose_labels, pack_labels, read_unlabeled, resolve_selftraining
+
+
+def create_pipeline() -> Pipeline:
+    """One round of self-training: readings of unlabeled crops become labels, and fine-tuning sees both kinds.
+
+    The crops are those of pre-training, which `ingest` has checked for crops of the benchmarks.
+    """
+    asked = ["params:recipe", "params:selftrain"]
+    trained = ["finetuning.crops", "encoder", "recipe", "params:training", "training_state", "selftrain.crops"]
+    return Pipeline(
+        [
+            node(
+                read_unlabeled,
+                ["pretraining.crops", "finetuning.crops", *asked, "params:training"],
+                "selftrain.readings",
+                name="read_unlabeled",
+                tags="gpu",
+            ),
+            node(
+                choose_labels,
+                ["selftrain.readings", "pretraining.crops", *asked, "selftrain.labels_file"],
+                ["selftrain.labels", "selftrain.facts"],
+                name="choose_labels",
+            ),
+            node(
+                pack_labels,
+                ["selftrain.labels", "selftrain.crops_folder", "params:ingest"],
+                "selftrain.crops",
+                name="pack_labels",
+            ),
+            node(
+                resolve_selftraining,
+                ["params:recipe", "pretraining_recipe", "params:selftrain"],
+                "recipe",
+                name="resolve_recipe",
+            ),
+            node(finetune, trained, ["recognizer", "finetuning_metrics"], name="finetune", tags="gpu"),
+        ]
+    )
