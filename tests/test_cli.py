@@ -80,7 +80,7 @@ def test_error_that_an_input_error_did_not_cause_is_not_taken_for_one(monkeypatc
 def test_run_takes_every_option_of_kedros_run() -> None:
     from kedro.framework.cli.project import run as kedros_run
 
-    assert [option.name for option in run_command.run.params] == [option.name for option in kedros_run.params]
+    assert [option.name for option in run_command.run.params] == [*(each.name for each in kedros_run.params), "wait"]
     assert kedros_run.callback is not run_command.run.callback
 
 

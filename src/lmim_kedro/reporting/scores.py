@@ -41,7 +41,7 @@ def build_scores(
         all crops; null without confidences. `labels`, `looks`: as given. `beside`: the other recognizer's name and its
         accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets are all there,
         in full, with its labels. `notes`: remarks on the test sets, and on what is read
-        where no crop is right.
+        where no crop is right. `sha256`: of the recognizer's weights, as in the recipe.
 
     Errors: InputError if there are no readings.
     """
@@ -108,6 +108,7 @@ def build_scores(
         "beside": {"recognizer": beside, "accuracy": others} if others else None,
         "averages": averages,
         "notes": notes,
+        "sha256": recipe.get("sha256"),
     }
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import lmdb
 
+from lmim_kedro import files
 from lmim_kedro.errors import InputError
 
 _FIRST_MAP = 16 * 2**20
 _BATCH = 1000
 _BATCH_BYTES = 64 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ShardWriter:
@@ -128,7 +128,7 @@ class ShardWriter:
 
 def disk_is_full(error: BaseException) -> bool:
     """Tell whether an error says that there is no room, or none left of the user's quota."""
-    return isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in _FULL
+    return isinstance(error, lmdb.DiskError) or files.disk_is_full(error)
 
 
 def clear_parts(folder: Path, name: str = "*") -> None:
