@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -205,6 +206,48 @@ def test_first_word_takes_less_than_a_second_and_imports_no_torch(photo: Path, t
     last = [one.stdout.splitlines()[-1].split(" ", 2) for one in done]
     assert {(failed, heavy) for failed, _, heavy in last} == {("0", "[]")}, done[0].stderr
     assert min(float(seconds) for _, seconds, _ in last) < 1  # of the processor
+
+
+def test_checking_what_reads_takes_no_ten_milliseconds_in_a_new_process(tmp_path: Path) -> None:
+    code = (
+        "import time; from lmim_kedro.models import folder; start = time.process_time();"
+        "folder.require_undamaged(folder.READY / 'onnx', 'config.json', 'recognizer.onnx');"
+        "print(time.process_time() - start)"
+    )
+    spent = [float(in_a_new_process(code, cwd=tmp_path).stdout) for _ in range(3)]
+    assert min(spent) < 0.01
+
+
+@pytest.mark.parametrize("name", ["recognizer.onnx", "config.json"])
+def test_a_flipped_bit_of_an_export_is_noticed(tmp_path: Path, name: str) -> None:
+    shutil.copytree(READY / "onnx", tmp_path / "onnx")
+    OnnxReader(tmp_path / "onnx")
+    whole, draw = (tmp_path / "onnx" / name).read_bytes(), random.Random(0)
+    for _ in range(20):
+        data = bytearray(whole)
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        (tmp_path / "onnx" / name).write_bytes(data)
+        with pytest.raises(InputError, match=f"^{name} in .* not what was saved there"):
+            OnnxReader(tmp_path / "onnx")
+
+
+def test_damaged_weights_to_start_from_are_refused_before_anything_runs(project: Path, tmp_path: Path) -> None:
+    bootstrap_project(project)
+    start = tmp_path / "start"
+    shutil.copytree(READY / "recognizer", start)
+    data = bytearray((start / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (start / "model.safetensors").write_bytes(data)
+    for steps, given in (
+        ({"pretrain"}, {"pretraining": {"weights": str(start)}}),
+        ({"finetune"}, {"finetuning": {"start": str(start)}}),
+        ({"read_benchmarks"}, {"evaluation": {"beside": str(start)}}),
+    ):
+        named = {"model": ready_facts()["model"], **given}
+        with KedroSession.create(project, runtime_params=named, save_on_close=False) as session:
+            catalog = session.load_context().catalog
+            with pytest.raises(InputError, match="model.safetensors in .*/start is not what was saved there"):
+                require_named_files(steps, catalog)
 
 
 def test_page_is_served_with_the_ready_reader_and_without_torch(tmp_path: Path) -> None:

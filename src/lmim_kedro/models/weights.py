@@ -41,7 +41,7 @@ class Origin(NamedTuple):
 
 def origin_of(module: nn.Module) -> Origin:
     """How a model was made, as far as training and loading have noted it in its attribute `origin`."""
-    return getattr(module, "origin", Origin())  # type: ignore[return-value]
+    return getattr(module, "origin", Origin())
 
 
 def recorded_recipe(module: nn.Module) -> dict[str, Any]:
