@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import SUMS
+from lmim_kedro.hooks import RunHooks
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
@@ -210,3 +211,20 @@ def test_what_is_not_there_yet_is_made_with_any_recipe(
 ) -> None:
     for stage in ("views", "pretrain", "finetune"):
         require_recipes(stages[stage], catalog, "/", asked)
+
+
+def test_a_run_is_refused_before_its_first_step(
+    stages: dict[str, Pipeline], made: DataCatalog, asked: Recipe, tmp_path: Path
+) -> None:
+    run: dict[str, Any] = {"project_path": str(tmp_path), "env": None, "runtime_params": {}}
+    made["params:recipe"] = MemoryDataset(with_changes(asked, "views.rotate", 7))
+    with pytest.raises(InputError, match="views.policy in views.policy.json .*views.rotate was .*, is 7"):
+        RunHooks().before_pipeline_run(run | {"only_missing_outputs": True}, stages["views"], made)
+    made["benchmarks.crops"] = MemoryDataset([])
+    looking = stages["evaluate"].only_nodes("evaluate.look")
+    hooks = RunHooks()
+    hooks.before_pipeline_run(run, looking, made)
+    hooks.on_pipeline_error()
+    made.save("pretraining_recipe", made.load("pretraining_recipe") | {"sha256": "0" * 64})
+    with pytest.raises(InputError, match="--nodes=note_pretraining"):
+        hooks.before_pipeline_run(run, looking, made)
