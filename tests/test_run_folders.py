@@ -18,7 +18,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lmim_kedro import hooks, locks
+from lmim_kedro import hooks, locks, run_folders
 from lmim_kedro.crops.ingest import plan
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.datasets.path import PathDataset
@@ -146,7 +146,7 @@ def catalog(tmp_path: Path) -> DataCatalog:
 
 
 def test_a_run_holds_each_folder_until_its_last_result_and_that_of_the_state_to_the_end(
-    steps: Pipeline, catalog: DataCatalog, tmp_path: Path
+    steps: Pipeline, catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = folders_written(steps, catalog)
     assert written == {
@@ -156,6 +156,10 @@ def test_a_run_holds_each_folder_until_its_last_result_and_that_of_the_state_to_
     }
     folders = RunFolders()
     assert not folders.take(written, wait=False)
+    assert folders.held == sorted(written)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_folders.os, "getpid", lambda: -1)  # in a process of Kedro's ParallelRunner
+        folders.saved("teacher")
     assert folders.held == sorted(written)
     folders.saved("teacher")
     assert folders.held == [tmp_path / "output", tmp_path / "run"]
@@ -231,6 +235,10 @@ def test_a_run_that_waited_for_the_shared_teacher_takes_what_was_made(
     token = WAIT.set(True)
     try:
         second.before_pipeline_run(given, steps, catalog)
+        assert second._folders.held == [
+            tmp_path / "output",
+            tmp_path / "run",
+        ]  # a third run need not wait for the teacher
     finally:
         WAIT.reset(token)
         second.on_pipeline_error()

@@ -50,7 +50,12 @@ class RunHooks:
         forgo_pretraining(pipeline, catalog)
         steps = self._check(run_params, pipeline, catalog)
         if self._folders.take(folders_written(steps, catalog), WAIT.get()):
-            steps = self._check(run_params, pipeline, catalog)  # another run has written there meanwhile
+            try:  # another run has written there meanwhile
+                steps = self._check(run_params, pipeline, catalog)
+            except InputError:
+                self._folders.release()
+                raise
+            self._folders.keep(folders_written(steps, catalog))
         self._steps = [node.name for node in steps.nodes]
         self._begun, self._start = 0, perf_counter()
 

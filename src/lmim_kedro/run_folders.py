@@ -1,5 +1,6 @@
 """The folders that a run writes to, which no other run may write to at the same time."""
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePath
@@ -25,6 +26,7 @@ class RunFolders:
     def __init__(self) -> None:
         self._locks: dict[Path, ExitStack] = {}
         self._pending: dict[Path, set[str]] = {}
+        self._process = os.getpid()
 
     @property
     def held(self) -> list[Path]:
@@ -44,7 +46,7 @@ class RunFolders:
         Errors: InputError with the name of another run that holds one of them, without `wait`; none is held then.
         """
         self.release()
-        waited = False
+        waited, self._process = False, os.getpid()
         try:
             for folder in sorted(results):
                 stack = ExitStack()
@@ -56,8 +58,18 @@ class RunFolders:
         self._pending = {folder: set(names) for folder, names in results.items() if names}
         return waited
 
+    def keep(self, results: Mapping[Path, set[str]]) -> None:
+        """Hold only some of the folders on, as there is less to make than when they were taken."""
+        for folder in set(self._locks) - set(results):
+            self.release(folder)
+        self._pending = {folder: set(names) for folder, names in results.items() if names and folder in self._locks}
+
     def saved(self, name: str) -> None:
         """Note that a result has been saved, and let go of its folder if it was the last one there."""
+        if (
+            os.getpid() != self._process
+        ):  # one of Kedro's ParallelRunner: the folders are those of the process that began
+            return
         for folder, names in list(self._pending.items()):
             names.discard(name)
             if not names:

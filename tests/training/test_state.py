@@ -12,6 +12,7 @@ import torch
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import SUMS
+from lmim_kedro.training.jobs import Job
 from lmim_kedro.training.state import StateFolder, weights_digest
 
 RECIPE = {"model": {"input": "gray"}, "pretraining": {"optimization": {"steps": 3}}}
@@ -183,3 +184,10 @@ def test_a_full_disk_at_a_checkpoint_is_a_sentence_and_leaves_what_was_there(mod
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     folder.set_damaged_aside()
     assert folder.newest_step == 1000
+
+
+def test_a_state_is_known_by_what_is_trained_and_not_by_checksums_of_files(recipe_of, store, training, tmp_path):
+    recipe = recipe_of()
+    noted = recipe.model_copy(update={"sha256": "of one", "encoder_sha256": "of another"})
+    found = [Job("fine-tuning", store, each, training, tmp_path).folder.recipe for each in (recipe, noted)]
+    assert found[0] == found[1] and "finetuning" in found[0]

@@ -58,9 +58,9 @@ def about_in_words(folder: Path | None) -> str:
         written = datetime.fromtimestamp((folder / CONFIG).stat().st_mtime, UTC)
         made = f"written {written:%Y-%m-%d %H:%M} UTC, {trained_in_words(read_json(folder / CONFIG))}"
     scores = _scores(folder)
-    if not scores:
+    each = {score["set"]: score for score in _in_percent(scores)} if scores else {}
+    if not each:
         return f"{made}; not scored"
-    each = {score["set"]: score for score in _in_percent(scores)}
     parts = [f"{name} {each[name]['right']} %" for name in each][:_SETS]
     more = [f"{len(each) - _SETS} more"] if len(each) > _SETS else []
     return f"{made}; {scores['metric'].upper()} {100 * _right(scores, each):.1f} %: {', '.join(parts + more)}"
