@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ import yaml
 from lmim_kedro.crops.pixels import decode_batch
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_json, write_json
-from lmim_kedro.models.folder import READY
+from lmim_kedro.files import read_json, read_sums, write_json
+from lmim_kedro.models.folder import READY, WEIGHTS
 from lmim_kedro.params import ModelParams
 from lmim_kedro.reading.folder import require_recognizer
 from lmim_kedro.reading.onnx_reader import OnnxReader
+from lmim_kedro.recipe import require_pair
 from lmim_kedro.registries import DECODERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,9 +94,12 @@ def facts_of_run(recognizer: Path, data: Path, conf: Path, made_by: str | None) 
     Errors: InputError if something is missing, or the run trained on anything but rendered words.
     """
     require_recognizer(recognizer)
+    sha256 = read_sums(recognizer).get(WEIGHTS)
     recipe = _required(recognizer.parent / "recipe.json")
+    require_pair(recipe, sha256, f"the recognizer in {recognizer}", "kedro run --nodes=note_recipe")
     place = Path(recipe["variant"], recipe["env"], f"seed{recipe['seed']}")
     scores = _required(data / "08_reporting" / place / "scores.json")
+    require_pair(recipe, scores.get("sha256"), "scores.json", "kedro run --pipelines=evaluate,report")
     machine = _required(data / "07_model_output" / place / "run_facts.json")
     catalog = yaml.safe_load((conf / recipe["env"] / "catalog_ingest.yml").read_text("utf-8"))
     rendered = {}
@@ -112,6 +117,7 @@ def facts_of_run(recognizer: Path, data: Path, conf: Path, made_by: str | None) 
         "model": recipe["model_name"],
         "command": made_by or f"kedro run --env={recipe['env']} --params={params}",
         "recognizer": str(Path("data/06_models", place, "recognizer")),
+        "made": f"{datetime.fromtimestamp((recognizer / WEIGHTS).stat().st_mtime, UTC):%Y-%m-%d}",
         "recipe": recipe,
         "rendered": rendered,
         "scores": {name: scores[name] for name in ("metric", "labels", "looks", "language", "accuracy", "interval_95")},

@@ -20,6 +20,7 @@ from lmim_kedro.commands import run as run_command
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
+from lmim_kedro.locks import WAIT
 from lmim_kedro.reading.files import write_readings
 from lmim_kedro.reading.inspection import inspect_path
 from lmim_kedro.reading.onnx_reader import OnnxReader
@@ -80,8 +81,18 @@ def test_error_that_an_input_error_did_not_cause_is_not_taken_for_one(monkeypatc
 def test_run_takes_every_option_of_kedros_run() -> None:
     from kedro.framework.cli.project import run as kedros_run
 
-    assert [option.name for option in run_command.run.params] == [option.name for option in kedros_run.params]
+    assert [option.name for option in run_command.run.params] == [*(each.name for each in kedros_run.params), "wait"]
     assert kedros_run.callback is not run_command.run.callback
+
+
+@pytest.mark.parametrize(("given", "waits"), [([], False), (["--wait"], True)])
+def test_a_run_waits_for_another_one_where_it_is_asked_to(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], waits: bool
+) -> None:
+    found = []
+    monkeypatch.setattr(run_command, "_KEDROS_RUN", lambda **options: found.append((WAIT.get(), "wait" in options)))
+    assert CliRunner().invoke(cli.cli, ["run", *given]).exit_code == 0
+    assert found == [(waits, False)]
 
 
 @pytest.mark.parametrize(

@@ -404,6 +404,9 @@ def test_recipe_of_a_recognizer_keeps_how_its_encoder_was_pretrained(conf: Path)
     now = {"pretraining": {"mask_ratio": 0.5}, "finetuning": {"decoder": "ctc"}}
     recipe = resolve_finetuning(recipe_of(loader(conf, variant="mask_block_60", **now)["parameters"]), before)
     assert (recipe.pretraining.mask_ratio, recipe.finetuning.decoder) == (0.6, "ctc")
+    saved = before.model_copy(update={"sha256": "of the encoder"})
+    recipe = resolve_finetuning(before, saved)
+    assert (recipe.sha256, recipe.encoder_sha256) == (None, "of the encoder")  # the recognizer is not made yet
 
 
 def test_parameters_that_an_encoder_was_not_pretrained_with_are_told(

@@ -48,11 +48,12 @@ def run_params(tmp_path: Path, **given: Any) -> dict[str, Any]:
     return {"project_path": str(tmp_path), "env": None, "runtime_params": {}, **given}
 
 
-def test_missing_input_names_the_command_of_the_earliest_stage(catalog: DataCatalog, tmp_path: Path) -> None:
+def test_missing_inputs_are_listed_with_the_stages_that_make_them(catalog: DataCatalog, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         hooks.require_inputs(run_params(tmp_path), STAGES["finetune"], catalog)
     assert str(caught.value) == (
-        '"crops" at data/crops.json is not there yet: run `kedro run --env=small --pipelines=ingest` first'
+        '"crops" at data/crops.json (of ingest); "encoder" at data/encoder.json (of pretrain) are not there yet: '
+        "run `kedro run --env=small --pipelines=ingest,pretrain` first"
     )
     catalog.save("crops", [1])
     with pytest.raises(
@@ -89,10 +90,27 @@ def test_raw_and_memory_inputs_are_not_asked_for(tmp_path: Path, monkeypatch: py
 
 
 def test_run_is_refused_before_its_first_node(catalog: DataCatalog, tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        hooks.RunHooks().before_pipeline_run(run_params(tmp_path), STAGES["pretrain"], catalog)
     only_missing = run_params(tmp_path, only_missing_outputs=True)
-    hooks.RunHooks().before_pipeline_run(only_missing, STAGES["pretrain"], catalog)
+    for asked in (run_params(tmp_path), only_missing):
+        with pytest.raises(InputError, match='"crops" at data/crops.json is not there yet'):
+            hooks.RunHooks().before_pipeline_run(asked, STAGES["pretrain"], catalog)
+    catalog.save("encoder", [1])
+    hooks.RunHooks().before_pipeline_run(only_missing, STAGES["pretrain"], catalog)  # no step of it is taken
+
+
+def test_what_steps_that_were_left_out_keep_in_memory_is_named_with_them(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [node(same, "recognizer", "figures", name="draw"), node(both, ["figures", "crops"], "page", name="render")]
+    report = pipeline(steps, namespace="report", prefix_datasets_with_namespace=False)
+    monkeypatch.setattr(hooks, "pipelines", STAGES | {"report": report})
+    catalog.save("crops", [1])
+    with pytest.raises(InputError) as caught:
+        hooks.require_inputs(run_params(tmp_path), report.only_nodes("report.render"), catalog)
+    assert str(caught.value) == (
+        '"figures" (in memory only, from report.draw) is not there yet: '
+        "run `kedro run --env=small --pipelines=report` instead"
+    )
 
 
 def test_run_names_its_steps_and_says_where_the_results_are(

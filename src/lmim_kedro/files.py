@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; JSON; users' files, which may be anything; digests of what JSON can hold."""
+"""Files that appear whole or not at all; checksums; JSON; users' files, which may be anything; digests."""
 
 import codecs
 import errno
@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -65,11 +65,6 @@ def whole(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def disk_is_full(error: BaseException) -> bool:
-    """Tell whether an error says that there is no room, or none left of the user's quota."""
-    return getattr(error, "errno", None) in _FULL
-
-
 def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     """Open a file to read its bytes, if it is one: a pipe would be waited for, and a device never ends.
 
@@ -113,6 +108,20 @@ def require_regular(path: Path) -> None:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError(f"{path} is {kind_of(mode)}, no file: copy what it gives into a file, and name that")
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that led to it, says that there is no room, or none left of the user's quota.
+
+    Example:
+        >>> disk_is_full(OSError(errno.ENOSPC, "No space left on device")), disk_is_full(OSError(errno.EIO, "worn out"))
+        (True, False)
+    """
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_json(path: Path, content: object) -> None:
@@ -231,6 +240,54 @@ def read_text(path: Path) -> str:
     except UnicodeError as error:
         raise InputError(f"{path} is neither UTF-8 nor UTF-16 ({error}): save it as UTF-8") from error
     return text
+
+
+SUMS = "SHA256SUMS"
+"""The file that lists the checksums of the files beside it, as `sha256sum` writes and checks them."""
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """List checksums of files, whole or not at all.
+
+    Args:
+        folder: the folder of the files.
+        sums: name -> SHA-256.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_json(folder / "config.json", {"looks": 1})
+        >>> write_sums(folder, {"config.json": sha256(folder / "config.json")})
+        >>> damaged(folder, "config.json")
+        []
+        >>> write_json(folder / "config.json", {"looks": 3})
+        >>> damaged(folder, "config.json")
+        ['config.json']
+    """
+    with whole(folder / SUMS) as part:
+        part.write_text("".join(f"{found}  {name}\n" for name, found in sums.items()), "utf-8")
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of the files that `write_sums` listed; empty where there is no list."""
+    if not (folder / SUMS).is_file():
+        return {}
+    lines = (folder / SUMS).read_text("utf-8", "replace").splitlines()
+    return {name: found for found, _, name in (line.partition("  ") for line in lines)}
+
+
+def damaged(folder: Path, *names: str) -> list[str]:
+    """Which of these files are not the ones that were listed; none where the folder has no list of checksums."""
+    if not (folder / SUMS).is_file():
+        return []
+    sums = read_sums(folder)
+    return [name for name in names if not (folder / name).is_file() or sums.get(name) != sha256(folder / name)]
 
 
 def digest(content: object) -> str:

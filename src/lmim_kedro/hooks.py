@@ -1,9 +1,9 @@
-"""What happens around every run: inputs are checked before it, its steps are named, its results are listed."""
+"""What happens around every run: inputs are checked and folders locked before it, its steps named, results listed."""
 
 import logging
 import shlex
 from collections.abc import Iterator, Mapping, Set
-from pathlib import Path, PurePath
+from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
@@ -16,12 +16,18 @@ from kedro.pipeline.node import Node
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.errors import InputError
+from lmim_kedro.locks import WAIT
 from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
+from lmim_kedro.run_folders import RunFolders, folders_written, place_of, steps_to_run
+from lmim_kedro.run_models import require_pairs, require_recipes
 
 log = logging.getLogger(__name__)
+
+_FEW = 3
+"""Missing datasets of which each is named with its place."""
 
 
 class RunHooks:
@@ -31,22 +37,49 @@ class RunHooks:
         self._steps: list[str] = []
         self._begun = 0
         self._start = 0.0
+        self._folders = RunFolders()
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse to start a pipeline whose inputs are not there yet. Errors: InputError with the command to run.
+        """Refuse to start a pipeline whose inputs are not there yet, and lock the folders that it writes to.
 
         Fine-tuning that starts from a whole recognizer needs none of what pre-training makes.
+
+        Errors: InputError with what is wrong, and the command to run.
         """
         forgo_pretraining(pipeline, catalog)
-        # With --only-missing-outputs, Kedro drops steps later: what those would have read need not be there.
-        if not run_params.get("only_missing_outputs"):
-            require_inputs(run_params, pipeline, catalog)
-        require_named_files({node.short_name for node in pipeline.nodes}, catalog)
-        if not run_params.get("only_missing_outputs"):
-            require_sources(pipeline, catalog)
-        self._steps = [node.name for node in pipeline.nodes]
+        steps = self._check(run_params, pipeline, catalog)
+        if self._folders.take(folders_written(steps, catalog), WAIT.get()):
+            try:  # another run has written there meanwhile
+                steps = self._check(run_params, pipeline, catalog)
+            except InputError:
+                self._folders.release()
+                raise
+            self._folders.keep(folders_written(steps, catalog))
+        self._steps = [node.name for node in steps.nodes]
         self._begun, self._start = 0, perf_counter()
+
+    def _check(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> Pipeline:
+        """Check all that a run needs before its first step; returns the steps that it will take."""
+        steps = steps_to_run(pipeline, catalog) if run_params.get("only_missing_outputs") else pipeline
+        require_inputs(run_params, steps, catalog)
+        require_named_files({node.short_name for node in pipeline.nodes}, catalog)
+        require_sources(steps, catalog)
+        require_pairs(steps, catalog, run_params["project_path"])
+        if run_params.get("only_missing_outputs") and "params:recipe" in catalog:
+            recipe = Recipe.model_validate(catalog["params:recipe"].load())
+            require_recipes(pipeline, catalog, run_params["project_path"], recipe)
+        return steps
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Let go of a folder with the last of its results."""
+        self._folders.saved(dataset_name)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let go of all folders."""
+        self._folders.release()
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -65,6 +98,7 @@ class RunHooks:
             from lmim_kedro.training.state import forget_finished
 
             forget_finished(catalog["training_state"].load())
+        self._folders.release()
         steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
         log.info("%s in %.0f s", steps, perf_counter() - self._start)
         results = [name for node in pipeline.nodes for name in node.outputs if name in pipeline.outputs()]
@@ -78,11 +112,10 @@ def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
 
     What other steps of the run read too is still asked for.
     """
-    finetuning = {"resolve_recipe", "finetune"}
-    if not finetuning & {node.short_name for node in pipeline.nodes}:
+    if "finetune" not in {node.short_name for node in pipeline.nodes}:
         return
     if RunParams.model_validate(catalog["parameters"].load()).finetuning.start is not None:
-        read = {name for node in pipeline.nodes if node.short_name not in finetuning for name in node.inputs}
+        read = {name for node in pipeline.nodes if node.short_name != "finetune" for name in node.inputs}
         if unread := sorted({"encoder", "pretraining_recipe"} & pipeline.inputs() - read):
             log.info("fine-tuning starts from a whole recognizer: no %s is read", " and no ".join(unread))
         for name in unread:
@@ -90,20 +123,34 @@ def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
 
 
 def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-    """Check that what other pipelines make for this one exists; raw inputs are their datasets' own business.
+    """Check that what other steps make for this pipeline exists; raw inputs are their datasets' own business.
 
-    Errors: InputError naming the dataset, its place and the command that makes it: of the earliest stage first.
+    Errors: InputError naming each dataset once, whose pipeline makes it, and the command that does.
     """
-    missing = [
-        (STAGES.index(stage), name, stage, place)
-        for name in sorted(pipeline.inputs())
-        if (stage := _producer(name)) and (place := _missing_place(catalog, name, run_params["project_path"]))
-    ]
-    if missing:
-        _, name, stage, place = min(missing)
-        env = run_params.get("env") or catalog["params:env"].load()
-        first = command(stage, env, run_params.get("runtime_params") or {})
-        raise InputError(f'"{name}" at {place} is not there yet: run `{first}` first')
+    missing: dict[str, dict[str, str]] = {}  # stage -> dataset -> where it should be
+    for name in sorted(pipeline.inputs()):
+        if (stage := _producer(name)) is None:
+            continue
+        if name not in catalog:
+            maker = next(node.name for node in pipelines[stage].nodes if name in node.outputs)
+            missing.setdefault(stage, {})[name] = f"(in memory only, from {maker})"
+        elif place := _missing_place(catalog, name, run_params["project_path"]):
+            missing.setdefault(stage, {})[name] = f"at {place}"
+    if not missing:
+        return
+    stages = [stage for stage in STAGES if stage in missing]
+    count = sum(map(len, missing.values()))
+    listed = []
+    for stage in stages:
+        names = [f'"{name}"' + (f" {place}" if count <= _FEW else "") for name, place in missing[stage].items()]
+        listed.append(_and(names) + (f" (of {stage})" if len(stages) > 1 else ""))
+    env = run_params.get("env") or catalog["params:env"].load()
+    own = {node.name.partition(".")[0] for node in pipeline.nodes}  # stages of which steps were left out
+    advice = command(",".join(stages), env, run_params.get("runtime_params") or {})
+    raise InputError(
+        f"{'; '.join(listed)} {'is' if count == 1 else 'are'} not there yet: run `{advice}` "
+        f"{'instead' if own & {*stages} else 'first'}"
+    )
 
 
 def require_sources(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -121,7 +168,14 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     """
     if not steps & {"make_teacher", "pretrain", "finetune", "read_benchmarks", "read_crops", "read_unlabeled"}:
         return
-    from lmim_kedro.models.folder import named_place, read_config, require_charset, require_encoder
+    from lmim_kedro.models.folder import (
+        WEIGHTS,
+        named_place,
+        read_config,
+        require_charset,
+        require_encoder,
+        require_undamaged,
+    )
 
     parameters = RunParams.model_validate(catalog["parameters"].load())
     model, start = Recipe.model_validate(catalog["params:recipe"].load()).model, parameters.finetuning.start
@@ -137,6 +191,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
     if "read_benchmarks" in steps and (beside := parameters.evaluation.beside) is not None:
         try:
             read_config(named_place(beside), "recognizer")
+            require_undamaged(named_place(beside), WEIGHTS)
         except InputError as error:
             raise InputError(f"`evaluation.beside`: {error}") from error
     if "read_unlabeled" in steps:
@@ -152,6 +207,7 @@ def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
                 raise InputError(f"`{parameter}`: there is no checkpoint at {path}: check the path")
             if named_place(path).is_dir():
                 require_encoder(path, model)
+                require_undamaged(named_place(path), WEIGHTS)
     from lmim_kedro.training.device import named_device, pick_device  # from here on, torch is imported
 
     if "finetune" in steps:
@@ -227,19 +283,13 @@ def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def place_of(catalog: DataCatalog, name: str, project: str | Path | None = None) -> str | None:
-    """Where the catalog keeps a dataset, relative to the project; None for one that is kept in memory."""
-    entry = catalog.config_resolver.resolve_pattern(name)
-    place = entry.get("filepath", entry.get("path"))
-    if not isinstance(place, str | PurePath):
-        return None
-    path = Path(place)
-    return str(path.relative_to(project) if project and path.is_relative_to(project) else path)
-
-
 def _producer(name: str) -> str | None:
     """The stage whose pipeline makes a dataset."""
     return next((stage for stage in STAGES if stage in pipelines and name in pipelines[stage].all_outputs()), None)
+
+
+def _and(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _missing_place(catalog: DataCatalog, name: str, project: str | Path) -> str | None:

@@ -43,7 +43,13 @@ def up_to_date(saved: Any) -> Any:
 
 
 class Recipe(Params):
-    """What was done to make a model: written beside every checkpoint and printed in every report."""
+    """What was done to make a model: written beside it after its training, and printed in every report.
+
+    Attributes:
+        sha256: of the file of weights that it made; None: not made yet, or by an earlier version.
+        encoder_sha256: of the file of weights of the encoder that fine-tuning began with; None: as before, or it began
+            with a whole recognizer.
+    """
 
     variant: str
     env: str
@@ -58,6 +64,8 @@ class Recipe(Params):
     """Only of a recognizer that was also trained on readings."""
     rotate_tall: float | None = None
     """ingest.rotate_tall: crops that are taller are turned, at ingest and wherever the recognizer reads."""
+    sha256: str | None = None
+    encoder_sha256: str | None = None
 
     _of_earlier_versions = model_validator(mode="before")(up_to_date)
 
@@ -125,8 +133,50 @@ def resolve_finetuning(asked: Recipe, made: Recipe) -> Recipe:
             f"`model` is {asked.model_name!r}, but the encoder was pre-trained as {made.model_name!r}, which differs "
             f"in {', '.join(other)}: choose that model, or pre-train again with `kedro run --pipelines=pretrain`"
         )
-    of_this_run = ("model", "model_name", "finetuning", "rotate_tall")
-    return made.model_copy(update={name: getattr(asked, name) for name in of_this_run})
+    of_this_run = {name: getattr(asked, name) for name in ("model", "model_name", "finetuning", "rotate_tall")}
+    return made.model_copy(update=of_this_run | {"sha256": None, "encoder_sha256": made.sha256})
+
+
+def require_pair(recipe: Mapping[str, Any], sha256: str | None, what: str, mend: str) -> None:
+    """Check that a recipe belongs to a model, or to something that the model made.
+
+    Args:
+        recipe: as plain values.
+        sha256: of the file of weights of that model; None: an earlier version did not note it, and nothing is checked.
+        what: the model, or what it made, in words: `the recognizer in data/06_models/...`.
+        mend: the command that makes the older one anew.
+
+    Errors: InputError if both are known and differ.
+
+    Example:
+        >>> require_pair({"sha256": "ab12"}, "cd34", "the recognizer in r", "kedro run --nodes=note_recipe")
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: the recognizer in r and the recipe of this run do not belong together (... of ...
+    """
+    said = recipe.get("sha256")
+    if said is not None and sha256 is not None and said != sha256:
+        raise InputError(
+            f"{what} and the recipe of this run do not belong together (checksums of the weights: {sha256[:12]} and "
+            f"{said[:12]}): a run was stopped between them, or one was replaced; run `{mend}` with the same --env and "
+            "--params"
+        )
+
+
+def changes(made: Mapping[str, Any], asked: Recipe, *groups: str) -> list[str]:
+    """What differs between the recipe that a model was made with and the one that is asked for now.
+
+    Args:
+        made: as plain values, of any version.
+        asked: of this run.
+        groups: the parts that matter: names of fields, or of fields of fields, as `pretraining.teacher`.
+    """
+    before, now, found = up_to_date(dict(made)), asked.model_dump(mode="json"), []
+    for group in groups:
+        old, new = before, now
+        for part in group.split("."):
+            old, new = old.get(part, {}), new[part]
+        found += differences(old, new, group)
+    return found
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:

@@ -58,7 +58,7 @@ def noise(number):
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+    return {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("[!.]*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,16 @@
 
 import argparse
 import os
+import random
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import SUMS
 from lmim_kedro.models import released, weights
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.lmim import LMIM
@@ -265,6 +269,7 @@ def test_models_and_recipes_of_earlier_versions_are_read(tmp_path, columns_size,
     written = (tmp_path / "config.json").read_text()
     assert '"input": "gray"' in written and '"optimization"' in written
     (tmp_path / "config.json").write_text(written.replace('"gray"', '"grey"').replace("optimization", "optimisation"))
+    (tmp_path / SUMS).unlink()  # they had none
     back = weights.load_pretraining(tmp_path)
     assert same_tensors(lmim, back)
     assert (back.model, back.pretraining) == (lmim.model, lmim.pretraining)
@@ -279,3 +284,55 @@ def test_only_names_of_parameters_are_brought_up_to_date():
     saved = {"charset": {"characters": "grey"}, "labels": {"unknown": {"input": 3}}, "teacher": {"optimisation": None}}
     assert up_to_date(saved) == saved | {"teacher": {"optimization": None}}
     assert "optimisation" in saved["teacher"]
+
+
+def test_a_flipped_bit_anywhere_in_a_folder_is_noticed(tmp_path, columns_size):
+    weights.save_model(tmp_path, Recognizer(columns_size, Charset("ab"), "ctc"))
+    draw = random.Random(0)
+    for name in ("model.safetensors", "config.json", SUMS):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for _ in range(20):
+            data = bytearray(whole)
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+            path.write_bytes(data)
+            with pytest.raises(InputError, match=r"(config.json|model.safetensors) in .* not what was saved there"):
+                weights.load_recognizer(tmp_path)
+        path.write_bytes(whole)
+    assert weights.load_recognizer(tmp_path).charset.characters == "ab"
+
+
+def test_weights_of_one_model_beside_the_config_of_another_are_refused(tmp_path, columns_size):
+    for name in ("one", "other"):
+        weights.save_model(tmp_path / name, Recognizer(columns_size, Charset("ab"), "ctc"))
+    (tmp_path / "other/model.safetensors").replace(tmp_path / "one/model.safetensors")
+    with pytest.raises(
+        InputError, match="^model.safetensors in .*/one is not what was saved there, .* or of another model"
+    ):
+        weights.load_recognizer(tmp_path / "one")
+    with pytest.raises(InputError, match="/one is not what was saved there"):
+        released.import_encoder(tmp_path / "one", columns_size)
+
+
+def test_a_folder_without_checksums_is_of_an_earlier_version_and_is_read(tmp_path, columns_size):
+    weights.save_model(tmp_path, Recognizer(columns_size, Charset("ab"), "ctc"))
+    (tmp_path / SUMS).unlink()
+    assert weights.load_recognizer(tmp_path).origin == weights.Origin()
+
+
+def test_a_full_disk_is_a_sentence_and_the_model_before_stays(tmp_path, columns_size, monkeypatch):
+    module = Recognizer(columns_size, Charset("ab"), "ctc")
+    weights.save_model(tmp_path, module)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def no_room(tensors, path):
+        path.write_bytes(b"some of it")
+        raise SafetensorError("Error while serializing: I/O error")
+
+    monkeypatch.setattr(weights, "save_file", no_room)
+    with pytest.raises(SafetensorError):
+        weights.save_model(tmp_path, module)
+    monkeypatch.setattr(weights.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="^the disk of .* became full while the model was saved: make room"):
+        weights.save_model(tmp_path, module)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 from lmim_kedro.crops.sources.rendered import RenderedWords
+from lmim_kedro.datasets.tables import ParquetTable
+from lmim_kedro.files import sha256
 from lmim_kedro.models.recognizer import Recognizer
-from lmim_kedro.models.weights import save_model
+from lmim_kedro.models.weights import load_recognizer, save_model
 from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
 from lmim_kedro.pipelines.evaluate.nodes import judge, read_benchmarks
 from lmim_kedro.pipelines.report.nodes import analyze
@@ -51,6 +53,17 @@ class Store:
         return [self.crops[index].label for index in indices]
 
 
+MANIFEST = pd.DataFrame(
+    {
+        "store_index": range(12),
+        "key": [crop.key for crop in Store().crops],
+        "width": 60,
+        "height": 20,
+        "status": "ok",
+    }
+)
+
+
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
     torch.manual_seed(0)
@@ -61,16 +74,7 @@ def recognizer() -> Recognizer:
 @pytest.fixture(scope="module")
 def predictions(recognizer: Recognizer) -> pd.DataFrame:
     readings = read_benchmarks(recognizer, Store(), EVALUATION, TrainingParams(device="cpu", threads=1))
-    manifest = pd.DataFrame(
-        {
-            "store_index": range(12),
-            "key": [crop.key for crop in Store().crops],
-            "width": 60,
-            "height": 20,
-            "status": "ok",
-        }
-    )
-    return judge(readings, manifest, EVALUATION)
+    return judge(readings, MANIFEST, EVALUATION)
 
 
 def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> None:
@@ -80,6 +84,16 @@ def test_every_crop_has_what_an_analysis_needs(predictions: pd.DataFrame) -> Non
     for row in predictions.itertuples():
         assert len(row.confidences) == len(row.prediction) and 0 <= row.confidence <= 1
     assert all(not table.empty for table in analyze(predictions, EVALUATION))
+
+
+def test_predictions_keep_whose_they_are_in_parquet(recognizer: Recognizer, tmp_path: Path) -> None:
+    save_model(tmp_path / "recognizer", recognizer)
+    loaded = load_recognizer(tmp_path / "recognizer")
+    readings = read_benchmarks(loaded, Store(), EVALUATION, TrainingParams(device="cpu", threads=1))
+    verdicts = judge(readings, MANIFEST, EVALUATION)
+    table = ParquetTable(filepath=str(tmp_path / "predictions.parquet"))
+    table.save(verdicts)
+    assert table.load().attrs["sha256"] == sha256(tmp_path / "recognizer/model.safetensors")
 
 
 def test_another_recognizer_reads_the_same_crops_beside_it(

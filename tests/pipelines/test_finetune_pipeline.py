@@ -12,12 +12,16 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 
 from lmim_kedro import open_source, prepare
+from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import sha256
 from lmim_kedro.hooks import RunHooks, require_named_files
 from lmim_kedro.params import IngestParams, TrainingParams
 from lmim_kedro.pipeline_registry import register_pipelines
 from lmim_kedro.recipe import Recipe
+from lmim_kedro.training import loop
+from lmim_kedro.training.loop import Interrupted
 
 READY = {"model": "conv_tiny", "finetuning.start": "ready"}
 
@@ -59,8 +63,8 @@ def catalog(project: Path, tmp_path: Path):
         made["params:training"] = MemoryDataset(TrainingParams(device="cpu", threads=1, log_every=1))
         made["training_state"] = PathDataset(filepath=str(tmp_path / "state"))
         made["recipe"] = JSONDataset(filepath=str(tmp_path / "recipe.json"))
-        for name in ("recognizer", "finetuning_metrics"):
-            made[name] = MemoryDataset(copy_mode="assign")
+        made["recognizer"] = ModelDataset(filepath=str(tmp_path / "recognizer"), kind="recognizer")
+        made["finetuning_metrics"] = MemoryDataset(copy_mode="assign")
         return made
 
     return make
@@ -80,20 +84,40 @@ def test_a_run_that_starts_from_the_ready_reader_needs_no_pretraining(catalog: A
     assert recognizer.rotate_tall == made["recipe"].load()["rotate_tall"] == 2  # a reader prepares crops as ingest did
     recipe = made["recipe"].load()
     assert (recipe["finetuning"]["start"], recipe["pretraining"]["method"]) == ("ready", "none")
+    assert recipe["sha256"] == recognizer.origin.sha256 == sha256(made["recognizer"].path / "model.safetensors")
     # The ready reader reads rendered words: a model that begins at random has a loss of some 90.
     assert metrics["loss"].iloc[0] < 10
 
 
+def test_a_run_that_is_stopped_leaves_the_recipe_of_the_model_that_stays(
+    catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = register_pipelines()["finetune"]
+    made = catalog(**READY)
+    RunHooks().before_pipeline_run(RUN, pipeline, made)
+    SequentialRunner().run(pipeline, made)
+    before = made["recipe"].load()
+    shorter = catalog(**READY, **{"finetuning.optimization.steps": 2})
+    RunHooks().before_pipeline_run(RUN, pipeline, shorter)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(loop._Run, "_asked_to_stop", lambda run, stop: run.done == 1)
+        SequentialRunner().run(pipeline, shorter)
+    assert shorter["recipe"].load() == before and before["finetuning"]["optimization"]["steps"] == 3
+    assert shorter["recognizer"].load().origin.sha256 == before["sha256"]
+
+
 def test_without_a_recognizer_to_start_from_pretraining_is_asked_for(catalog: Any) -> None:
-    with pytest.raises(InputError, match='"encoder" at .* is not there yet: run `kedro run .*--pipelines=pretrain'):
+    with pytest.raises(InputError, match='"encoder" at .* are not there yet: run `kedro run .*--pipelines=pretrain'):
         RunHooks().before_pipeline_run(RUN, register_pipelines()["finetune"], catalog(model="conv_tiny"))
 
 
 def test_what_other_steps_of_the_run_read_of_pretraining_is_asked_for(catalog: Any) -> None:
     pipelines = register_pipelines()
     whole = pipelines["finetune"] + pipelines["evaluate"].only_nodes("evaluate.look")
+    made = catalog(**READY)
+    made["benchmarks.crops"] = MemoryDataset([])
     with pytest.raises(InputError, match='"encoder" at .* is not there yet'):
-        RunHooks().before_pipeline_run(RUN, whole, catalog(**READY))
+        RunHooks().before_pipeline_run(RUN, whole, made)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from kedro_datasets.text import TextDataset
 from PIL import Image
 
 from lmim_kedro.datasets.page import PageDataset
+from lmim_kedro.errors import InputError
 from lmim_kedro.params import EvaluationParams
 from lmim_kedro.pipelines.report import create_pipeline, nodes
 
@@ -144,6 +145,32 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
 
 def catalog_text(project: Path) -> str:
     return (project / "conf/base/catalog_report.yml").read_text("utf-8")
+
+
+def test_predictions_of_another_recognizer_than_the_recipes_are_refused(project: Path) -> None:
+    inputs = left_behind(project)
+    recipe, predictions, evaluation = (inputs[name] for name in ("recipe", "predictions", "params:evaluation"))
+    of_one, of_other = "1" * 64, "2" * 64
+    assert nodes.score_predictions(predictions, recipe, evaluation)["sha256"] is None  # as of an earlier version
+    recipe["sha256"] = of_one
+    predictions.attrs["sha256"] = of_one
+    assert nodes.score_predictions(predictions, recipe, evaluation)["sha256"] == of_one
+    predictions.attrs["sha256"] = of_other
+    with pytest.raises(
+        InputError, match="^what was read of the benchmarks and .*`kedro run --pipelines=evaluate,report`"
+    ):
+        nodes.score_predictions(predictions, recipe, evaluation)
+
+
+@pytest.mark.parametrize(
+    ("old", "sentence"),
+    [("scores", "^scores.json and the recipe of this run do not"), ("facts", "^run_facts.json and the recipe of this")],
+)
+def test_page_of_scores_and_facts_of_other_weights_is_refused(old: str, sentence: str) -> None:
+    found = {"scores": {"sha256": "1" * 64}, "facts": {"sha256": "1" * 64}} | {old: {"sha256": "2" * 64}}
+    others = dict.fromkeys(get_type_hints(nodes.render_page).keys() - {"scores", "facts", "recipe", "tables", "return"})
+    with pytest.raises(InputError, match=sentence):
+        nodes.render_page(**found, recipe={"sha256": "1" * 64}, **others)
 
 
 def test_nodes_type_hints_resolve_for_kedro() -> None:

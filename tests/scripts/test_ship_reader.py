@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +17,7 @@ import yaml
 
 from lmim_kedro import OnnxReader, Reader
 from lmim_kedro.crops.sources.rendered import RenderedWords
-from lmim_kedro.files import write_json
+from lmim_kedro.files import damaged, read_sums, write_json
 from lmim_kedro.models.folder import ready_facts
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import save_model
@@ -107,6 +109,33 @@ def test_what_is_shipped_reads_as_the_recognizer_does_and_has_its_card(
     assert "How this recognizer was chosen among others, if there were any, is not recorded." in card
     assert "somebody" in (run / "ready/LICENSES.tsv").read_text("utf-8")
     assert "rendered words alike" in capsys.readouterr().out
+    for folder, names in (
+        ("recognizer", ["config.json", "model.safetensors"]),
+        ("onnx", ["config.json", "recognizer.onnx"]),
+    ):
+        assert list(read_sums(run / "ready" / folder)) == names and not damaged(run / "ready" / folder, *names)
+    written = (run / "data/06_models/scratch/reader/seed0/recognizer/model.safetensors").stat().st_mtime
+    facts = json.loads((run / "ready/facts.json").read_text("utf-8"))
+    assert facts["made"] == f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("06_models/scratch/reader/seed0/recipe.json", "the recognizer in .* and the recipe of this run do not belong"),
+        ("08_reporting/scratch/reader/seed0/scores.json", "scores.json and the recipe of this run do not belong"),
+    ],
+)
+def test_nothing_is_shipped_with_the_recipe_or_scores_of_other_weights(
+    script: ModuleType, run: Path, capsys: pytest.CaptureFixture[str], file: str, sentence: str
+) -> None:
+    sha256 = read_sums(run / "data/06_models/scratch/reader/seed0/recognizer")["model.safetensors"]
+    recipe = run / "data/06_models/scratch/reader/seed0/recipe.json"
+    write_json(recipe, json.loads(recipe.read_text("utf-8")) | {"sha256": sha256})
+    other = run / "data" / file
+    write_json(other, json.loads(other.read_text("utf-8")) | {"sha256": "0" * 64})
+    assert ship(script, run) == 2
+    assert re.search(sentence, capsys.readouterr().err)
 
 
 def test_the_card_can_be_written_anew_and_the_command_given(script: ModuleType, run: Path) -> None:

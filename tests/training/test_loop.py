@@ -1,5 +1,6 @@
 """The loop: what it records, how it stops, and that a stopped run goes on as if it had not been."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -133,6 +134,19 @@ def test_the_result_is_the_average_of_the_weights_and_training_itself_is_as_with
     assert not torch.equal(result["mask_token"], last["mask_token"])
 
 
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(run, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    whole, weights = run("whole")
+    with pytest.raises(Interrupted):
+        run(task=StopAfter, stop_at=7)
+    newest = tmp_path / "state/step-00000007.pt"
+    newest.write_bytes(newest.read_bytes()[:-20])
+    resumed, resumed_weights = run()
+    assert "goes on at step 5 of 12" in caplog.text and "step-00000007.pt.damaged" in caplog.text
+    assert losses(resumed) == losses(whole)
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
 @pytest.mark.parametrize("stop_at", [1, 7])
 def test_a_resumed_run_has_the_same_average(run, stop_at):
     _, weights = run("whole", ema=0.9)
@@ -160,7 +174,7 @@ def test_a_signal_that_is_ignored_as_under_nohup_stops_nothing(run, handled):
 
 def test_a_finished_run_leaves_its_result_and_the_same_command_does_not_train_again(run, tmp_path):
     metrics, weights = run()
-    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["finished.pt", "recipe.json"]
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["SHA256SUMS", "finished.pt", "recipe.json"]
     again, same = run(task=BreakAfter, calls=100)  # a step of it would end in an error
     pd.testing.assert_frame_equal(again, metrics)
     assert all(torch.equal(weights[name], same[name]) for name in weights)

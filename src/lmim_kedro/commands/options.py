@@ -102,7 +102,10 @@ def chosen_folder(named: str | None) -> Path | None:
 
 
 def chosen_reader(named: str | None) -> "ImageReader":
-    """The reader that --recognizer names; where it names no folder, a sentence on stderr says which reader reads.
+    """The reader that --recognizer names, and a line on stderr: which it is, when and of what it was made, its scores.
+
+    A newer recognizer is never taken by itself: without --recognizer, the ready reader reads. Where `newest` or the
+    ready reader was chosen and another recognizer scored better on the same crops, the line says so.
 
     Torch is not imported for a reader that ONNX Runtime runs, nor before a wrong folder is an error.
 
@@ -114,13 +117,14 @@ def chosen_reader(named: str | None) -> "ImageReader":
     folder = chosen_folder(named)
     if folder is None:
         return _ready_reader()
-    if named == NEWEST:
-        click.echo(f"reading with {folder}", err=True)
     from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
 
-    if read_json(folder / "config.json").get("kind") == KIND:
+    onnx = read_json(folder / "config.json").get("kind") == KIND
+    if not onnx:
+        require_recognizer(folder)
+    _say(folder, str(folder), better=named == NEWEST)
+    if onnx:
         return OnnxReader(folder)
-    require_recognizer(folder)
     from lmim_kedro.reading.reader import Reader
 
     return Reader.load(folder)
@@ -132,13 +136,19 @@ def _ready_reader() -> "ImageReader":
     if find_spec("onnxruntime"):
         from lmim_kedro.reading.onnx_reader import OnnxReader
 
-        click.echo(f"reading with the ready reader; {other}", err=True)
+        _say(None, "the ready reader", True, other)
         return OnnxReader()
-    click.echo(
-        "reading with the ready reader in torch, which takes seconds to start; `pip install onnxruntime` makes it "
-        f"fast; {other}",
-        err=True,
-    )
+    slow = "it reads in torch, which takes seconds to start; `pip install onnxruntime` makes it fast"
+    _say(None, "the ready reader", True, slow, other)
     from lmim_kedro.reading.reader import Reader
 
     return Reader.load()
+
+
+def _say(folder: Path | None, name: str, better: bool, *more: str) -> None:
+    """Say on stderr, in one line, which recognizer reads, and what else there is to say."""
+    from lmim_kedro.reading.about import about_in_words, better_in_words
+
+    other = better_in_words(folder) if better else None
+    words = [f"reading with {name} ({about_in_words(folder)})", *more, *([] if other is None else [other])]
+    click.echo("; ".join(words), err=True)

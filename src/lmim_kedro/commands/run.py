@@ -5,11 +5,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import configure_project, pipelines
 from kedro.pipeline import Pipeline
 
 from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.locks import WAIT
 
 # These log a failure (its text, nodes to resume from) before the exception arrives here.
 FAILURE_LOGGERS = (
@@ -81,8 +83,9 @@ class _Held(logging.Filter):
         return False
 
 
-def _run(**options: Any) -> Any:
+def _run(wait: bool, **options: Any) -> Any:
     configure_project("lmim_kedro")
+    WAIT.set(wait)
     options = require_steps(options)
     held = _Held()
     for name in FAILURE_LOGGERS:
@@ -103,5 +106,9 @@ def _run(**options: Any) -> Any:
                 logging.getLogger(record.name).handle(record)
 
 
+_wait = click.Option(
+    ["--wait"], is_flag=True, help="Wait for another run that writes to the same folders, instead of ending at once."
+)
 run = copy.copy(kedro_run)
+run.params = [*kedro_run.params, _wait]
 run.callback = _run

@@ -67,6 +67,7 @@ class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
             beside: title -> {filepath: of a JSON file}; those that are not there yet are left out.
         """
         config = read_json(self.path / "config.json")
+        recipe = {"recipe": config.pop("recipe")} if "recipe" in config else {}
         characters = config.get("charset", {}).get("characters", "")
         if len(characters) > _CHARACTERS:
             config["charset"]["characters"] = characters[:_CHARACTERS] + f"... {len(characters)} in all"
@@ -76,7 +77,7 @@ class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
         size = {"parameters": parameters, "megabytes": round(weights.stat().st_size / 1e6, 1)}
         files = {title: Path(where["filepath"]) for title, where in beside.items()}
         found = {title: json_of(file) for title, file in files.items() if file.is_file()}
-        return JSONPreview(json.dumps({"size": size} | found | {"config": config}))
+        return JSONPreview(json.dumps({"size": size} | recipe | found | {"config": config}))
 
     def _exists(self) -> bool:
         return (self.path / "config.json").is_file() and (self.path / "model.safetensors").is_file()

@@ -1,4 +1,4 @@
-"""The config.json of a folder that holds a model, without torch: mistakes in a path are found before it is imported."""
+"""A folder that holds a model, looked at without torch: mistakes in a path are found before torch is imported."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_json
+from lmim_kedro.files import SUMS, damaged, read_json
 from lmim_kedro.params import ModelParams
 from lmim_kedro.recipe import FREE, encoder_differences, up_to_date
 from lmim_kedro.text.charset import FOUND, Charset
@@ -25,6 +25,25 @@ def named_place(named: str | Path) -> Path:
     return READY / "recognizer" if str(named) == "ready" and not isinstance(named, Path) else Path(named)
 
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""The files of a model's folder; a third one, files.SUMS, has their checksums."""
+
+
+def require_undamaged(folder: Path, *names: str) -> None:
+    """Check that files of a model's folder are those that were saved in it, by their checksums.
+
+    Folders of earlier versions have no checksums, and are not checked.
+
+    Errors: InputError if a file was cut, has other bits, or was replaced.
+    """
+    if found := damaged(folder, *names):
+        raise InputError(
+            f"{' and '.join(found)} in {folder} {'is' if len(found) == 1 else 'are'} not what was saved there, as the "
+            f"checksums in {SUMS} show: damaged, or of another model; take a whole copy of the folder, or make the "
+            f"model again (after a change on purpose, remove {SUMS})"
+        )
+
+
 def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
     """Read the config.json of a folder that `save_model` wrote.
 
@@ -39,11 +58,12 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
         Traceback (most recent call last):
         lmim_kedro.errors.InputError: absent holds no config.json: give a folder in which this project wrote a model
     """
-    for name in ("config.json", "model.safetensors"):
+    for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}: give a folder in which this project wrote a model")
+    require_undamaged(folder, CONFIG)
     try:
-        config = up_to_date(read_json(folder / "config.json"))
+        config = up_to_date(read_json(folder / CONFIG))
         if (kind := config.get("kind")) not in kinds:
             wanted = " or ".join(map(repr, kinds))
             raise InputError(f"{folder} holds a model of kind {kind!r}, and {wanted} is wanted here")

@@ -1,10 +1,13 @@
 """This project's models on disk: safetensors and config.json. `released` has the layouts of other projects."""
 
+import errno
 import logging
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -12,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_json, whole, write_json
+from lmim_kedro.files import disk_is_full, read_json, read_sums, sha256, whole, write_json, write_sums
 from lmim_kedro.models.encoder import Encoder
-from lmim_kedro.models.folder import read_config
+from lmim_kedro.models.folder import CONFIG, WEIGHTS, read_config, require_undamaged
 from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.params import ModelParams, PretrainingParams
@@ -24,8 +27,42 @@ from lmim_kedro.text.charset import Charset
 log = logging.getLogger(__name__)
 
 
+class Origin(NamedTuple):
+    """How a model was made, which its folder keeps.
+
+    Attributes:
+        recipe: a recipe.Recipe as plain values; None: not recorded.
+        sha256: of the file of weights that the model was loaded from; None: it was not, or an earlier version saved it.
+    """
+
+    recipe: dict[str, Any] | None = None
+    sha256: str | None = None
+
+
+def origin_of(module: nn.Module) -> Origin:
+    """How a model was made, as far as training and loading have noted it in its attribute `origin`."""
+    return getattr(module, "origin", Origin())
+
+
+def recorded_recipe(module: nn.Module) -> dict[str, Any]:
+    """The recipe of a model that was loaded from its folder, as plain values.
+
+    Errors: InputError if its folder does not say how it was made.
+    """
+    if (recipe := origin_of(module).recipe) is None:
+        raise InputError(
+            "the folder of the model does not say how it was made, as of an earlier version or another program: train "
+            "it again with `kedro run --pipelines=pretrain,finetune`, or run the later stages alone"
+        )
+    return recipe
+
+
 def save_model(folder: Path, module: nn.Module) -> None:
-    """Write `model.safetensors` and `config.json`; each appears whole or not at all.
+    """Write `model.safetensors`, `config.json` and their checksums; each file appears whole or not at all.
+
+    A folder in which an older model was only half replaced does not have its checksums, and is refused.
+
+    Errors: InputError if the disk is full.
 
     Example:
         >>> import tempfile
@@ -36,9 +73,23 @@ def save_model(folder: Path, module: nn.Module) -> None:
         >>> __import__("shutil").rmtree(folder)
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    with whole(folder / "model.safetensors") as part:
-        save_file(tensors, part)
-    write_json(folder / "config.json", model_config(module))
+    try:
+        with whole(folder / WEIGHTS) as part:
+            try:
+                save_file(tensors, part)
+            except SafetensorError as error:  # which has no number of the system's error
+                if shutil.disk_usage(folder).free < sum(tensor.nbytes for tensor in tensors.values()):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+                raise
+        write_json(folder / CONFIG, model_config(module))
+        write_sums(folder, {name: sha256(folder / name) for name in (CONFIG, WEIGHTS)})
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        raise InputError(
+            f"the disk of {folder} became full while the model was saved: make room, and give the same command again; "
+            "what was trained is kept"
+        ) from error
 
 
 def model_config(module: nn.Module) -> dict[str, Any]:
@@ -56,14 +107,17 @@ def model_config(module: nn.Module) -> dict[str, Any]:
         config |= {"kind": "recognizer", "decoder": module.decoder_name, "max_length": module.max_length}
         config |= {"charset": charset, "looks": module.looks, "language": module.language, "labels": module.labels}
         config |= {"rotate_tall": module.rotate_tall, "temperature": module.temperature}
+    if (recipe := origin_of(module).recipe) is not None:
+        config["recipe"] = {name: value for name, value in recipe.items() if name != "sha256"}
     return config
 
 
 def load_encoder(folder: Path) -> Encoder:
     """The encoder of a folder that save_model wrote."""
     config, tensors = read_folder(folder, "encoder")
-    encoder = Encoder(ModelParams(**config["model"]))
+    encoder: Any = Encoder(ModelParams(**config["model"]))
     load_strictly(encoder, tensors, str(folder))
+    encoder.origin = _origin(folder, config)
     return encoder
 
 
@@ -78,15 +132,20 @@ def load_lmim(folder: Path) -> LMIM:
 
 def load_pretraining(folder: Path) -> Any:
     """The whole pre-training model of a folder, of whatever method (registries.METHODS)."""
-    kind = str(read_json(folder / "config.json").get("kind"))
-    return METHODS[kind if kind in METHODS else "lmim"].load(folder)
+    require_undamaged(folder, CONFIG)
+    config = read_json(folder / CONFIG)
+    kind = str(config.get("kind"))
+    module = METHODS[kind if kind in METHODS else "lmim"].load(folder)
+    module.origin = _origin(folder, config)
+    return module
 
 
 def load_recognizer(folder: Path) -> Recognizer:
     """The recognizer of a folder that save_model wrote, with its charset."""
     config, tensors = read_folder(folder, "recognizer")
     charset = Charset(**config["charset"])
-    recognizer = Recognizer(ModelParams(**config["model"]), charset, config["decoder"], config["max_length"])
+    recognizer: Any = Recognizer(ModelParams(**config["model"]), charset, config["decoder"], config["max_length"])
+    recognizer.origin = _origin(folder, config)
     recognizer.labels = config.get("labels", {})
     recognizer.looks, recognizer.language = config.get("looks", 1), config.get("language")
     recognizer.rotate_tall, recognizer.temperature = config.get("rotate_tall"), config.get("temperature")
@@ -100,10 +159,16 @@ def read_folder(folder: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, Te
     Errors: InputError if the folder holds no model, one of another kind, or a damaged one.
     """
     config = read_config(folder, *kinds)
+    require_undamaged(folder, WEIGHTS)
     try:
-        return config, as_float32(load_file(folder / "model.safetensors"), str(folder))
+        return config, as_float32(load_file(folder / WEIGHTS), str(folder))
     except SafetensorError as error:
         raise InputError(f"{folder} cannot be read ({error}): it is damaged or from another version") from error
+
+
+def _origin(folder: Path, config: Mapping[str, Any]) -> Origin:
+    found, recipe = read_sums(folder).get(WEIGHTS), config.get("recipe")
+    return Origin(None if recipe is None else recipe | {"sha256": found}, found)
 
 
 def as_float32(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:

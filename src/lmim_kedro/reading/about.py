@@ -1,14 +1,18 @@
 """What is known of the recognizer that reads, for people who use it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmim_kedro.files import read_json
-from lmim_kedro.models.folder import READY, ready_facts
+from lmim_kedro.files import read_json, read_sums
+from lmim_kedro.models.folder import CONFIG, READY, WEIGHTS, ready_facts
+from lmim_kedro.reading.folder import recognizers_of_runs
 from lmim_kedro.registries import METRICS
 
 _MODELS, _REPORTS = "06_models", "08_reporting"
+_SETS = 4
+"""Test sets whose scores are named in a line."""
 
 
 def about_recognizer(folder: Path | None) -> dict[str, Any]:
@@ -27,14 +31,93 @@ def about_recognizer(folder: Path | None) -> dict[str, Any]:
         >>> about["name"], len(about["characters"]), about["metric"]
         ('the ready reader', 36, 'WAICS: word accuracy ignoring case and symbols')
     """
-    config = read_json((READY / "onnx" if folder is None else folder) / "config.json")
-    scores = ready_facts()["scores"] if folder is None else _scores_of_run(folder)
+    config = read_json((READY / "onnx" if folder is None else folder) / CONFIG)
+    scores = _scores(folder)
     return {
         "name": "the ready reader" if folder is None else f"the recognizer {folder}",
         "characters": config.get("charset", {}).get("characters", ""),
         "metric": _in_words(scores["metric"]) if scores else None,
         "scores": _in_percent(scores) if scores else [],
     }
+
+
+def about_in_words(folder: Path | None) -> str:
+    """When a recognizer was made, of what, and how it scored, in a few words, as far as that is recorded.
+
+    Args:
+        folder: as for `about_recognizer`.
+
+    Example:
+        >>> about_in_words(None)  # doctest: +ELLIPSIS
+        'made 20..., trained on ... rendered words; WAICS ... %: rendered ... %, iiit5k ... %, ...'
+    """
+    if folder is None:
+        facts = ready_facts()
+        made = f"made {facts['made']}, trained on {sum(facts['rendered'].values()):,} rendered words"
+    else:
+        written = datetime.fromtimestamp((folder / CONFIG).stat().st_mtime, UTC)
+        made = f"written {written:%Y-%m-%d %H:%M} UTC, {trained_in_words(read_json(folder / CONFIG))}"
+    scores = _scores(folder)
+    each = {score["set"]: score for score in _in_percent(scores)} if scores else {}
+    if not each:
+        return f"{made}; not scored"
+    parts = [f"{name} {each[name]['right']} %" for name in each][:_SETS]
+    more = [f"{len(each) - _SETS} more"] if len(each) > _SETS else []
+    return f"{made}; {scores['metric'].upper()} {100 * _right(scores, each):.1f} %: {', '.join(parts + more)}"
+
+
+def trained_in_words(config: Mapping[str, Any]) -> str:
+    """What a recognizer was trained on, by its config.json.
+
+    Example:
+        >>> trained_in_words({"recipe": {"variant": "lmim", "env": "mini", "seed": 0}, "labels": {"usable": 1200}})
+        'trained on 1,200 labeled crops as variant lmim of mini, seed 0'
+        >>> trained_in_words({})
+        'its training is not recorded'
+    """
+    if "trained" in config:  # of an export
+        return str(config["trained"])
+    if (recipe := config.get("recipe")) is None:
+        return "its training is not recorded"
+    labels = config.get("labels", {})
+    held = f" ({labels['held_out']:,} held out)" if "held_out" in labels else ""
+    on = f" on {labels['usable']:,} labeled crops{held}" if "usable" in labels else ""
+    return f"trained{on} as variant {recipe['variant']} of {recipe['env']}, seed {recipe['seed']}"
+
+
+def better_in_words(folder: Path | None) -> str | None:
+    """Which of the runs' recognizers and the ready reader scored best, if that is better than this one.
+
+    Only scores by the same metric, labels and looks are compared, over the test sets that both have.
+
+    Args:
+        folder: as for `about_recognizer`.
+    """
+    own, best, words = _scores(folder), 0.0, None
+    for other in [None, *recognizers_of_runs()] if own else []:
+        theirs = _scores(other)
+        if other == folder or any(own[name] != theirs.get(name) for name in ("metric", "labels", "looks")):
+            continue
+        both = [name for name, found in own["accuracy"].items() if _same_set(found, theirs["accuracy"].get(name), own)]
+        if both and (gain := _right(theirs, both) - _right(own, both)) > best:
+            best = gain
+            crops = sum(own["accuracy"][name]["n"] for name in both)
+            words = (
+                f"{'the ready reader' if other is None else other} scored better: {100 * _right(theirs, both):.1f} % "
+                f"against {100 * _right(own, both):.1f} % of the same {crops:,} crops"
+            )
+    return words
+
+
+def _same_set(one: Mapping[str, Any], other: Mapping[str, Any] | None, scores: Mapping[str, Any]) -> bool:
+    scored = one[scores["metric"]] is not None
+    return scored and other is not None and other["n"] == one["n"] and other[scores["metric"]] is not None
+
+
+def _right(scores: Mapping[str, Any], sets: Iterable[str]) -> float:
+    """Share of the crops of some test sets that are right."""
+    found = [(scores["accuracy"][name]["n"], scores["accuracy"][name][scores["metric"]]) for name in sets]
+    return sum(crops * right for crops, right in found) / max(1, sum(crops for crops, _ in found))
 
 
 def _in_words(metric: str) -> str:
@@ -44,12 +127,19 @@ def _in_words(metric: str) -> str:
     return f"{METRICS[metric].title}: {METRICS[metric].meaning.partition(':')[0]}"
 
 
-def _scores_of_run(folder: Path) -> dict[str, Any]:
-    """scores.json of the run that made data/06_models/VARIANT/ENV/SEED/recognizer; empty where there is none."""
+def _scores(folder: Path | None) -> dict[str, Any]:
+    """The scores of the ready reader, or of the recognizer in data/06_models/VARIANT/ENV/SEED/recognizer.
+
+    They are empty where there are none, or where they are those of other weights.
+    """
+    if folder is None:
+        return dict(ready_facts()["scores"])
     place = folder.resolve()
     if len(place.parts) < 6 or place.parents[3].name != _MODELS:
         return {}
-    return read_json(place.parents[4] / _REPORTS / place.parent.relative_to(place.parents[3]) / "scores.json")
+    scores = read_json(place.parents[4] / _REPORTS / place.parent.relative_to(place.parents[3]) / "scores.json")
+    of, weights = scores.get("sha256"), read_sums(folder).get(WEIGHTS)
+    return {} if of is not None and weights is not None and of != weights else scores
 
 
 def _in_percent(scores: Mapping[str, Any]) -> list[dict[str, Any]]:

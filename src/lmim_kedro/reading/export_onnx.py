@@ -18,9 +18,12 @@ import torch
 from lmim_kedro.crops.sources.open import open_source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole, write_json
+from lmim_kedro.files import SUMS, sha256, whole, write_json, write_sums
+from lmim_kedro.models.folder import CONFIG
 from lmim_kedro.models.heads import Graph
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.models.weights import origin_of
+from lmim_kedro.reading.about import trained_in_words
 from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
 from lmim_kedro.reading.reader import Reader
 from lmim_kedro.scoring.compare import compare
@@ -33,7 +36,7 @@ TOLERANCE = 1e-4  # largest difference of confidences between torch and the grap
 
 @torch.no_grad()
 def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "float32") -> list[Path]:
-    """Write the graphs, config.json and read.py, which reads with them alone; returns the graphs' paths.
+    """Write the graphs, config.json, their checksums and read.py, which reads with them; returns the graphs' paths.
 
     The metadata of each graph hold config.json too, under `lmim_kedro`, so that a graph is enough to read with.
 
@@ -46,6 +49,7 @@ def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "
     Errors: InputError if an exporting package is missing, the head has no export, or the graphs read otherwise.
     """
     recognizer = recognizer.cpu().eval()
+    (target / SUMS).unlink(missing_ok=True)  # of an earlier export
     if weights == "float16":
         recognizer = copy.deepcopy(recognizer).half().float()
     target.mkdir(parents=True, exist_ok=True)
@@ -59,6 +63,7 @@ def export_recognizer(recognizer: Recognizer, target: Path, weights: Weights = "
         for file in graphs.values():
             (_quantize if weights == "int8" else _halve)(target / file)
         _write_config(recognizer, target, graphs, weights)
+    write_sums(target, {name: sha256(target / name) for name in (CONFIG, *graphs.values())})
     shutil.copyfile(Path(__file__).with_name("standalone.py"), target / "read.py")
     return [target / file for file in graphs.values()]
 
@@ -115,9 +120,11 @@ def _write_config(recognizer: Recognizer, target: Path, graphs: dict[str, str], 
         "weights": weights,
         "model": model.model_dump(),
     }
+    if (recipe := origin_of(recognizer).recipe) is not None:
+        config["trained"] = trained_in_words({"recipe": recipe, "labels": recognizer.labels})
     if "step" in graphs:
         config["cache"] = {"layers": size.depth, "heads": size.heads, "features": size.width // size.heads}
-    write_json(target / "config.json", config)
+    write_json(target / CONFIG, config)
     for file in graphs.values():
         _describe(target / file, config)
 

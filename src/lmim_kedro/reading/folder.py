@@ -21,7 +21,11 @@ def require_recognizer(folder: Path) -> dict[str, Any]:
     return read_config(folder, "recognizer")
 
 
+def recognizers_of_runs() -> list[Path]:
+    """The recognizers that runs have left below the working folder."""
+    return sorted(path for path in Path().glob(MODELS) if (path / "config.json").is_file())
+
+
 def newest_recognizer() -> Path | None:
     """Find the recognizer below the working folder that was written last; None if there is none."""
-    found = [path for path in Path().glob(MODELS) if (path / "config.json").is_file()]
-    return max(found, key=lambda path: (path / "config.json").stat().st_mtime, default=None)
+    return max(recognizers_of_runs(), key=lambda path: (path / "config.json").stat().st_mtime, default=None)

@@ -9,7 +9,7 @@ import numpy as np
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
-from lmim_kedro.models.folder import READY
+from lmim_kedro.models.folder import CONFIG, READY, require_undamaged
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.allowed import Grammar, may_follow
 from lmim_kedro.text.charset import Charset
@@ -28,7 +28,8 @@ class OnnxReader(ImageReader):
         threads: number of threads that onnxruntime computes with; 0: one per core.
         providers: onnxruntime's execution providers; the first that works is used.
 
-    Errors: InputError if onnxruntime is not installed, or the folder does not hold what its config.json says.
+    Errors: InputError if onnxruntime is not installed, or the folder does not hold what its config.json says, or is
+        damaged.
 
     Example:
         >>> OnnxReader().charset.characters
@@ -45,7 +46,8 @@ class OnnxReader(ImageReader):
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         folder = READY / "onnx" if folder is None else Path(folder)
-        self.config = read_json(folder / "config.json")
+        require_undamaged(folder, CONFIG)
+        self.config = read_json(folder / CONFIG)
         if not self.config:
             raise InputError(f"{folder} holds no config.json: give a folder that `lmim-kedro export-onnx` wrote")
         if (kind := self.config.get("kind")) != KIND:
@@ -59,6 +61,7 @@ class OnnxReader(ImageReader):
         self.keep_ratio = self.config["image"].get("aspect") == "kept"
         self.rotate_tall = self.config["image"].get("rotate_tall")
         graphs = self.config["graphs"].items()
+        require_undamaged(folder, *self.config["graphs"].values())
         self._sessions = {name: _session(folder / file, threads, providers) for name, file in graphs}
 
     def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:

@@ -43,7 +43,7 @@ def build_scores(
         all crops; null without confidences. `labels`, `looks`, `language`: as given. `beside`: the other recognizer's
         name and its accuracy by benchmark; null without one. `averages`: of each evaluation protocol whose test sets
         are all there, in full, with its labels. `notes`: remarks on the test sets, and on what is read where no crop is
-        right.
+        right. `sha256`: of the recognizer's weights, as in the recipe.
 
     Errors: InputError if there are no readings.
     """
@@ -116,6 +116,7 @@ def build_scores(
         "beside": {"recognizer": beside, "accuracy": others} if others else None,
         "averages": averages,
         "notes": notes,
+        "sha256": recipe.get("sha256"),
     }
 
 

@@ -11,6 +11,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.recognizer import Recognizer, longest_label
 from lmim_kedro.models.start import load_start, take_over
+from lmim_kedro.models.weights import Origin
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.text.charset import FROM_LABELS, FROM_START, Charset
@@ -61,6 +62,7 @@ def finetune(
     else:
         raise InputError("fine-tuning has nothing to start from: give an encoder, or set finetuning.start")
     trained, metrics = train(Job("fine-tuning", crops, recipe, training, state, pseudo=pseudo), recognizer)
+    trained.origin = Origin(recipe.model_dump(mode="json"))
     return cast(Recognizer, trained), metrics
 
 

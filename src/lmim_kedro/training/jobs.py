@@ -68,8 +68,10 @@ class Job:
     def folder(self) -> StateFolder:
         """The folder with the state of this stage; it refuses another recipe and other crops."""
         # A validation that is off changes nothing: recipes of earlier versions have none.
-        off = {} if self.recipe.finetuning.validation.on else {"finetuning": {"validation"}}
-        left_out: Any = off if self.stage == "fine-tuning" else {"finetuning"}
+        off = {} if self.recipe.finetuning.validation.on else {"validation"}
+        # Which encoder it began with, the state knows by the digest of the first weights.
+        left_out: Any = {"sha256": True, "encoder_sha256": True}
+        left_out["finetuning"] = off if self.stage == "fine-tuning" else True
         identity = self.recipe.model_dump(mode="json", exclude=left_out)
         identity |= {"stage": self.stage, "crops": self.crops.fingerprint}
         if self.views is not None:

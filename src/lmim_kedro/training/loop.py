@@ -279,6 +279,7 @@ class _Run:
         if self.ranks.first:
             if self.training.restart:
                 self.state.clear()
+            self.state.set_damaged_aside()
             self.state.forget_other_result(self.start)
         # The first process decides where to go on: another may see the folder later, on a network file system.
         finished, step = self.ranks.told((self.state.is_finished, self.state.newest_step))

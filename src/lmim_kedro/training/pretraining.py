@@ -10,6 +10,7 @@ from lmim_kedro.crops.store.packed import PackedStore
 from lmim_kedro.errors import InputError
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.released import import_encoder
+from lmim_kedro.models.weights import Origin
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.recipe import Recipe, encoder_differences, needs_teacher
 from lmim_kedro.registries import METHODS
@@ -29,6 +30,14 @@ def make_teacher(
     It has MAERec's weights if `teacher.path` is given, else it is the encoder of a masked autoencoder trained on the
     same crops. It stays untrained if the target is random features or the method needs no teacher.
     """
+    encoder, metrics = _make_teacher(crops, recipe, training, state)
+    encoder.origin = Origin(recipe.model_dump(mode="json"))
+    return encoder, metrics
+
+
+def _make_teacher(
+    crops: PackedStore, recipe: Recipe, training: TrainingParams, state: Path
+) -> tuple[Any, pd.DataFrame]:
     teacher = recipe.pretraining.teacher
     if teacher.path is not None and needs_teacher(recipe.pretraining):
         encoder, imported = import_encoder(teacher.path, recipe.model, part="teacher")
@@ -64,6 +73,20 @@ def pretrain(
         views: materialized guidance views of the crops.
         materialized: views per crop; with 0 they are drawn while training, whatever `views` holds.
     """
+    model, metrics = _pretrain(crops, teacher, recipe, training, state, views, materialized)
+    model.origin = model.encoder.origin = Origin(recipe.model_dump(mode="json"))
+    return model, metrics
+
+
+def _pretrain(
+    crops: PackedStore,
+    teacher: Encoder,
+    recipe: Recipe,
+    training: TrainingParams,
+    state: Path,
+    views: PackedStore | None,
+    materialized: int,
+) -> tuple[Any, pd.DataFrame]:
     if needs_teacher(recipe.pretraining) and (other := encoder_differences(teacher.model, recipe.model)):
         raise InputError(
             f"the teacher on disk has another {', '.join(other)} than the model that is to learn from it: make it anew "

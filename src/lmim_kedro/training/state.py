@@ -1,6 +1,8 @@
 """Training state on disk, from which a stopped run continues as if it had not been stopped."""
 
 import hashlib
+import json
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import read_json, whole, write_json
+from lmim_kedro.files import damaged, disk_is_full, read_json, read_sums, sha256, whole, write_json, write_sums
 from lmim_kedro.recipe import differences, up_to_date
 
+log = logging.getLogger(__name__)
+
 FINISHED = "finished.pt"
+START_OVER = "take it back from a copy, or start over with --params=training.restart=true"
+DAMAGED = ".damaged"
+"""Added to the name of a checkpoint that is not what was saved."""
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -32,6 +39,9 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
 
 class StateFolder:
     """Checkpoints `step-00001000.pt` of one run beside its `recipe.json`; the newest `keep` of them stay.
+
+    `SHA256SUMS` has their checksums. A checkpoint that was cut, or has other bits than were saved, is set aside as
+    `step-00001000.pt.damaged`, and the one before is the newest.
 
     A finished run leaves `finished.pt` instead. If a later stage is stopped, or the result could not be saved, the same
     command finds it and does not train again; `forget_finished` removes it in the end.
@@ -79,6 +89,32 @@ class StateFolder:
         """Whether the run is finished."""
         return (self.path / FINISHED).is_file()
 
+    def set_damaged_aside(self) -> None:
+        """Rename the newest checkpoints that are damaged, up to one that is whole, with a line in the log for each.
+
+        Checkpoints of earlier versions have no checksum: they are whole if they can be read.
+
+        Errors: InputError if none is whole, or the result of the finished run is damaged; nothing is renamed then.
+        """
+        if self.is_finished and self._is_damaged(self.path / FINISHED):
+            raise InputError(f"{self.path / FINISHED}, the result of training, is damaged: {START_OVER}")
+        found = self._checkpoints()[::-1]
+        whole = next((path for path in found if not self._is_damaged(path)), None)
+        if found and whole is None:
+            raise InputError(f"none of the {len(found)} checkpoints in {self.path} is whole: {START_OVER}")
+        for path in found[: found.index(whole) if whole else 0]:
+            aside = path.replace(path.with_name(path.name + DAMAGED))
+            log.warning("the checkpoint %s is damaged, and is kept as %s: the one before is used", path, aside.name)
+
+    def _is_damaged(self, path: Path) -> bool:
+        if path.name in read_sums(self.path):
+            return bool(damaged(self.path, path.name))
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # of many kinds, where a file is cut
+            return True
+        return False
+
     @property
     def newest_step(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""
@@ -123,14 +159,31 @@ class StateFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
-        """Write a file of the folder, whole or not at all."""
-        write_json(self.path / "recipe.json", self.recipe)
-        with whole(self.path / name) as part:
-            torch.save(state, part)
+        """Write a file of the folder, whole or not at all. Errors: InputError if the disk is full."""
+        try:
+            write_json(self.path / "recipe.json", self.recipe)
+            with whole(self.path / name) as part:
+                with part.open(
+                    "wb"
+                ) as file:  # of Python: its errors say what is wrong, where torch's writer says little
+                    torch.save(state, file)
+                kept = {name: found for name, found in read_sums(self.path).items() if (self.path / name).is_file()}
+                write_sums(self.path, kept | {name: sha256(part)})
+        except (OSError, RuntimeError) as error:
+            if not disk_is_full(error):
+                raise
+            raise InputError(
+                f"the disk of {self.path} became full at {name}; what was saved before stays: make room, and give the "
+                "same command again to go on"
+            ) from error
 
     def _changes(self) -> list[str]:
         """What differs between the recipe of the run on disk and this one."""
-        return differences(up_to_date(read_json(self.path / "recipe.json")), self.recipe)
+        try:
+            saved = read_json(self.path / "recipe.json")
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path / 'recipe.json'} is damaged ({error}): {START_OVER}") from error
+        return differences(up_to_date(saved), self.recipe)
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / f"step-{step:08d}.pt"

@@ -15,6 +15,7 @@ from lmim_kedro.crops.store.packed import STORE_FILE, PackedStore, shard_folder,
 from lmim_kedro.crops.store.shard_writer import ShardWriter, clear_parts
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import digest, read_json, write_json
+from lmim_kedro.locks import writing
 from lmim_kedro.params import ViewPreset
 from lmim_kedro.views.guidance import GuidanceViews
 
@@ -50,11 +51,15 @@ class ViewStorePlan:
     keep_ratio: bool = False
 
     def write(self, store: Path) -> PackedStore:
-        """Write the shards that the store lacks, and return the store.
+        """Write the shards that the store lacks, and return the store; a second process waits for the first.
 
         Raises:
             InputError: if the disk is full.
         """
+        with writing(store, wait=True):
+            return self._write(store)
+
+    def _write(self, store: Path) -> PackedStore:
         parts = product(range(self.views), range(0, len(self.crops), self.shard_crops))
         shards = [(shard_folder(store, number), view, start) for number, (view, start) in enumerate(parts)]
         whole = digest([self._asked(), self.views, len(self.crops), self.shard_crops])

@@ -19,6 +19,7 @@ from lmim_kedro.crops.store.packed import ROWS_FILE, STORE_FILE, PackedStore, sh
 from lmim_kedro.crops.store.shard_writer import clear_parts, disk_is_full
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import digest
+from lmim_kedro.locks import writing
 from lmim_kedro.params import IngestParams
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
     """Validate all crops and pack the good ones; shards that are there already, whole and still fit are kept.
 
     Every shard that is there is read once, to compare its files with their hashes.
+
+    Two processes never pack the same store at once: the second waits for the first, and keeps what it made.
 
     Args:
         sources: sources that `open_source` opened.
@@ -51,7 +54,11 @@ def prepare(sources: Sequence[Source], params: IngestParams, folder: Path, need_
         ['NING', 'zoarruy']
     """
     _check(sources, need_labels)
-    sources = [source.limited(params.max_bytes) for source in sources]
+    with writing(folder, wait=True):  # what another process packs meanwhile is kept
+        return _prepare([source.limited(params.max_bytes) for source in sources], params, folder)
+
+
+def _prepare(sources: Sequence[Source], params: IngestParams, folder: Path) -> PackedStore:
     tasks = _cut(sources, params, folder)
     clear_parts(folder / "shards")
     waiting = [task for task in tasks if _must_be_made(task)]

@@ -9,13 +9,14 @@ def read_benchmarks(
 ) -> DataFrame:
     """What the recognizer, and another beside it in the same way, reads in every crop of every benchmark."""
     from lmim_kedro.models.folder import named_place
-    from lmim_kedro.models.weights import load_recognizer
+    from lmim_kedro.models.weights import load_recognizer, origin_of
     from lmim_kedro.reading.reader import read_store
     from lmim_kedro.training.device import pick_device, use_threads
 
     use_threads(training.threads)
     how = evaluation.batch_size, pick_device(training.device)
     readings = read_store(recognizer, crops, *how, evaluation.looks, evaluation.language)
+    readings.attrs["sha256"] = origin_of(recognizer).sha256
     if evaluation.beside is not None:
         other = load_recognizer(named_place(evaluation.beside))
         readings["beside"] = read_store(other, crops, *how, evaluation.looks, evaluation.language)["prediction"]
@@ -23,10 +24,12 @@ def read_benchmarks(
 
 
 def judge(readings: DataFrame, manifest: DataFrame, evaluation: EvaluationParams) -> DataFrame:
-    """Readings with their verdicts by each metric, and with what the manifest knows of the crop."""
+    """Readings with their verdicts by each metric, with what the manifest knows of the crop, and whose they are."""
     from lmim_kedro.scoring.metrics import judge_readings
 
-    return judge_readings(readings, manifest, evaluation.metric)
+    verdicts = judge_readings(readings, manifest, evaluation.metric)
+    verdicts.attrs |= readings.attrs  # Parquet keeps them
+    return verdicts
 
 
 def look(encoder: Encoder, crops: PackedStore, evaluation: EvaluationParams, training: TrainingParams) -> Arrays:
@@ -40,10 +43,11 @@ def look(encoder: Encoder, crops: PackedStore, evaluation: EvaluationParams, tra
 
 
 def note_facts(recognizer: Recognizer, training: TrainingParams) -> Json:
-    """Where the numbers come from: versions, machine, model size, commit."""
+    """Where the numbers come from: versions, machine, model size, commit, checksum of the weights."""
+    from lmim_kedro.models.weights import origin_of
     from lmim_kedro.reporting.facts import run_facts
 
-    return run_facts(recognizer, training.device)
+    return run_facts(recognizer, training.device) | {"sha256": origin_of(recognizer).sha256}
 
 
 def look_at_cls(

@@ -5,38 +5,44 @@ from pathlib import Path
 
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
-from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
+from lmim_kedro.recipe import Recipe, changes, resolve_finetuning
 
 log = logging.getLogger(__name__)
 
 
-def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Json:
+def finetune(
+    crops: PackedStore,
+    encoder: Encoder | None,
+    pretraining_recipe: Json | None,
+    recipe: Recipe,
+    training: TrainingParams,
+    state: Path,
+) -> tuple[Recognizer, DataFrame]:
+    """The recognizer and the metrics of its training."""
+    from lmim_kedro.training import finetuning
+
+    return finetuning.finetune(crops, encoder, resolve_recipe(recipe, pretraining_recipe), training, state)
+
+
+def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Recipe:
     """The whole recipe: what the encoder was pre-trained with, and how it is fine-tuned now.
 
     What parameters say of pre-training has no effect on an encoder that is made; where they differ, the log says so.
     Fine-tuning from a whole recognizer has nothing to do with what was pre-trained here.
     """
     if recipe.finetuning.start is not None or pretraining_recipe is None:
-        return recipe.model_dump(mode="json")
-    asked = recipe.model_dump(mode="json", include={"pretraining", "views"})
-    if changed := differences({name: pretraining_recipe[name] for name in asked}, asked):
+        return recipe
+    if changed := changes(pretraining_recipe, recipe, "pretraining", "views"):
         log.warning(
             "the encoder was pre-trained with other parameters (%s), and stays as it is: "
             "`kedro run --pipelines=pretrain` makes another one",
             "; ".join(changed),
         )
-    return resolve_finetuning(recipe, Recipe(**pretraining_recipe)).model_dump(mode="json")
+    return resolve_finetuning(recipe, Recipe(**pretraining_recipe))
 
 
-def finetune(
-    crops: PackedStore,
-    encoder: Encoder | None,
-    recipe: Json,
-    training: TrainingParams,
-    state: Path,
-    pseudo: PackedStore | None = None,
-) -> tuple[Recognizer, DataFrame]:
-    """The recognizer and the metrics of its training; `pseudo` holds pseudo-labeled crops to train on too."""
-    from lmim_kedro.training import finetuning
+def note_recipe(recognizer: Recognizer) -> Json:
+    """The recipe of the recognizer that has been saved, with the checksum of its weights."""
+    from lmim_kedro.models.weights import recorded_recipe
 
-    return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state, pseudo)
+    return recorded_recipe(recognizer)

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
+from lmim_kedro.pipelines.finetune.nodes import finetune, note_recipe
 
 
 def create_pipeline() -> Pipeline:
@@ -12,13 +12,16 @@ def create_pipeline() -> Pipeline:
     """
     return Pipeline(
         [
-            node(resolve_recipe, ["params:recipe", "pretraining_recipe"], "recipe", name="resolve_recipe"),
             node(
                 finetune,
-                ["finetuning.crops", "encoder", "recipe", "params:training", "training_state"],
+                [
+                    *("finetuning.crops", "encoder", "pretraining_recipe"),
+                    *("params:recipe", "params:training", "training_state"),
+                ],
                 ["recognizer", "finetuning_metrics"],
                 name="finetune",
                 tags="gpu",
             ),
+            node(note_recipe, "recognizer", "recipe", name="note_recipe"),
         ]
     )

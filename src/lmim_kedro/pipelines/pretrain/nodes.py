@@ -7,11 +7,6 @@ from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, Module, Pa
 from lmim_kedro.recipe import Recipe
 
 
-def resolve_pretraining(recipe: Recipe) -> Json:
-    """The recipe of this run, defaults and variant merged: written beside the checkpoints."""
-    return recipe.model_dump(mode="json")
-
-
 def make_teacher(
     crops: PackedStore, recipe: Recipe, training: TrainingParams, state: Path
 ) -> tuple[Encoder, DataFrame]:
@@ -24,7 +19,7 @@ def make_teacher(
 def pretrain(
     crops: PackedStore,
     teacher: Encoder,
-    recipe: Json,
+    recipe: Recipe,
     views: ViewsParams,
     training: TrainingParams,
     state: Path,
@@ -33,7 +28,12 @@ def pretrain(
     """The pre-trained model, its encoder alone, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
-    model, metrics = pretraining.pretrain(
-        crops, teacher, Recipe(**recipe), training, state, views_store, views.materialize
-    )
+    model, metrics = pretraining.pretrain(crops, teacher, recipe, training, state, views_store, views.materialize)
     return model, model.encoder, metrics
+
+
+def note_pretraining(encoder: Encoder) -> Json:
+    """The recipe of the encoder that has been saved, with the checksum of its weights."""
+    from lmim_kedro.models.weights import recorded_recipe
+
+    return recorded_recipe(encoder)

@@ -1,18 +1,17 @@
-"""The pretrain stage: recipe -> teacher -> LMIM."""
+"""The pretrain stage: teacher -> LMIM -> recipe."""
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.pretrain.nodes import make_teacher, pretrain, resolve_pretraining
+from lmim_kedro.pipelines.pretrain.nodes import make_teacher, note_pretraining, pretrain
 
 
 def create_pipeline() -> Pipeline:
     """Crops and a recipe in, a pre-trained encoder out."""
     running = ["params:training", "training_state"]
-    given = ["pretraining.crops", "teacher", "pretraining_recipe", "params:views", *running, "views.store"]
+    given = ["pretraining.crops", "teacher", "params:recipe", "params:views", *running, "views.store"]
     made = ["pretrained_model", "encoder", "pretraining_metrics"]
     return Pipeline(
         [
-            node(resolve_pretraining, "params:recipe", "pretraining_recipe", name="resolve_pretraining"),
             node(
                 make_teacher,
                 ["pretraining.crops", "params:recipe", *running],
@@ -21,5 +20,6 @@ def create_pipeline() -> Pipeline:
                 tags="gpu",
             ),
             node(pretrain, given, made, name="pretrain", tags="gpu"),
+            node(note_pretraining, "encoder", "pretraining_recipe", name="note_pretraining"),
         ]
     )

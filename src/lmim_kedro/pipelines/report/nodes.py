@@ -4,14 +4,21 @@ import logging
 
 from lmim_kedro.params import EvaluationParams
 from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Figures, Json, PackedStore, Readings, ndarray
+from lmim_kedro.recipe import require_pair
 
 log = logging.getLogger(__name__)
 
+EVALUATE = "kedro run --pipelines=evaluate,report"
+
 
 def score_predictions(predictions: DataFrame, recipe: Json, evaluation: EvaluationParams) -> Json:
-    """Accuracies of every benchmark, with intervals, and averages of whole protocols."""
+    """Accuracies of every benchmark, with intervals, and averages of whole protocols.
+
+    Errors: InputError if another recognizer made the predictions than the recipe's.
+    """
     from lmim_kedro.reporting.scores import build_scores
 
+    require_pair(recipe, predictions.attrs.get("sha256"), "what was read of the benchmarks", EVALUATE)
     how = evaluation.metric, evaluation.labels, evaluation.looks, evaluation.language
     return build_scores(predictions, recipe, *how, evaluation.beside)
 
@@ -91,9 +98,13 @@ def render_page(
 
     Args:
         tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
+
+    Errors: InputError if the scores or the facts are those of another recognizer than the recipe's.
     """
     from lmim_kedro.reporting import sections
 
+    require_pair(recipe, scores.get("sha256"), "scores.json", "kedro run --pipelines=report")
+    require_pair(recipe, facts.get("sha256"), "run_facts.json", EVALUATE)
     stages = {"teacher": "teacher", "pretraining": "pre-training", "finetuning": "fine-tuning"}
     uses = {"pretraining": "Pre-training", "finetuning": "Fine-tuning", "benchmarks": "Benchmarks"}
     report = sections.Report(

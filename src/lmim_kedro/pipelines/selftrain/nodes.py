@@ -1,4 +1,4 @@
-"""Nodes of the selftrain pipeline; one more is finetune's."""
+"""Nodes of the selftrain pipeline."""
 
 import logging
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import IngestParams, SelftrainParams, TrainingParams
 from lmim_kedro.pipelines.finetune.nodes import resolve_recipe
-from lmim_kedro.pipelines.node_types import DataFrame, Json, PackedStore
+from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
 from lmim_kedro.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,22 @@ def pack_labels(labels: Path, folder: Path, ingest: IngestParams) -> PackedStore
     return prepare([open_source("pseudo", {"path": str(labels)})], ingest, folder, need_labels=True)
 
 
-def resolve_selftraining(recipe: Recipe, pretraining_recipe: Json | None, selftrain: SelftrainParams) -> Json:
-    """The whole recipe, as `finetune` has it, and how readings became labels."""
+def finetune_on_both(
+    crops: PackedStore,
+    encoder: Encoder | None,
+    pretraining_recipe: Json | None,
+    recipe: Recipe,
+    selftrain: SelftrainParams,
+    training: TrainingParams,
+    state: Path,
+    pseudo: PackedStore,
+) -> tuple[Recognizer, DataFrame]:
+    """The recognizer that learned from labels and from readings, and the metrics of its training."""
+    from lmim_kedro.training import finetuning
+
     made = selftrain.model_copy(update={"recognizer": reader_of(recipe, selftrain)})
-    return resolve_recipe(recipe, pretraining_recipe) | {"selftrain": made.model_dump(mode="json")}
+    whole = resolve_recipe(recipe, pretraining_recipe).model_copy(update={"selftrain": made})
+    return finetuning.finetune(crops, encoder, whole, training, state, pseudo)
 
 
 def reader_of(recipe: Recipe, selftrain: SelftrainParams) -> str:

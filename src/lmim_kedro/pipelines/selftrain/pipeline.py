@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.finetune.nodes import finetune
-from lmim_kedro.pipelines.selftrain.nodes import choose_labels, pack_labels, read_unlabeled, resolve_selftraining
+from lmim_kedro.pipelines.finetune.nodes import note_recipe
+from lmim_kedro.pipelines.selftrain.nodes import choose_labels, finetune_on_both, pack_labels, read_unlabeled
 
 
 def create_pipeline() -> Pipeline:
@@ -12,7 +12,6 @@ def create_pipeline() -> Pipeline:
     The crops are those of pre-training, which `ingest` has checked for crops of the benchmarks.
     """
     asked = ["params:recipe", "params:selftrain"]
-    trained = ["finetuning.crops", "encoder", "recipe", "params:training", "training_state", "selftrain.crops"]
     return Pipeline(
         [
             node(
@@ -35,11 +34,15 @@ def create_pipeline() -> Pipeline:
                 name="pack_labels",
             ),
             node(
-                resolve_selftraining,
-                ["params:recipe", "pretraining_recipe", "params:selftrain"],
-                "recipe",
-                name="resolve_recipe",
+                finetune_on_both,
+                [
+                    *("finetuning.crops", "encoder", "pretraining_recipe", *asked),
+                    *("params:training", "training_state", "selftrain.crops"),
+                ],
+                ["recognizer", "finetuning_metrics"],
+                name="finetune",
+                tags="gpu",
             ),
-            node(finetune, trained, ["recognizer", "finetuning_metrics"], name="finetune", tags="gpu"),
+            node(note_recipe, "recognizer", "recipe", name="note_recipe"),
         ]
     )
