@@ -12,6 +12,7 @@ import click
 
 from lmim_kedro import __version__
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_lines, show_controls
 
 COMMANDS = {
     "run": "Run a pipeline, or all stages: the options are those of `kedro run`.",
@@ -76,10 +77,11 @@ def ending_in_a_sentence(work: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(work)
     def wrapped(*arguments: Any, **options: Any) -> Any:
+        show_controls()
         try:
             return work(*arguments, **options)
         except InputError as error:
-            click.secho(str(error), fg="red", err=True)
+            click.secho(on_lines(error), fg="red", err=True)
             raise click.exceptions.Exit(MISTAKE) from None
 
     return wrapped

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any, TextIO
 from lmim_kedro.errors import InputError
 
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+_FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @contextmanager
@@ -44,6 +48,26 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def guarded(cell: str) -> str:
+    """A text as a cell of a CSV file, in which no spreadsheet takes it for a formula: `unguarded` takes it back.
+
+    A text that begins with = + - or @ (their full-width forms too), with or without blanks and apostrophes before it,
+    gets an apostrophe in front, which spreadsheets take for the sign of a text.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+
+    Example:
+        >>> guarded("=1+1"), guarded("exit"), guarded("'-5"), unguarded(guarded("'-5"))
+        ("'=1+1", 'exit', "''-5", "'-5")
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The text of a cell that `guarded` wrote."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
     with whole(path) as part:
@@ -51,8 +75,43 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that may not exist; without it the result is empty."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    """Read a JSON file that may not exist; without it the result is empty.
+
+    Errors: InputError if it holds anything but a JSON object, or cannot be read.
+
+    Example:
+        >>> read_json(Path("absent.json"))
+        {}
+    """
+    return parse_json(read_text(path), path) if path.is_file() else {}
+
+
+def parse_json(text: str, path: object) -> dict[str, Any]:
+    """A JSON object from the text of a file.
+
+    Args:
+        text: what the file holds.
+        path: its place, for the error.
+
+    Errors: InputError, naming line and column where there is no JSON.
+
+    Example:
+        >>> parse_json('{"kind": "encoder"', "config.json")
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: config.json is not JSON (line 1, column 19: Expecting ',' delimiter): it is \
+damaged; put the file back, or make it anew
+    """
+    damaged = "it is damaged; put the file back, or make it anew"
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise InputError(f"{path} is not JSON ({where}): {damaged}") from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of more digits than Python takes
+        raise InputError(f"{path} is not JSON that can be read ({error}): {damaged}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds JSON, but no object with names and values: {damaged}")
+    return found
 
 
 def open_text(path: Any) -> TextIO:

@@ -20,6 +20,7 @@ from lmim_kedro.params import RunParams
 from lmim_kedro.pipeline_registry import STAGES
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
+from lmim_kedro.text.marks import show_controls
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ class RunHooks:
         self._steps: list[str] = []
         self._begun = 0
         self._start = 0.0
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Let no name of a file move the cursor of a terminal that shows the log."""
+        show_controls()
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

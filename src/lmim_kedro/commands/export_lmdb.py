@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.commands.options import layout_options
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command("export-lmdb")
@@ -17,4 +18,4 @@ def export_lmdb(source: Path, target: Path, use_labels: bool | None, layout: str
     """Write SOURCE, a packed store (the folder with store.json) or raw crops, as an LMDB into the new folder TARGET."""
     from lmim_kedro.crops.ingest.export_lmdb import export
 
-    click.echo(export(source, target, use_labels, layout, images))
+    click.echo(on_lines(export(source, target, use_labels, layout, images)))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.commands.options import layout_option
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command()
@@ -20,4 +21,4 @@ def inspect(path: Path, layout: str | None, rows: int) -> None:
     from lmim_kedro.reading.inspection import inspect_path
 
     for line in inspect_path(path, layout, rows):
-        click.echo(line)
+        click.echo(on_lines(line))

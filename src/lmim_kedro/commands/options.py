@@ -11,6 +11,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
 from lmim_kedro.registries import LAYOUTS, METRICS
+from lmim_kedro.text.marks import on_lines
 
 if TYPE_CHECKING:
     from lmim_kedro.reading.image_reader import ImageReader
@@ -112,7 +113,7 @@ def chosen_reader(named: str | None) -> "ImageReader":
     if folder is None:
         return _ready_reader()
     if named == NEWEST:
-        click.echo(f"reading with {folder}", err=True)
+        click.echo(on_lines(f"reading with {folder}"), err=True)
     from lmim_kedro.reading.onnx_reader import KIND, OnnxReader
 
     if read_json(folder / "config.json").get("kind") == KIND:
@@ -129,7 +130,7 @@ def _ready_reader() -> "ImageReader":
     if find_spec("onnxruntime"):
         from lmim_kedro.reading.onnx_reader import OnnxReader
 
-        click.echo(f"reading with the ready reader; {other}", err=True)
+        click.echo(on_lines(f"reading with the ready reader; {other}"), err=True)
         return OnnxReader()
     click.echo(
         "reading with the ready reader in torch, which takes seconds to start; `pip install onnxruntime` makes it "

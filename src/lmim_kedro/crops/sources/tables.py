@@ -29,6 +29,8 @@ from lmim_kedro.crops.sources.records import (
 )
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import unguarded
+from lmim_kedro.text.spelling import COLUMNS
 
 TAB = "\t"
 SCRIPTS = frozenset(
@@ -166,7 +168,10 @@ def _read_named(path: Place, columns: Columns) -> Iterator[Entry]:
     rows = rows_of(path, columns.delimiter, columns.width)
     next(rows)
     lower = [name.lower() for name in columns.names]
+    ours = columns.names == list(COLUMNS) and columns.delimiter == ","  # readings that this project wrote
     for line, row in rows:
+        if ours and not isinstance(row, str):
+            row = list(map(unguarded, row))
         if isinstance(row, str):
             yield Entry(f"line {line}", None, BAD_LINE + row)
         elif len(row) != columns.width:
