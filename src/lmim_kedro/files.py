@@ -29,6 +29,8 @@ def whole(path: Path) -> Iterator[Path]:
     Yields:
         the path to write to. After an error it is removed, and the old file stays.
 
+    Errors: OSError with the file's name where there is no room for it, whatever error the writing library made of that.
+
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "note.txt"
@@ -44,8 +46,24 @@ def whole(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except Exception as error:
+        if (reason := error if isinstance(error, OSError) else _refusal(part)) is None or reason.errno is None:
+            raise
+        raise OSError(reason.errno, os.strerror(reason.errno), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _refusal(path: Path) -> OSError | None:
+    """What the disk says to some more bytes in a file: torch and safetensors do not tell why they could not write."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(2**16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def guarded(cell: str) -> str:

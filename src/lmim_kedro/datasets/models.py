@@ -13,6 +13,7 @@ from safetensors import safe_open
 from lmim_kedro.datasets import JSONPreview
 from lmim_kedro.datasets.path import AtPath
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +66,7 @@ class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
         Args:
             beside: title -> {filepath: of a JSON file}; those that are not there yet are left out.
         """
-        config = json.loads((self.path / "config.json").read_text("utf-8"))
+        config = read_json(self.path / "config.json")
         characters = config.get("charset", {}).get("characters", "")
         if len(characters) > _CHARACTERS:
             config["charset"]["characters"] = characters[:_CHARACTERS] + f"... {len(characters)} in all"
@@ -74,7 +75,7 @@ class ModelDataset(AtPath, AbstractDataset["nn.Module", "nn.Module"]):
             parameters = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
         size = {"parameters": parameters, "megabytes": round(weights.stat().st_size / 1e6, 1)}
         files = {title: Path(where["filepath"]) for title, where in beside.items()}
-        found = {title: json.loads(file.read_text("utf-8")) for title, file in files.items() if file.is_file()}
+        found = {title: read_json(file) for title, file in files.items() if file.is_file()}
         return JSONPreview(json.dumps({"size": size} | found | {"config": config}))
 
     def _exists(self) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import TablePreview
-from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.path import AtPath, told
 from lmim_kedro.datasets.tables import preview_frame
 from lmim_kedro.files import unguarded
 
@@ -34,6 +34,10 @@ class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
         """The table."""
         if not self._exists():
             raise DatasetError(f"no readings at {self.path}: make them with `kedro run --pipelines=predict`")
+        with told(self.path):
+            return self._read()
+
+    def _read(self) -> pd.DataFrame:
         if self._format == "parquet":
             return pd.read_parquet(self.path)
         if self._format == "jsonl":

@@ -9,6 +9,7 @@ import pandas as pd
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 
 from lmim_kedro.datasets import PlotlyPreview, TablePreview
+from lmim_kedro.datasets.path import Told
 from lmim_kedro.files import guarded, unguarded
 
 
@@ -28,7 +29,7 @@ def preview_frame(table: pd.DataFrame) -> TablePreview:
     return preview_rows(table.columns, table.itertuples(index=False, name=None))
 
 
-class GuardedCsv(CSVDataset):
+class GuardedCsv(Told, CSVDataset):
     """A table in a CSV file, in which no spreadsheet takes a text for a formula (`files.guarded`)."""
 
     DEFAULT_SAVE_ARGS = {**CSVDataset.DEFAULT_SAVE_ARGS, "quoting": csv.QUOTE_NONNUMERIC}  # a text may hold line ends
@@ -51,7 +52,7 @@ class CsvTable(GuardedCsv):
         return preview_rows(first["columns"], first["data"])
 
 
-class ParquetTable(ParquetDataset):
+class ParquetTable(Told, ParquetDataset):
     """A table in a Parquet file: pandas.ParquetDataset with a preview that can be read, of lists too."""
 
     def preview(self, nrows: int = 40) -> TablePreview:

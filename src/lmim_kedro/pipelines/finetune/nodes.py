@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
-from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
+from lmim_kedro.recipe import Recipe, differences, resolve_finetuning, saved_recipe
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,14 @@ def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Json:
     if recipe.finetuning.start is not None or pretraining_recipe is None:
         return recipe.model_dump(mode="json")
     asked = recipe.model_dump(mode="json", include={"pretraining", "views"})
+    made = saved_recipe(pretraining_recipe, "the recipe.json of the encoder")
     if changed := differences({name: pretraining_recipe[name] for name in asked}, asked):
         log.warning(
             "the encoder was pre-trained with other parameters (%s), and stays as it is: "
             "`kedro run --pipelines=pretrain` makes another one",
             "; ".join(changed),
         )
-    return resolve_finetuning(recipe, Recipe(**pretraining_recipe)).model_dump(mode="json")
+    return resolve_finetuning(recipe, made).model_dump(mode="json")
 
 
 def finetune(
@@ -34,4 +35,5 @@ def finetune(
     """The recognizer and the metrics of its training."""
     from lmim_kedro.training import finetuning
 
-    return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state)
+    made = saved_recipe(recipe, "the recipe.json of fine-tuning")
+    return finetuning.finetune(crops, encoder, made, training, state)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lmim_kedro.params import TrainingParams, ViewsParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, Module, PackedStore
-from lmim_kedro.recipe import Recipe
+from lmim_kedro.recipe import Recipe, saved_recipe
 
 
 def resolve_pretraining(recipe: Recipe) -> Json:
@@ -33,7 +33,6 @@ def pretrain(
     """The pre-trained model, its encoder alone, and the metrics of its training."""
     from lmim_kedro.training import pretraining
 
-    model, metrics = pretraining.pretrain(
-        crops, teacher, Recipe(**recipe), training, state, views_store, views.materialize
-    )
+    made = saved_recipe(recipe, "the recipe.json of pre-training")
+    model, metrics = pretraining.pretrain(crops, teacher, made, training, state, views_store, views.materialize)
     return model, model.encoder, metrics
