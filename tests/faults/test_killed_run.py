@@ -12,7 +12,6 @@ import random
 import shutil
 import subprocess
 import sys
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ import pytest
 import yaml
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
-ROUNDS, KILLS = int(os.environ.get("FAULT_ROUNDS", "1")), 2
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
+KILLS = 1 if ROUNDS == 1 else 3
 SEED = int(os.environ.get("FAULT_SEED", "0"))
 STEPS = {"epochs": None, "steps": 8, "batch_size": 8, "warmup_epochs": None, "warmup_steps": 2}
 PARAMETERS = {
@@ -76,18 +76,6 @@ def checkout(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def attempts(checkout: Path, folder: Path, plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run a copy of the checkout as planned, one attempt after the other."""
-    shutil.copytree(checkout, folder, dirs_exist_ok=True)
-    given = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    alone = ["unshare", "--user", "--mount", "--map-root-user"]  # where disks of its own may be mounted
-    may = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True).returncode == 0
-    command = [*(alone if may else []), sys.executable, str(SCRIPT), str(folder)]
-    done = subprocess.run(command, input=json.dumps(plans), env=given, capture_output=True, text=True, timeout=3000)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def results(folder: Path) -> dict[str, str]:
     """What a run leaves, by file: a digest of what must be the same every time."""
     found = {}
@@ -102,40 +90,48 @@ def results(folder: Path) -> dict[str, str]:
     return found
 
 
+def plan(number: int) -> list[dict[str, float]]:
+    """What is done to a run: small disks and kills by turns, each kill later than the last, then nothing."""
+    chance = random.Random(SEED + number)
+    kills = [{"step": step, "delay": chance.random() * 0.5} for step in sorted(chance.random() for _ in range(KILLS))]
+    rooms = [{"room": chance.uniform(0, 0.8)} for _ in range(KILLS)]
+    return [plan for both in zip(rooms, kills, strict=True) for plan in both] + [{}]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(checkout: Path) -> tuple[dict[str, str], int, int]:
-    """Results of a run that was left alone, the number of its steps, and how many bytes they take."""
-    (found,) = attempts(checkout, checkout.parent / "alone", [{}])
-    assert found["status"] == 0, found["said"]
-    steps = int(found["said"].rpartition("step ")[2].split("/")[1].split(":")[0])
+def runs(checkout: Path) -> list[list[dict[str, Any]]]:
+    """What came of the attempts: of the run that was left alone, then of each that was not."""
+    folders = [checkout.parent / name for name in ("alone", *map(str, range(ROUNDS)))]
+    for folder in folders:
+        shutil.copytree(checkout, folder)
+    given = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    own_disks = ["unshare", "--user", "--mount", "--map-root-user"]
+    may = shutil.which("unshare") and subprocess.run([*own_disks, "true"], capture_output=True).returncode == 0
+    command = [*(own_disks if may else []), sys.executable, str(SCRIPT), *map(str, folders)]
+    plans = json.dumps([plan(number) for number in range(ROUNDS)])
+    done = subprocess.run(command, input=plans, env=given, capture_output=True, text=True, timeout=120 + 300 * ROUNDS)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_run_that_is_left_alone_leaves_all_results(checkout, runs):
+    assert runs[0][0]["status"] == 0, runs[0][0]["said"]
     there = results(checkout.parent / "alone")
     for name in ("model.safetensors", "predictions.parquet", "scores.json", "accuracy.csv", "data.mdb"):
         assert any(path.endswith(name) for path in there), there.keys()
-    size = sum(path.stat().st_size for path in (checkout.parent / "alone/results").rglob("*") if path.is_file())
-    return there, steps, size
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_run_that_is_killed_and_finds_no_room_ends_with_the_results_of_one_that_was_not(
-    checkout, undisturbed, tmp_path, number
-):
-    wanted, steps, size = undisturbed
-    chance = random.Random(SEED + number)
-    # Later and later, so that there is something to lose each time.
-    kills = [
-        {"step": step, "delay": chance.random() * 0.5} for step in sorted(chance.sample(range(1, steps + 1), KILLS))
-    ]
-    rooms = [{"room": room} for room in sorted(chance.randint(size // 20, size) for _ in range(KILLS - 1))]
-    plans = [plan for both in zip_longest(kills, rooms) for plan in both if plan]
-    *tried, last = attempts(checkout, tmp_path / "run", [*plans, {}])
-    print("fault:", [(plan, one["status"]) for plan, one in zip(plans, tried, strict=True)])
-    for plan, one in zip(plans, tried, strict=True):
-        assert one["status"] in ((-9, 0) if "step" in plan else (2, 0)), (
-            plan,
-            one["said"],
-        )  # 0: it was too fast, or fits
-        assert "Traceback" not in one["said"], (plan, one["said"])
+def test_a_run_that_is_killed_and_finds_no_room_ends_with_the_results_of_one_that_was_not(checkout, runs, number):
+    *tried, last = runs[number + 1]
+    for planned, one in zip(plan(number)[:-1], tried, strict=True):
+        print("fault:", planned, one["status"], one["said"].splitlines()[-1:])
+        ends = (
+            (2,) if one["full"] else (-9, 0) if "step" in planned else (2, 0)
+        )  # 0: it was too fast, or each file fits
+        assert one["status"] in ends, one["said"]
+        assert "Traceback" not in one["said"], one["said"]
     assert last["status"] == 0, last["said"]
-    there = results(tmp_path / "run")
+    wanted, there = results(checkout.parent / "alone"), results(checkout.parent / str(number))
     assert there.keys() == wanted.keys()
     assert [name for name in there if there[name] != wanted[name]] == []

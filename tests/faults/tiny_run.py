@@ -1,12 +1,13 @@
 """Runs a tiny project again and again in processes of its own, kills some of them, and says what came of it.
 
-    python tests/faults/tiny_run.py FOLDER < attempts.json
+    python tests/faults/tiny_run.py ALONE FOLDER... < plans.json
 
-FOLDER is a checkout with the environment `tiny` (test_killed_run.py makes it). An attempt is an object with the
-optional names `step` and `delay` (kill the run so many seconds after the step of that number began), `worker` (kill a
-process that the run has started instead) and `room`: bytes that a disk of its own below data/ has from now on (or that
-a file may have, where this process may not mount one). The answer is a list with an object for each: its exit `status`,
-negative for a signal, and what it `said`. In the end, results lie in FOLDER/results.
+Each folder is a checkout with the environment `tiny` (test_killed_run.py makes them). The one in ALONE is left alone.
+For each other one, the input has a list of attempts, one after the other: an object with the optional names `step` and
+`delay` (kill the run so many seconds after that share of its steps began) or `room`: the share of the bytes that results
+still need for which a disk of its own below data/ has room (or for which one file has, where this process may not mount
+a disk). The answer has for each folder a list with an object for each attempt: its exit `status`, negative for a signal,
+what it `said`, and whether its disk was `full`. In the end, the results of a folder lie in its results/.
 
 Everything heavy is imported once, and each attempt is a fork of that: a run takes seconds instead of ten.
 """
@@ -60,23 +61,10 @@ def begin(folder: Path, room: int | None, said: Path) -> int:
         os._exit(status)
 
 
-def children(process: int) -> list[int]:
-    """Processes that a process has started and that work, not torch's or Python's trackers."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(parent) == process and state != "Z" and b"resource_tracker" not in command:
-            found.append(int(folder.name))
-    return found
-
-
-def attempt(folder: Path, said: Path, plan: dict[str, Any]) -> dict[str, Any]:
-    """Run once, as planned."""
-    room = plan.get("room", ROOM)
+def attempt(folder: Path, said: Path, plan: dict[str, Any], whole: int) -> dict[str, Any]:
+    """Run once, as planned; `whole` is the number of bytes that results take."""
+    used = size_of(folder / "data")
+    room = used + int(plan["room"] * max(0, whole - used)) if "room" in plan else ROOM
     mounted = "remount," if os.path.ismount(folder / "data") else ""
     disk = ["mount", "-t", "tmpfs", "-o", f"{mounted}size={room}", "small", str(folder / "data")]
     mountable = subprocess.run(disk, capture_output=True).returncode == 0
@@ -89,21 +77,24 @@ def attempt(folder: Path, said: Path, plan: dict[str, Any]) -> dict[str, Any]:
             ended = os.waitstatus_to_exitcode(status)
         elif aim is not None and _reached(said) >= aim:
             time.sleep(plan.get("delay", 0.0))
-            targets = children(child) if plan.get("worker") else [child]
-            if targets:
-                os.kill(targets[0], signal.SIGKILL)
-                aim = None
+            os.kill(child, signal.SIGKILL)
+            aim = None
         else:
             time.sleep(0.01)
     for left in _group(child):  # workers of a killed run end by themselves; this waits until they have
-        while Path(f"/proc/{left}").exists() and _state(left) != "Z":
+        while _state(left) != "Z":
             time.sleep(0.02)
-    return {"status": ended, "said": said.read_text("utf-8", "replace")}
+    return {"status": ended, "said": said.read_text("utf-8", "replace"), "full": "room" in plan and mountable}
 
 
-def _reached(said: Path) -> int:
-    steps = re.findall(r"step (\d+)/", said.read_text("utf-8", "replace")) if said.exists() else []
-    return int(steps[-1]) if steps else 0
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, in whole pages, as a disk in memory counts them."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())
+
+
+def _reached(said: Path) -> float:
+    steps = re.findall(r"step (\d+)/(\d+)", said.read_text("utf-8", "replace")) if said.exists() else []
+    return int(steps[-1][0]) / int(steps[-1][1]) if steps else 0
 
 
 def _state(process: int) -> str:
@@ -126,11 +117,19 @@ def _group(leader: int) -> list[int]:
     return found
 
 
-def main(folder: Path) -> None:
+def run_all(folder: Path, plans: list[dict[str, Any]], whole: int = 0) -> list[dict[str, Any]]:
+    """Make the attempts of a folder."""
+    (folder / "data").mkdir(exist_ok=True)
+    found = [attempt(folder, folder / f"said-{number}.txt", plan, whole) for number, plan in enumerate(plans)]
+    shutil.copytree(folder / "data", folder / "results")
+    return found
+
+
+def main(alone: Path, *folders: Path) -> None:
     """Make all attempts."""
     plans = json.load(sys.stdin)
-    os.chdir(folder)
-    sys.path.insert(0, str(folder / "src"))
+    os.chdir(alone)
+    sys.path.insert(0, str(alone / "src"))
     import matplotlib.pyplot  # noqa: F401
     import torch._dynamo  # noqa: F401
     from kedro.framework.cli.cli import KedroCLI  # noqa: F401
@@ -140,11 +139,11 @@ def main(folder: Path) -> None:
     import lmim_kedro.reporting.sections  # noqa: F401
     import lmim_kedro.training.launch  # noqa: F401
 
-    (folder / "data").mkdir(exist_ok=True)
-    found = [attempt(folder, folder / f"said-{number}.txt", plan) for number, plan in enumerate(plans)]
-    shutil.copytree(folder / "data", folder / "results")
+    found = [run_all(alone, [{}])]
+    whole = size_of(alone / "results")
+    found += [run_all(folder, attempts, whole) for folder, attempts in zip(folders, plans, strict=True)]
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(*(Path(folder).resolve() for folder in sys.argv[1:]))
