@@ -69,7 +69,7 @@ class ConfigLoader(OmegaConfigLoader):
             if key == "catalog":
                 self.all_parameters()  # here, because OmegaConf would wrap what a resolver raises
             return self._layered(key)
-        except (YAMLError, OmegaConfBaseException, UnicodeError, RecursionError, ValueError) as error:
+        except (YAMLError, OmegaConfBaseException, ValueError, RecursionError, AttributeError, TypeError) as error:
             if isinstance(error, InputError) or (found := self._fault(error)) is None:
                 raise
             raise InputError(found) from error

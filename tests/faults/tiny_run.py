@@ -3,11 +3,13 @@
     python tests/faults/tiny_run.py ALONE FOLDER... < plans.json
 
 Each folder is a checkout with the environment `tiny` (test_killed_run.py makes them). The one in ALONE is left alone.
-For each other one, the input has a list of attempts, one after the other: an object with the optional names `step` and
-`delay` (kill the run so many seconds after that share of its steps began) or `room`: the share of the bytes that results
-still need for which a disk of its own below data/ has room (or for which one file has, where this process may not mount
-a disk). The answer has for each folder a list with an object for each attempt: its exit `status`, negative for a signal,
-what it `said`, and whether its disk was `full`. In the end, the results of a folder lie in its results/.
+For each other one, the input has a list of attempts, one after the other. An attempt is an object with the optional
+names `step` and `delay` (kill the run so many seconds after that share of its steps began) or `room`: the share of the
+bytes that results still need for which a disk of its own below data/ has room (or for which one file has, where this
+process may not mount a disk).
+
+The answer has for each folder a list with an object for each attempt: its exit `status`, negative for a signal, what it
+`said`, and whether its disk was `full`. In the end, the results of a folder lie in its results/.
 
 Everything heavy is imported once, and each attempt is a fork of that: a run takes seconds instead of ten.
 """

@@ -93,6 +93,13 @@ def images_below(path: Path) -> Iterator[Path]:
             yield file
 
 
+def shown(path: Path) -> str:
+    """A path on one line, without characters that a terminal would act on."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(path)
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Read all images; returns 1 if one could not be read, 2 if none was named."""
     if not arguments:
@@ -103,11 +110,11 @@ def main(arguments: list[str]) -> int:
         data = np.fromfile(image, np.uint8) if image.is_file() else np.empty(0, np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if pixels is None:
-            print(f"{image}: {'undecodable' if image.is_file() else 'missing file'}", file=sys.stderr)
+            print(f"{shown(image)}: {'undecodable' if image.is_file() else 'missing file'}", file=sys.stderr)
             failed += 1
             continue
         text, confidence = reader.read(pixels)
-        print(f"{image}\t{text}\t{confidence:.4f}")
+        print(f"{shown(image)}\t{text}\t{confidence:.4f}")
     return 1 if failed else 0
 
 

@@ -7,7 +7,7 @@ MARKS = "\u200b\u200e\u200f\u2060\ufeff"
 byte-order mark. Joiners (U+200C, U+200D) are left alone: they change how Persian and Indic words are written."""
 _ENDS = MARKS + "\r\n"
 _ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
-_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E, 0x200F}
+_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 """Characters that turn the direction of what follows, and so can show another text than there is."""
 
 
