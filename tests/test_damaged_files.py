@@ -176,6 +176,9 @@ def test_what_the_machine_refuses_is_told_by_any_command(tmp_path, capsys):
 
 def test_a_writer_that_does_not_say_why_is_asked_for(tmp_path):
     """As safetensors and torch, which have errors of their own for a full disk."""
+    with pytest.raises(FileNotFoundError) as caught, whole(tmp_path / "a"):
+        (tmp_path / "source").read_bytes()
+    assert caught.value.filename == str(tmp_path / "source"), "not the file that is written"
     with pytest.raises(RuntimeError, match="some reason"), whole(tmp_path / "a") as part:
         part.write_bytes(b"1")
         raise RuntimeError("some reason")

@@ -47,7 +47,8 @@ def whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         part.replace(path)
     except Exception as error:
-        if (reason := error if isinstance(error, OSError) else _refusal(part)) is None or reason.errno is None:
+        reason = error if isinstance(error, OSError) else _refusal(part)
+        if reason is None or reason.errno is None or (reason is error and reason.filename is not None):
             raise
         raise OSError(reason.errno, os.strerror(reason.errno), str(path)) from error
     finally:

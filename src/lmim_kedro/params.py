@@ -185,11 +185,11 @@ class ViewPreset(Params):
     )
     contrast: Range[Factor] | None = Field(None, description="linear contrast factor")
     blur: Range[Sigma] | None = Field(None, description="Gaussian sigma, pixels of the 32 x 128 crop")
-    crop_vertical: Decay | None = Field(
-        None, lt=0.5, description="most that is cut off top and bottom each, share of height"
+    crop_vertical: float | None = Field(
+        None, ge=0, lt=0.5, description="most that is cut off top and bottom each, share of height"
     )
-    crop_horizontal: Decay | None = Field(
-        None, lt=0.5, description="most that is cut off left and right each, share of width"
+    crop_horizontal: float | None = Field(
+        None, ge=0, lt=0.5, description="most that is cut off left and right each, share of width"
     )
     sharpen: tuple[Range[Share], Range[Factor]] | None = Field(None, description="alpha range, lightness range")
     rotate: float | None = Field(

@@ -89,6 +89,13 @@ def test_readings_that_become_labels_are_the_texts_that_were_read(place, text):
     assert crop.label == text
 
 
+@pytest.mark.parametrize("text", ["a\u2028b", "a\x85b", "\x0ba", "=\x1c"])
+def test_readings_with_characters_that_python_takes_for_line_ends_become_labels(place, text):
+    write_readings([Reading(text, 0.5, (0.5,), None, "-a.png")], place / "readings.csv", "csv")
+    (crop,) = open_source("words", {"path": str(place / "readings.csv"), "format": "csv"}).read(0, 1)
+    assert crop.label == text
+
+
 def test_lists_of_others_keep_their_apostrophes(place):
     (place / "list.csv").write_text("filename,text\n-a.png,'-5\n")
     (crop,) = open_source("words", {"path": str(place / "list.csv")}).read(0, 1)

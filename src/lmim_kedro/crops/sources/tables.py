@@ -103,7 +103,8 @@ def rows_of(
 def _split(text: str, delimiter: str) -> list[str] | None:
     """One row as the csv module reads it; None where its quotes do not close."""
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True) or [""], delimiter=delimiter, strict=True))
+        lines = [f"{line}\n" for line in text.split("\n")]  # a label may hold U+2028 and its like
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:
         return None
     return rows[0] if len(rows) == 1 else None
