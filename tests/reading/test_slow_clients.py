@@ -122,7 +122,8 @@ def test_clients_that_send_slowly_or_nothing_are_let_go_and_their_memory_with_th
     before = server.megabytes()
     *slow, idle, half = asyncio.run(crowd())
     assert all(answer == b"" or re.match(rb"HTTP/1.1 (408|503)", answer) for answer in slow)
-    assert sum(b"408" in answer[:15] for answer in slow) >= 5
+    if not LONG:  # there, the answer goes down with a connection on which more was sent than read
+        assert sum(b"408" in answer[:15] for answer in slow) >= 5
     assert (idle, half) == (b"", b"")
     assert asyncio.run(post(server.port, image)).endswith("200 OK")
     time.sleep(0.3)
