@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: run test lint fonts bench mutants install install-test viz clean help
+.PHONY: run test fuzz test-faults lint fonts bench mutants licenses install install-test viz clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,17 @@ run: install  ## Everything on the embedded sample: install, pre-train, fine-tun
 
 test: install-test lint  ## Linters, import contracts, types, tests
 	$(BIN)/pytest
+
+SEED ?= 0
+FUZZ_EXAMPLES ?= 2000
+
+fuzz: install-test  ## Thousands of drawn inputs for every parser and parameter; SEED=1 draws others, FUZZ_EXAMPLES more
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) \
+		tests/fuzz tests/test_absurd_parameters.py tests/scoring/test_guarded_cells.py
+
+test-faults: install-test  ## Kill runs, fill disks and send a minute of slow clients; SEED=1: at other moments
+	FAULT_ROUNDS=10 FAULT_SECONDS=60 FAULT_SEED=$(SEED) $(BIN)/pytest -s \
+		tests/faults tests/reading/test_slow_clients.py tests/crops/test_killed_ingest.py tests/crops/test_full_disk.py
 
 lint: install-test  ## Linters, import contracts, types
 	$(BIN)/ruff check .
@@ -29,6 +40,9 @@ bench: install  ## How fast the parts are here, each beside the plain way, as a 
 
 mutants: install-test  ## Change the code at random, 200 times, and count what the tests notice
 	$(BIN)/python tests/mutants.py
+
+licenses: install-test  ## The license of each dependency, into docs/dependencies.md
+	$(BIN)/python scripts/list_licenses.py
 
 viz: install  ## Draw the pipelines in the browser, the stages as boxes
 	(sleep 15 && $(PYTHON) -m webbrowser -t "http://127.0.0.1:4141/?types=nodes") & $(BIN)/kedro viz run --no-browser

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from lmim_kedro.params import ModelParams, OptimizationParams, PretrainingParams, RecognizerParams
 
 ADAMW = {"betas": (0.9, 0.95), "weight_decay": 0.05, "layer_decay": 1.0}
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test needs a screen
+# Tests with drawn inputs: few and always the same here, many and seeded with `make fuzz`.
+_EVERY = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("short", max_examples=25, derandomize=True, **_EVERY)
+settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")), **_EVERY)
+settings.load_profile("short")
 READER = RecognizerParams(width=32, depth=2, heads=4, ffn=16, dropout=0.0)
 
 

@@ -75,7 +75,7 @@ def test_error_that_an_input_error_did_not_cause_is_not_taken_for_one(monkeypatc
         except InputError:
             raise ZeroDivisionError("a bug while handling it")  # noqa: B904
     except ZeroDivisionError as error:
-        assert run_command.input_error(error) is None
+        assert run_command.sentence_of(error) is None
 
 
 def test_run_takes_every_option_of_kedros_run() -> None:

@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from omegaconf.errors import InterpolationResolutionError
 
 from lmim_kedro import params
 from lmim_kedro.config import ConfigLoader
@@ -311,7 +310,7 @@ def test_catalog_paths_carry_environment_and_parameters_of_their_own_loader(conf
 
 def test_catalog_that_asks_for_an_unknown_parameter_says_which(conf: Path) -> None:
     (conf / "small" / "catalog.yml").write_text("x: {type: MemoryDataset, filepath: '${parameter:pretraining.mask}'}")
-    with pytest.raises(InterpolationResolutionError, match=r"the catalog asks for \$\{parameter:pretraining.mask\}"):
+    with pytest.raises(InputError, match=r"the catalog asks for \$\{parameter:pretraining.mask\}"):
         loader(conf)["catalog"]
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import importlib.util
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -131,7 +134,7 @@ def test_a_node_writes_where_the_catalog_loads_its_result(context: KedroContext)
 
 def test_every_dataset_has_a_layer_and_an_owner(context: KedroContext, pipelines: dict[str, Pipeline]) -> None:
     used = {name for pipeline in pipelines.values() for name in stored(pipeline)}
-    resolver = context.catalog.config_resolver
+    resolver = context.catalog.config_resolver  # the catalog is made anew each time that the context is asked for it
     used |= {pattern for name in used if (pattern := resolver.match_dataset_pattern(name))}
     for name, entry in context.config_loader["catalog"].items():
         assert entry.get("metadata", {}).get("kedro-viz", {}).get("layer") in LAYERS, name
@@ -153,3 +156,49 @@ def test_torch_has_a_range_and_the_tested_pair_is_among_the_constraints(project:
     assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(tested)
     names = {re.split("[<>=~\\[]", need)[0].lower() for need in needed}
     assert names <= {line.partition("==")[0].lower() for line in tested}
+
+
+SENDING = """
+import os, sys
+{off}
+import kedro_telemetry.plugin as plugin, requests
+sent = []
+requests.post = lambda *arguments, **options: sent.append(arguments)
+hook = plugin.KedroTelemetryHook()
+hook.before_command_run(None, ["run"])
+hook.after_command_run()
+print(len(sent))
+"""
+
+
+@pytest.mark.parametrize(("off", "sent"), [("import lmim_kedro", "0"), ("", "1")])
+def test_nothing_is_reported_of_a_command_where_there_is_no_file_that_forbids_it(
+    tmp_path: Path, off: str, sent: str
+) -> None:
+    """The second case shows that kedro-telemetry would report."""
+    quiet = ("DO_NOT_TRACK", "KEDRO_DISABLE_TELEMETRY", "CI", "GITHUB_ACTION")
+    env = {name: value for name, value in os.environ.items() if name not in quiet} | {"HOME": str(tmp_path)}
+    code = SENDING.format(off=off)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1:] == [sent], done.stderr
+
+
+def test_every_dependency_is_named_with_its_license(project: Path) -> None:
+    facts = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    lists = [facts["dependencies"], *facts["optional-dependencies"].values()]
+    needed = {re.split(r"[<>=~\[]", need)[0].lower().replace("_", "-") for needs in lists for need in needs}
+    page = (project / "docs/dependencies.md").read_text("utf-8")
+    there = {package.name.lower().replace("_", "-") for package in importlib.metadata.distributions()}
+    assert needed & there - {"lmim-kedro"} <= set(re.findall(r"^\| ([\w.-]+) \|", page.partition("## All")[2], re.M))
+    spec = importlib.util.spec_from_file_location("list_licenses", project / "scripts/list_licenses.py")
+    assert spec is not None and spec.loader is not None
+    licenses = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(licenses)
+    assert licenses.COPYLEFT.search("GNU General Public License v2") and licenses.COPYLEFT.search("MPL-2.0 AND MIT")
+    assert not licenses.COPYLEFT.search("MIT License") and not licenses.COPYLEFT.search("Apache Software License")
+    names, marked = licenses.closure("chinese"), page.partition("## Under copyleft")[2].partition("## All")[0]
+    assert "zhconv" in names and "torch" in names and "zhconv" not in licenses.closure(None)
+    for name, package in names.items():
+        assert not licenses.COPYLEFT.search(licenses.license_of(package)) or f"\n| {name} |" in marked, name

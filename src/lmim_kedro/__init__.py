@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # that beside another busy process a step becomes ten times slower; asleep at once, a small model's step takes twice as
 # long on a free machine (docs/performance.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# Kedro brings kedro-telemetry along, which reports on every command unless this or a file `.telemetry` says otherwise;
+# Kedro imports this package before it asks.
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 __all__ = ["Allowed", "OnnxReader", "PackedStore", "Reader", "__version__", "open_source", "prepare"]

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from lmim_kedro import __version__
-from lmim_kedro.errors import InputError
+from lmim_kedro.errors import InputError, sentence_of
+from lmim_kedro.text.marks import on_lines, show_controls
 
 COMMANDS = {
     "run": "Run a pipeline, or all stages: the options are those of `kedro run`.",
@@ -67,6 +68,8 @@ class Commands(click.Group):
 def ending_in_a_sentence(work: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap the work of a command: an InputError is printed alone, and the exit status is MISTAKE.
 
+    So is an error of the machine that the user has to settle, such as a full disk (`errors.sentence_of`).
+
     Example:
         >>> def work():
         ...     raise InputError("there is nothing at photos: check the path")
@@ -77,10 +80,13 @@ def ending_in_a_sentence(work: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(work)
     def wrapped(*arguments: Any, **options: Any) -> Any:
+        show_controls()
         try:
             return work(*arguments, **options)
-        except InputError as error:
-            click.secho(str(error), fg="red", err=True)
+        except (InputError, OSError) as error:
+            if (sentence := sentence_of(error)) is None:
+                raise
+            click.secho(on_lines(sentence), fg="red", err=True)
             raise click.exceptions.Exit(MISTAKE) from None
 
     return wrapped

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.files import read_text
 from lmim_kedro.parameter_errors import FILES, Place, check, dotted
 from lmim_kedro.params import CHOICES, FinetuningParams, Parameters, pick
 from lmim_kedro.recipe import resolve_recipe, teacher_of
@@ -67,8 +69,24 @@ class ConfigLoader(OmegaConfigLoader):
             if key == "catalog":
                 self.all_parameters()  # here, because OmegaConf would wrap what a resolver raises
             return self._layered(key)
-        except YAMLError as error:
-            raise InputError(str(error)) from error
+        except (YAMLError, OmegaConfBaseException, ValueError, RecursionError, AttributeError, TypeError) as error:
+            if isinstance(error, InputError) or (found := self._fault(error)) is None:
+                raise
+            raise InputError(found) from error
+
+    def _fault(self, error: Exception) -> str | None:
+        """What is wrong with a file of configuration; None for an error that no file explains."""
+        folders = [Path(self.conf_source) / name for name in (self.base_env or "", self.run_env, LOCAL)]
+        for file in sorted(file for folder in folders for file in folder.rglob("*.y*ml")):
+            try:
+                content = OmegaConf.create(read_text(file))
+            except InputError as fault:
+                return str(fault)
+            except (YAMLError, OmegaConfBaseException, RecursionError, ValueError, AttributeError) as fault:
+                return f"{file} is not YAML that can be read ({' '.join(str(fault).split())}): mend it"
+            if not isinstance(content, DictConfig):
+                return f"{file} holds no names with values: write it as lines of `name: value`"
+        return " ".join(str(error).split()) if isinstance(error, YAMLError | OmegaConfBaseException) else None
 
     def _layered(self, key: str) -> dict[str, Any]:
         """One kind of configuration: base, then the environment, then the user's own conf/local."""

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,9 @@ _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
+_FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Write a file beside its place, sync it, and move it into place: readers see the old file or the new one.
@@ -32,6 +36,8 @@ def whole(path: Path) -> Iterator[Path]:
 
     Yields:
         the path to write to. After an error it is removed, and the old file stays.
+
+    Errors: OSError with the file's name where there is no room for it, whatever error the writing library made of that.
 
     Example:
         >>> import tempfile
@@ -48,15 +54,17 @@ def whole(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        if disk_is_full(error):
+    except Exception as error:
+        reason = error if isinstance(error, OSError) else _refusal(part)
+        if reason is not None and disk_is_full(reason):
             raise InputError(
                 f"the disk of {path.parent} became full while {path.name} was written: make room or choose another "
                 "disk, then run the same command again; what was there before is kept"
             ) from error
-        if error.errno in _NO_RIGHT and str(error.filename) in map(str, (part, *part.parents)):
+        own = reason is not error or str(reason.filename) in map(str, (part, *part.parents))
+        if reason is not None and reason.errno in _NO_RIGHT and own:
             raise InputError(
-                f"{path} cannot be written ({error.strerror}): give the right to write into {path.parent}, or choose "
+                f"{path} cannot be written ({reason.strerror}): give the right to write into {path.parent}, or choose "
                 "another folder"
             ) from error
         raise
@@ -124,6 +132,38 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
+def _refusal(path: Path) -> OSError | None:
+    """What the disk says to some more bytes in a file: torch and safetensors do not tell why they could not write."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(2**16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def guarded(cell: str) -> str:
+    """A text as a cell of a CSV file, in which no spreadsheet takes it for a formula: `unguarded` takes it back.
+
+    A text that begins with = + - or @ (their full-width forms too), with or without blanks and apostrophes before it,
+    gets an apostrophe in front, which spreadsheets take for the sign of a text.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+
+    Example:
+        >>> guarded("=1+1"), guarded("exit"), guarded("'-5"), unguarded(guarded("'-5"))
+        ("'=1+1", 'exit', "''-5", "'-5")
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The text of a cell that `guarded` wrote."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
     with whole(path) as part:
@@ -134,14 +174,21 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of the project, an object, which may not exist; without it the result is empty.
 
     Errors: InputError where the file is damaged.
+
+    Example:
+        >>> read_json(Path("absent.json"))
+        {}
     """
     if not path.is_file():
         return {}
-    content = json_of(path, "it is damaged: remove it and make it anew, or restore a copy")
+    damaged = "it is damaged: remove it and make it anew, or restore a copy"
+    text = read_text(path)
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}): {damaged}") from error
     if not isinstance(content, dict):
-        raise InputError(
-            f"{path} is not a JSON object, so it is damaged: remove it and make it anew, or restore a copy"
-        )
+        raise InputError(f"{path} is not a JSON object, so {damaged}")
     return content
 
 

@@ -23,6 +23,7 @@ from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
 from lmim_kedro.run_folders import RunFolders, folders_written, place_of, steps_to_run
 from lmim_kedro.run_models import require_pairs, require_recipes
+from lmim_kedro.text.marks import show_controls
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,11 @@ class RunHooks:
         self._begun = 0
         self._start = 0.0
         self._folders = RunFolders()
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Let no name of a file move the cursor of a terminal that shows the log."""
+        show_controls()
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -12,51 +12,92 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from lmim_kedro.errors import InputError, did_you_mean
 from lmim_kedro.registries import AUGMENTATIONS, DECODERS, LOGGERS, METHODS, METRICS
 
 Preset = TypeVar("Preset")
+Number = TypeVar("Number", int, float)
+
+
+def ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
+    """Check that the ends of a range are in their order. Errors: ValueError."""
+    if ends[0] > ends[1]:
+        raise ValueError(f"{ends[0]:g} is above {ends[1]:g}: the lower end of a range comes first")
+    return ends
+
+
+# Bounds keep out what no machine can do and no training survives; they do not say what is sensible.
+Range = Annotated[tuple[Number, Number], AfterValidator(ordered)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0, le=10)]
+Level = Annotated[float, Field(ge=0, le=255)]
+Sigma = Annotated[float, Field(ge=0, le=32)]
+Moved = Annotated[float, Field(ge=0, le=0.5)]
+Pixels = Annotated[int, Field(gt=0, le=16_384)]
+Features = Annotated[int, Field(gt=0, le=65_536)]
+Layers = Annotated[int, Field(gt=0, le=256)]
+Heads = Annotated[int, Field(gt=0, le=1024)]
+Stride = Annotated[int, Field(gt=0, le=64)]
+Steps = Annotated[int, Field(gt=0, le=10**9)]
+Crops = Annotated[int, Field(gt=0, le=10**6)]
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type is a number, a range or choice of them, or either of these or null."""
+    return kind in (int, float) or type(kind) is int or any(map(_is_number, get_args(kind)))
+
+
+def _holds_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
 
 
 class Params(BaseModel):
-    """Base of all parameter groups: immutable, and a misspelt name is an error."""
+    """Base of all parameter groups: immutable; a misspelt name is an error, and numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number belongs, which pydantic takes for 1 and 0."""
+        if _holds_truth(value) and _is_number(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"{value!r} is no number: give one")
+        return value
 
 
 class RecognizerParams(Params):
     """Size of the autoregressive decoder (paper, section 4.2: 6 layers, width 512, 8 heads)."""
 
-    width: int = Field(512, gt=0, description="features per symbol")
-    depth: int = Field(6, gt=0, description="decoder layers")
-    heads: int = Field(8, gt=0)
-    ffn: int = Field(256, gt=0, description="hidden features of the feed-forward part (released code)")
+    width: Features = Field(512, description="features per symbol")
+    depth: Layers = Field(6, description="decoder layers")
+    heads: Heads = 8
+    ffn: Features = Field(256, description="hidden features of the feed-forward part (released code)")
     dropout: Share = 0.1
 
 
 class ModelParams(Params):
     """Sizes of encoder, guided decoder and recognizer. `vit_small` is the paper's (section 4.2)."""
 
-    image_height: int = Field(32, gt=0, description="pixels")
-    image_width: int = Field(128, gt=0, description="pixels")
+    image_height: Pixels = Field(32, description="pixels")
+    image_width: Pixels = Field(128, description="pixels")
     keep_ratio: bool = Field(
         False,
         description="crops keep width / height: scaled to the height, and what is missing to the right is filled with "
         "the last column; false: stretched to the width (paper)",
     )
-    patch_height: int = Field(4, gt=0, description="pixels")
-    patch_width: int = Field(4, gt=0, description="pixels")
+    patch_height: Pixels = Field(4, description="pixels")
+    patch_width: Pixels = Field(4, description="pixels")
     patch_overlap: int = Field(
-        0, ge=0, description="pixels that a patch sees beyond its left and right edge; 0 in the paper"
+        0, ge=0, le=16_384, description="pixels that a patch sees beyond its left and right edge; 0 in the paper"
     )
-    stem: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = Field(
+    stem: tuple[tuple[Features, Stride, Stride], ...] = Field(
         (),
+        max_length=32,
         description="3 x 3 convolutions before the patches are cut, each as features, stride down and stride across; "
         "none in the paper",
     )
@@ -71,17 +112,18 @@ class ModelParams(Params):
     position_columns: int | None = Field(
         None,
         gt=0,
+        le=16_384,
         description="columns over which the positions run, interpolated where there are more patches: those of the "
         "model whose weights are taken over; null: a position a column",
     )
-    width: int = Field(384, gt=0, description="features per token")
-    depth: int = Field(12, gt=0, description="encoder blocks")
-    heads: int = Field(6, gt=0)
-    mlp_ratio: float = Field(4.0, gt=0)
-    decoder_width: int = Field(512, gt=0, description="features per token in the guided decoder")
-    decoder_depth: int = Field(2, gt=0, description="blocks of the guided decoder")
-    decoder_heads: int = Field(16, gt=0)
-    decoder_ffn: int = Field(2048, gt=0)
+    width: Features = Field(384, description="features per token")
+    depth: Layers = Field(12, description="encoder blocks")
+    heads: Heads = 6
+    mlp_ratio: float = Field(4.0, gt=0, le=64)
+    decoder_width: Features = Field(512, description="features per token in the guided decoder")
+    decoder_depth: Layers = Field(2, description="blocks of the guided decoder")
+    decoder_heads: Heads = 16
+    decoder_ffn: Features = 2048
     decoder_dropout: Share = 0.1
     recognizer: RecognizerParams = RecognizerParams()
 
@@ -140,10 +182,10 @@ class JitterParams(Params):
     """Color jitter after the picked operations (released code; the order is torchvision's, random)."""
 
     probability: Share = 0.8
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.2
-    hue: float = 0.1
+    brightness: Factor = 0.4
+    contrast: Factor = 0.4
+    saturation: Factor = 0.2
+    hue: float = Field(0.1, ge=0, le=0.5, description="share of a turn")
 
 
 class ViewPreset(Params):
@@ -152,55 +194,71 @@ class ViewPreset(Params):
     An operation that is null is not part of the preset. Of those present, `pick` says how many each crop gets.
     """
 
-    pick: tuple[int, int | None] = Field(
+    pick: tuple[Annotated[int, Field(ge=0, le=100)], Annotated[int, Field(ge=0, le=100)] | None] = Field(
         (3, None), description="least and most operations a crop gets; null: all there are"
     )
-    contrast: Range | None = Field(None, description="linear contrast factor")
-    blur: Range | None = Field(None, description="Gaussian sigma, pixels of the 32 x 128 crop")
-    crop_vertical: Share | None = Field(None, description="most that is cut off top and bottom each, share of height")
-    crop_horizontal: Share | None = Field(None, description="most that is cut off left and right each, share of width")
-    sharpen: tuple[Range, Range] | None = Field(None, description="alpha range, lightness range")
-    rotate: float | None = Field(None, description="largest angle to either side, degrees; the canvas grows to fit")
-    piecewise_affine: Range | None = Field(None, description="sigma of the moved grid points, share of the size")
-    perspective: Range | None = Field(None, description="sigma of the moved corners, share of the size")
-    solarize: Range | None = Field(None, description="threshold, 0-255; inverts above it in half of the cases")
-    grayscale_blend: Range | None = Field(None, description="alpha of the gray crop blended in")
+    contrast: Range[Factor] | None = Field(None, description="linear contrast factor")
+    blur: Range[Sigma] | None = Field(None, description="Gaussian sigma, pixels of the 32 x 128 crop")
+    crop_vertical: float | None = Field(
+        None, ge=0, lt=0.5, description="most that is cut off top and bottom each, share of height"
+    )
+    crop_horizontal: float | None = Field(
+        None, ge=0, lt=0.5, description="most that is cut off left and right each, share of width"
+    )
+    sharpen: tuple[Range[Share], Range[Factor]] | None = Field(None, description="alpha range, lightness range")
+    rotate: float | None = Field(
+        None, ge=0, le=180, description="largest angle to either side, degrees; the canvas grows to fit"
+    )
+    piecewise_affine: Range[Moved] | None = Field(None, description="sigma of the moved grid points, share of the size")
+    perspective: Range[Moved] | None = Field(None, description="sigma of the moved corners, share of the size")
+    solarize: Range[Level] | None = Field(None, description="threshold, 0-255; inverts above it in half of the cases")
+    grayscale_blend: Range[Share] | None = Field(None, description="alpha of the gray crop blended in")
     jitter: JitterParams | None = None
     grayscale_probability: Share = 0.0
+
+    @field_validator("pick")
+    @classmethod
+    def _least_before_most(cls, pick: tuple[int, int | None]) -> tuple[int, int | None]:
+        return pick if pick[1] is None else ordered((pick[0], pick[1]))
 
 
 class ViewsParams(Params):
     """Which guidance views pre-training sees."""
 
     preset: str = Field(description="a name under view_presets: weak, medium, strong or your own")
-    sheet_crops: int = Field(gt=0, description="crops on the contact sheet")
-    sheet_views: int = Field(gt=0, description="views of each crop on the contact sheet")
+    sheet_crops: int = Field(gt=0, le=1000, description="crops on the contact sheet")
+    sheet_views: int = Field(gt=0, le=100, description="views of each crop on the contact sheet")
     materialize: int = Field(
-        ge=0, description="views per crop written into a store; 0: drawn on the device while training"
+        ge=0, le=1000, description="views per crop written into a store; 0: drawn on the device while training"
     )
 
 
 class OptimizationParams(Params):
     """AdamW with linear warm-up and a half-cosine to zero, set at every step."""
 
-    epochs: float | None = Field(None, gt=0, description="passes over the crops; give this or steps")
-    steps: int | None = Field(None, gt=0, description="optimizer steps; give this or epochs")
-    batch_size: int = Field(gt=0, description="crops per optimizer step, over all devices")
-    base_learning_rate: float = Field(gt=0, description="at 256 crops a step; scaled linearly with batch_size")
-    warmup_epochs: float | None = Field(None, ge=0, description="give this or warmup_steps")
-    warmup_steps: int | None = Field(None, ge=0, description="give this or warmup_epochs")
-    betas: tuple[float, float]
-    weight_decay: float = Field(ge=0, description="on parameters of two or more dimensions only")
+    epochs: float | None = Field(None, gt=0, le=10**6, description="passes over the crops; give this or steps")
+    steps: Steps | None = Field(None, description="optimizer steps; give this or epochs")
+    batch_size: Crops = Field(description="crops per optimizer step, over all devices")
+    base_learning_rate: float = Field(
+        gt=0, le=10**4, description="at 256 crops a step; scaled linearly with batch_size"
+    )
+    warmup_epochs: float | None = Field(None, ge=0, le=10**6, description="give this or warmup_steps")
+    warmup_steps: int | None = Field(None, ge=0, le=10**9, description="give this or warmup_epochs")
+    betas: tuple[Decay, Decay]
+    weight_decay: float = Field(ge=0, le=10, description="on parameters of two or more dimensions only")
     layer_decay: float = Field(gt=0, le=1, description="factor on the learning rate per encoder block, from the top")
     encoder_learning_rate: float | None = Field(
         None,
         gt=0,
+        le=1000,
         description="factor on the learning rate of the whole encoder, beside layer_decay; null: as all else learns",
     )
-    freeze_encoder_steps: int | None = Field(
-        None, gt=0, description="steps before the encoder learns; null: it learns from the first"
+    freeze_encoder_steps: Steps | None = Field(
+        None, description="steps before the encoder learns; null: it learns from the first"
     )
-    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping (paper)")
+    clip_norm: float | None = Field(
+        None, gt=0, le=10**6, description="largest gradient norm; null: no clipping (paper)"
+    )
     ema: float | None = Field(
         None,
         gt=0,
@@ -259,7 +317,7 @@ class PretrainingParams(Params):
         "with method none it is fine-tuned as it is",
     )
     length: float = Field(
-        1.0, gt=0, description="factor on the epochs or steps of optimization: 2 gives the 20 epochs rows"
+        1.0, gt=0, le=1000, description="factor on the epochs or steps of optimization: 2 gives the 20 epochs rows"
     )
     masking: Literal["random", "block", "span", "density"] = Field(
         "random",
@@ -268,14 +326,15 @@ class PretrainingParams(Params):
     )
     mask_ratio: float = Field(0.8, gt=0, lt=1, description="share of patches removed, Table 5")
     guidance: bool = Field(True, description="cross-attention to the guidance view, Table 1")
-    alignment_weight: float = Field(1.0, ge=0, description="weight of the alignment loss, Table 1; 0: off")
+    alignment_weight: float = Field(1.0, ge=0, le=1000, description="weight of the alignment loss, Table 1; 0: off")
     alignment_stop_gradient: bool = Field(False, description="the guidance [cls] is a fixed target; false in the paper")
-    alignment_projector: int | None = Field(
-        None, gt=0, description="hidden width of an MLP between each [cls] and the alignment; null in the paper"
+    alignment_projector: Features | None = Field(
+        None, description="hidden width of an MLP between each [cls] and the alignment; null in the paper"
     )
     alignment_variance: float = Field(
         0.0,
         ge=0,
+        le=1000,
         description="weight of VICReg's hinge max(0, 1 - deviation of [cls] over the batch), so that "
         "[cls] does not collapse (docs/claims.md); 0 in the paper",
     )
@@ -300,12 +359,12 @@ class ValidationParams(Params):
     sources: tuple[str, ...] = Field(
         (), description="names under finetuning.sources whose crops are all held out; give this or share"
     )
-    every: int = Field(500, gt=0, description="steps between two measurements; the last step is measured too")
+    every: Steps = Field(500, description="steps between two measurements; the last step is measured too")
     metric: Annotated[str, AfterValidator(METRICS.check)] = Field(
         "waics", description="the step with its highest value is the result; another metric: registries.METRICS"
     )
-    patience: int | None = Field(
-        None, gt=0, description="measurements without a higher value after which training ends; null: it goes on"
+    patience: Steps | None = Field(
+        None, description="measurements without a higher value after which training ends; null: it goes on"
     )
 
     @model_validator(mode="after")
@@ -335,7 +394,9 @@ class FinetuningParams(Params):
         description="english_94, english_36 (lower case and digits), chinese_7934, a file, from_labels: the "
         "characters of the training labels, or from_start: those of the recognizer that start names",
     )
-    max_length: int = Field(25, gt=1, description="decoding steps, end symbol included: 25 English, 40 Chinese")
+    max_length: int = Field(
+        25, gt=1, le=1024, description="decoding steps, end symbol included: 25 English, 40 Chinese"
+    )
     augmentation: Annotated[str, AfterValidator(AUGMENTATIONS.check)] = Field(
         "abinet", description="drawn anew for each crop and epoch; parseq: OpenOCR's unified recipe"
     )
@@ -378,18 +439,21 @@ MAX_BYTES = 64 * 2**20
 class IngestParams(Params):
     """What becomes of the raw crops."""
 
-    store_height: int | None = Field(
-        None, gt=0, description="crops taller than this are scaled down to it; null: bytes as they came"
+    store_height: Pixels | None = Field(
+        None, description="crops taller than this are scaled down to it; null: bytes as they came"
     )
-    store_size: tuple[PositiveInt, PositiveInt] | None = Field(
+    store_size: tuple[Pixels, Pixels] | None = Field(
         None, description="height and width to which crops are resized and kept uncompressed; null: they are not"
     )
-    max_pixels: int = Field(MAX_PIXELS, gt=0, description="a larger image is set aside, not decoded")
+    max_pixels: int = Field(MAX_PIXELS, gt=0, le=2**30, description="a larger image is set aside, not decoded")
     max_bytes: int = Field(MAX_BYTES, gt=0, le=2**30, description="a larger file of an image is set aside, not read")
-    shard_crops: int = Field(100_000, gt=0, description="crops per shard of the packed store")
-    workers: int = Field(0, ge=0, description="processes; 0: one per core")
+    shard_crops: int = Field(100_000, gt=0, le=10**8, description="crops per shard of the packed store")
+    workers: int = Field(0, ge=0, le=1024, description="processes; 0: one per core")
     rotate_tall: float | None = Field(
-        None, ge=1, description="height / width above which a crop is stored turned counter-clockwise; null: none is"
+        None,
+        ge=1,
+        le=1000,
+        description="height / width above which a crop is stored turned counter-clockwise; null: none is",
     )
     leaks: Literal["exclude", "report"] = Field(
         "exclude", description="crops of the benchmarks, or nearly, in the sets to train on: left out, or only listed"
@@ -399,7 +463,7 @@ class IngestParams(Params):
     clusters: Literal["report", "exclude"] = Field(
         "report", description="near copies of one crop within a set, many of them: only listed, or all but one left out"
     )
-    cluster_crops: int = Field(100, ge=2, description="fewest near copies that are listed as a cluster")
+    cluster_crops: int = Field(100, ge=2, le=10**9, description="fewest near copies that are listed as a cluster")
     engine: Literal["processes", "dask"] = Field("processes", description="dask: Dask distributed, the extra `cluster`")
     scheduler: str | None = Field(None, description="address of a Dask scheduler, tcp://host:8786; null: one made here")
 
@@ -430,7 +494,7 @@ class EvaluationParams(Params):
     labels: Literal["original", "corrected"] = Field(
         description="which labels of the six common benchmarks the sources hold; recorded in the scores"
     )
-    batch_size: int = Field(gt=0)
+    batch_size: Crops
     looks: Literal[1, 3] = Field(description="looks at each crop, the surest of which counts; 1: the field's protocols")
     language: str = Field(
         description="language model that chooses among the texts of a CTC recognizer: english, a file, or none: the "
@@ -439,8 +503,8 @@ class EvaluationParams(Params):
     beside: str | None = Field(
         description="another recognizer that reads the benchmarks for comparison: ready, a recognizer's folder, or null"
     )
-    attention_crops: int = Field(gt=0, description="crops whose attention the report shows")
-    attention_queries: int = Field(gt=0, description="query patches of each")
+    attention_crops: int = Field(gt=0, le=1000, description="crops whose attention the report shows")
+    attention_queries: int = Field(gt=0, le=1000, description="query patches of each")
 
 
 class PredictParams(Params):
@@ -451,8 +515,8 @@ class PredictParams(Params):
     allow_outside: bool = Field(description="read also what paths of a list, or links, lead to outside its folder")
     recognizer: str | None = Field(description="a recognizer's folder; null: that of this variant, env and seed")
     format: Literal["csv", "jsonl", "parquet"]
-    batch_size: int = Field(gt=0)
-    beam: int = Field(gt=0, description="hypotheses of beam search; 1: greedy")
+    batch_size: Crops
+    beam: int = Field(gt=0, le=1000, description="hypotheses of beam search; 1: greedy")
     looks: Literal[1, 3] | None = Field(description="looks at each crop, the surest of which counts; null: its own")
     language: str | None = Field(
         description="language model that chooses among the texts of a CTC recognizer: english, a file, or none; null: "
@@ -465,7 +529,7 @@ class PredictParams(Params):
         description="file with the words of which each reading is one, a word a line; null: all"
     )
     pattern: str | None = Field(description="regular expression that each reading matches as a whole; null: any text")
-    min_confidence: float = Field(ge=0, le=1, description="least confidence; a reading of less is an error")
+    min_confidence: Share = Field(description="least confidence; a reading of less is an error")
 
 
 class TrainingParams(Params):
@@ -473,18 +537,22 @@ class TrainingParams(Params):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU or CPU that has it")
-    devices: int = Field(1, gt=0, description="processes on this machine that train together: one per GPU, or on a CPU")
-    nodes: int = Field(1, gt=0, description="machines that train together (docs/training.md)")
+    devices: int = Field(
+        1, gt=0, le=1024, description="processes on this machine that train together: one per GPU, or on a CPU"
+    )
+    nodes: int = Field(1, gt=0, le=1024, description="machines that train together (docs/training.md)")
     rendezvous: str | None = Field(None, description="host:port of one of the machines, where several meet")
     compile: bool = Field(False, description="torch.compile model and views: minutes to start, then faster on a GPU")
-    accumulate: int = Field(1, gt=0, description="parts of a batch that go through the model one after the other")
+    accumulate: Crops = Field(1, description="parts of a batch that go through the model one after the other")
     checkpoint_activations: bool = Field(False, description="compute the encoder's blocks twice to save their memory")
-    threads: int = Field(0, ge=0, description="torch's CPU threads; 0: one per core")
-    log_every: int = Field(50, gt=0, description="steps between two rows of the metrics table")
-    loader_threads: int = Field(2, gt=0, description="threads that decode crops")
-    checkpoint_steps: int = Field(1000, gt=0, description="steps between two checkpoints of the training state")
-    checkpoint_minutes: float = Field(10, gt=0, description="minutes after which a checkpoint is due in any case")
-    keep_checkpoints: int = Field(2, gt=0, description="checkpoints of the training state kept on disk")
+    threads: int = Field(0, ge=0, le=1024, description="torch's CPU threads; 0: one per core")
+    log_every: Steps = Field(50, description="steps between two rows of the metrics table")
+    loader_threads: int = Field(2, gt=0, le=256, description="threads that decode crops")
+    checkpoint_steps: Steps = Field(1000, description="steps between two checkpoints of the training state")
+    checkpoint_minutes: float = Field(
+        10, gt=0, le=10**5, description="minutes after which a checkpoint is due in any case"
+    )
+    keep_checkpoints: int = Field(2, gt=0, le=10**5, description="checkpoints of the training state kept on disk")
     tensorboard: bool = Field(False, description="write event files for TensorBoard: the logger `tensorboard`")
     loggers: list[Annotated[str, AfterValidator(LOGGERS.check)]] = Field(
         [],
@@ -498,7 +566,7 @@ class RunParams(Params, extra="ignore"):
 
     env: str = Field("", description="name of the run environment; --env sets it, configuration files do not")
     variant: str
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**63)
     model: str = Field(description="a name under models")
     views: ViewsParams
     ingest: IngestParams

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.params import (
@@ -68,6 +68,43 @@ class Recipe(Params):
     encoder_sha256: str | None = None
 
     _of_earlier_versions = model_validator(mode="before")(up_to_date)
+
+
+def saved_recipe(saved: Any, where: str) -> Recipe:
+    """The recipe that was saved beside a model, as plain values.
+
+    Args:
+        saved: what the file holds.
+        where: the file, for the error.
+
+    Errors: InputError if it is no recipe.
+
+    Example:
+        >>> saved_recipe({"seed": 0}, "recipe.json")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lmim_kedro.errors.InputError: recipe.json holds no recipe (variant: Field required; and ... more): it is ...
+    """
+    try:
+        return Recipe.model_validate(saved)
+    except ValidationError as error:
+        raise InputError(
+            f"{where} holds no recipe ({in_brief(error)}): it is damaged, or from another version; make the model again"
+        ) from error
+
+
+def in_brief(error: ValidationError) -> str:
+    """What is wrong, in a few words on one line.
+
+    Example:
+        >>> try:
+        ...     Recipe.model_validate({"seed": "x"})
+        ... except ValidationError as error:
+        ...     print(in_brief(error).partition(";")[0])
+        variant: Field required
+    """
+    first, *others = error.errors()
+    said = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg'].removeprefix('Value error, ')}"
+    return " ".join(said.split()) + (f"; and {len(others)} more" if others else "")
 
 
 def needs_teacher(pretraining: PretrainingParams) -> bool:

@@ -254,13 +254,14 @@ def test_damaged_weights_to_start_from_are_refused_before_anything_runs(project:
 def test_page_is_served_with_the_ready_reader_and_without_torch(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     code = """
-import sys, uvicorn
+import sys
 from starlette.testclient import TestClient
 from lmim_kedro.cli import cli
-def run(app, **options):
-    print(TestClient(app).post("/read", content=open(sys.argv[1], "rb").read()).json()["text"])
-uvicorn.run = run
-cli.main(["serve"], standalone_mode=False)
+from lmim_kedro.reading import server
+def run(app, place):
+    print(TestClient(app, "http://localhost").post("/read", content=open(sys.argv[1], "rb").read()).json()["text"])
+server.serve_app = run
+cli.main(["serve", "--port=0"], standalone_mode=False)
 print(sorted({"torch", "timm"} & set(sys.modules)))
 """
     photo = tmp_path / "photo.jpg"

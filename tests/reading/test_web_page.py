@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from lmim_kedro.commands.serve import listening
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import write_json
@@ -22,6 +27,8 @@ from starlette.testclient import TestClient  # noqa: E402
 
 from lmim_kedro.reading import web  # noqa: E402
 from lmim_kedro.reading.about import about_recognizer  # noqa: E402
+
+HERE = "http://localhost:8000"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def client(recognizer: Recognizer) -> TestClient:
-    return TestClient(web.create_app(Reader(recognizer), about_recognizer(None)))
+    return TestClient(web.create_app(Reader(recognizer), about_recognizer(None)), HERE)
 
 
 def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(client):
@@ -71,7 +78,7 @@ def test_a_body_that_is_no_image_is_answered_with_its_fault(client, body, error)
 
 
 def test_the_page_reads_allowed_texts_alone(recognizer, tmp_path):
-    client = TestClient(web.create_app(Reader(recognizer), about_recognizer(None), Allowed(pattern="[0-9]{2}")))
+    client = TestClient(web.create_app(Reader(recognizer), about_recognizer(None), Allowed(pattern="[0-9]{2}")), HERE)
     answer = client.post("/read", content=RenderedWords(1).render(0)[1]).json()
     assert re.fullmatch("[0-9]{2}", answer["text"])
     with pytest.raises(InputError, match="cannot write !"):
@@ -135,3 +142,92 @@ def test_addresses_are_described_without_a_request_to_anywhere_else(client):
     assert set(described["components"]["schemas"]["Answer"]["properties"]) == set(
         client.post("/read", content=b"").json()
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:8000", 200),
+        ("192.168.0.7", 200),
+        ("[::1]:8000", 200),
+        ("words.example:443", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example:8000", 421),
+        ("", 421),
+        ("localhost:8000@evil.example", 421),
+    ],
+)
+def test_requests_to_another_name_are_refused(recognizer, host, status):
+    app = web.create_app(Reader(recognizer), about_recognizer(None), names=["Words.example"])
+    for path in ("/", "/about", "/examples/0.jpg"):
+        assert TestClient(app, HERE).get(path, headers={"host": host}).status_code == status
+
+
+def test_every_answer_tells_the_browser_what_a_page_may_not_do(client):
+    for path in ("/", "/docs", "/about", "/examples/0.jpg", "/absent", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"].partition("script-src")[2].partition(";")[0]
+
+
+def test_a_body_that_does_not_come_or_has_no_room_is_refused_and_leaves_no_bytes_behind():
+    async def endless():
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"x" * 100
+
+    async def refused(bodies):
+        request = SimpleNamespace(stream=endless)
+        with pytest.raises(web.Refused) as caught:
+            async with bodies.body(request):
+                pass
+        return caught.value.status
+
+    async def both():
+        bodies = web.Bodies()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(web, "BODY_SECONDS", 0.1)
+            late = await asyncio.gather(*(refused(bodies) for _ in range(5)))
+            patch.setattr(web, "BODY_SECONDS", 5)
+            patch.setattr(web, "MOST_HELD", 1000)
+            full = await asyncio.gather(*(refused(bodies) for _ in range(5)))
+        return late, full, bodies.held
+
+    late, full, held = asyncio.run(both())
+    assert (late, full, held) == ([408] * 5, [503] * 5, 0)
+
+
+def test_one_image_is_decoded_while_another_is_read(recognizer, monkeypatch):
+    """A large image that takes long to decode keeps nobody waiting."""
+    reader = Reader(recognizer)
+    decoding, may_end = threading.Event(), threading.Event()
+    first = web.pixels_of
+
+    def slow(image, *more):
+        if image.data == b"slow":
+            decoding.set()
+            assert may_end.wait(20)
+        return first(image, *more)
+
+    monkeypatch.setattr(web, "pixels_of", slow)
+    client = TestClient(web.create_app(reader, about_recognizer(None)), HERE)
+    with client, ThreadPoolExecutor() as pool:
+        held = pool.submit(client.post, "/read", content=b"slow")
+        assert decoding.wait(20)
+        assert client.post("/read", content=RenderedWords(1).render(0)[1]).json()["error"] is None
+        may_end.set()
+        assert held.result(20).json()["error"] == "undecodable"
+
+
+def test_a_port_that_is_taken_is_a_sentence():
+    taken = listening("127.0.0.1", 0)
+    wanted = r"cannot be listened on \(address already in use\): choose another --port"
+    with taken, pytest.raises(InputError, match=wanted):
+        listening("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(InputError, match="check --host"):
+        listening("203.0.113.1", 0)

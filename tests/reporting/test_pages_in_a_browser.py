@@ -219,7 +219,7 @@ def answer() -> Any:
     from lmim_kedro.reading.onnx_reader import OnnxReader
     from lmim_kedro.reading.web import create_app
 
-    client = TestClient(create_app(OnnxReader(threads=1), about_recognizer(None)))
+    client = TestClient(create_app(OnnxReader(threads=1), about_recognizer(None)), "http://localhost")
 
     def respond(request: Any) -> dict[str, Any]:
         body = request.post_data_buffer

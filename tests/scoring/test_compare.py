@@ -204,7 +204,7 @@ def test_pairs_have_the_confidences_that_are_known_and_one_label() -> None:
 
 def test_differences_are_written_without_a_column_of_numbers(tmp_path: Path) -> None:
     assert write_differences(pair_up(A, B), "waics", tmp_path / "d.csv") == 3
-    assert (tmp_path / "d.csv").read_text().startswith("benchmark,key,label,")
+    assert (tmp_path / "d.csv").read_text().startswith('"benchmark","key","label",')
     with pytest.raises(InputError, match="give another --differences"):
         write_differences(pair_up(A, B), "waics", tmp_path)
 

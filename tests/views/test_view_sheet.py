@@ -135,3 +135,17 @@ def test_what_is_inside_is_measured_on_the_views_whose_pixels_are(crops):
     geometry = drawing.geometry(drawing.policy.draw(seed=4, epoch=0, index=index), aspect)
     row = describe(preset, images, aspect, seed=4, index=index).iloc[0]
     assert (row["strokes_inside"], row["middle_inside"]) == pytest.approx(inside(geometry, to_unit(images)), abs=1e-6)
+
+
+def test_statistics_are_the_same_with_any_number_of_threads():
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (48, 3, 32, 128), dtype=np.uint8))
+    preset = ViewPreset(pick=(1, 3), rotate=15, contrast=(0.5, 1.0), blur=(0.5, 1.5), jitter=JitterParams())
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(describe(preset, images, torch.full((48,), 4.0), seed=0, index=np.arange(48)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert other.equals(found[0])  # to the last bit

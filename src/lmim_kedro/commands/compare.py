@@ -6,6 +6,7 @@ import click
 
 from lmim_kedro.commands.options import metric_option
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command()
@@ -27,7 +28,7 @@ def compare(a: str, b: str, metric: str, differences: Path | None) -> None:
     result = scoring.compare(*sides, metric)
     if not result.count:
         raise InputError(f"none of the {result.unscorable:,} labels can be scored by {metric}: choose another metric")
-    click.echo(f"A: {a}\nB: {b}\n{result.table(metric)}")
+    click.echo(on_lines(f"A: {a}\nB: {b}\n{result.table(metric)}"))
     if differences:
         count = scoring.write_differences(pairs, metric, differences)
-        click.echo(f"{count:,} crops that one alone reads right: {differences}")
+        click.echo(on_lines(f"{count:,} crops that one alone reads right: {differences}"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_lines
 
 heads_option = click.option("--heads", type=int, help="Attention heads of the encoder, if not 64 features each.")
 path = click.Path(path_type=Path)
@@ -23,7 +24,7 @@ def inspect(file: Path, heads: int | None) -> None:
     _require_file(file)
     from lmim_kedro.models import released
 
-    click.echo(released.inspect(file, heads))
+    click.echo(on_lines(released.inspect(file, heads)))
 
 
 @convert.command("import")
@@ -38,7 +39,7 @@ def import_(file: Path, folder: Path, heads: int | None, encoder: bool, charset:
     _require_file(file)
     from lmim_kedro.models import released
 
-    click.echo(released.import_file(file, folder, charset, max_length, heads, encoder))
+    click.echo(on_lines(released.import_file(file, folder, charset, max_length, heads, encoder)))
 
 
 @convert.command()
@@ -50,7 +51,7 @@ def export(folder: Path, file: Path) -> None:
         raise InputError(f"{folder} holds no config.json: give a folder in which this project wrote a model")
     from lmim_kedro.models import released
 
-    click.echo(released.export_folder(folder, file))
+    click.echo(on_lines(released.export_folder(folder, file)))
 
 
 def _require_file(file: Path) -> None:

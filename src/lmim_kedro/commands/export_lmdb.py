@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.commands.options import layout_options, outside_option
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command("export-lmdb")
@@ -25,4 +26,4 @@ def export_lmdb(
     """Write SOURCE, a packed store (the folder with store.json) or raw crops, as an LMDB into the new folder TARGET."""
     from lmim_kedro.crops.ingest.export_lmdb import export
 
-    click.echo(export(source, target, use_labels, layout, images, allow_outside))
+    click.echo(on_lines(export(source, target, use_labels, layout, images, allow_outside)))

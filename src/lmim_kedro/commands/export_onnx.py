@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command("export-onnx")
@@ -25,7 +26,7 @@ def export_onnx(recognizer: Path, target: Path, float16: bool, int8: bool, measu
 
     module = load_recognizer(recognizer)
     for path in export_recognizer(module, target, "int8" if int8 else "float16" if float16 else "float32"):
-        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        click.echo(on_lines(f"{path}: {path.stat().st_size / 1e6:.1f} MB"))
     if measure:
         from lmim_kedro.reading.export_onnx import measure_cost
         from lmim_kedro.reading.onnx_reader import OnnxReader

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lmim_kedro.commands.options import layout_option, outside_option
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command()
@@ -21,4 +22,4 @@ def inspect(path: Path, layout: str | None, allow_outside: bool, rows: int) -> N
     from lmim_kedro.reading.inspection import inspect_path
 
     for line in inspect_path(path, layout, rows, allow_outside=allow_outside):
-        click.echo(line)
+        click.echo(on_lines(line))

@@ -11,6 +11,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
 from lmim_kedro.registries import LAYOUTS, METRICS
+from lmim_kedro.text.marks import on_lines
 
 if TYPE_CHECKING:
     from lmim_kedro.reading.image_reader import ImageReader
@@ -151,4 +152,4 @@ def _say(folder: Path | None, name: str, better: bool, *more: str) -> None:
 
     other = better_in_words(folder) if better else None
     words = [f"reading with {name} ({about_in_words(folder)})", *more, *([] if other is None else [other])]
-    click.echo("; ".join(words), err=True)
+    click.echo(on_lines("; ".join(words)), err=True)

@@ -11,7 +11,7 @@ import click
 from lmim_kedro.commands.options import allowed_options, chosen_reader, layout_option, outside_option, recognizer_option
 from lmim_kedro.errors import InputError
 from lmim_kedro.text.allowed import Allowed
-from lmim_kedro.text.marks import on_one_line
+from lmim_kedro.text.marks import on_lines, on_one_line
 
 if TYPE_CHECKING:
     from lmim_kedro.crops.sources.stream import NamedCrop
@@ -101,7 +101,7 @@ def _crops_of(image: Path, layout: str | None, allow_outside: bool) -> "Iterator
         return ((_utf8(str(image)), crop) for _, crop in crops_of(image))
     source = open_images(image, layout, allow_outside)
     if source.passed_over:
-        click.echo(f"{image}: {source.passed_over}", err=True)
+        click.echo(on_lines(f"{image}: {source.passed_over}"), err=True)
     start = source.root or image
     return ((_utf8(str(start / str(key))), crop) for key, crop in crops_of_source(source))
 

@@ -10,7 +10,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import configure_project, pipelines
 from kedro.pipeline import Pipeline
 
-from lmim_kedro.errors import InputError, did_you_mean
+from lmim_kedro.errors import InputError, did_you_mean, sentence_of
 from lmim_kedro.locks import WAIT
 
 # These log a failure (its text, nodes to resume from) before the exception arrives here.
@@ -64,13 +64,6 @@ def _complete(names: Iterable[str], chosen: Pipeline) -> list[str]:
     return full
 
 
-def input_error(error: BaseException | None) -> InputError | None:
-    """Find the InputError that an exception is, or was raised from: Kedro wraps what datasets raise."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
-    return error
-
-
 class _Held(logging.Filter):
     """Keeps back what loggers say until it is known whether anyone should read it."""
 
@@ -94,7 +87,7 @@ def _run(wait: bool, **options: Any) -> Any:
     try:
         return _KEDROS_RUN(**options)
     except Exception as error:
-        sentence = input_error(error)
+        sentence = sentence_of(error)
         if sentence is None:
             raise
         raise sentence from None

@@ -7,6 +7,7 @@ import click
 
 from lmim_kedro.commands.options import metric_option
 from lmim_kedro.errors import InputError
+from lmim_kedro.text.marks import on_lines
 
 
 @click.command()
@@ -19,7 +20,7 @@ def score(files: tuple[str, ...], metric: str) -> None:
     """
     for file in files:
         for name, predictions, labels in _sets(file):
-            click.echo(_line(name, predictions, labels, metric))
+            click.echo(on_lines(_line(name, predictions, labels, metric)))
 
 
 def _sets(file: str) -> Iterator[tuple[str, list[str], list[str]]]:

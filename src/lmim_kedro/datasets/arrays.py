@@ -4,8 +4,9 @@ import numpy as np
 from kedro.io import AbstractDataset
 
 from lmim_kedro.datasets import TablePreview
-from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.path import AtPath, told
 from lmim_kedro.datasets.tables import preview_rows
+from lmim_kedro.files import whole
 
 
 class ArraysDataset(AtPath, AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
@@ -21,13 +22,13 @@ class ArraysDataset(AtPath, AbstractDataset[dict[str, np.ndarray], dict[str, np.
 
     def load(self) -> dict[str, np.ndarray]:
         """All arrays by name."""
-        with np.load(self.path, allow_pickle=False) as file:
+        with told(self.path), np.load(self.path, allow_pickle=False) as file:
             return dict(file)
 
     def save(self, data: dict[str, np.ndarray]) -> None:
-        """Write all arrays, compressed."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(self.path, allow_pickle=False, **data)
+        """Write all arrays, compressed, whole or not at all."""
+        with whole(self.path) as part, part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **data)
 
     def preview(self) -> TablePreview:
         """A row for each array."""

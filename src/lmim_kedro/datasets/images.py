@@ -7,7 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 from PIL import Image
 
 from lmim_kedro.datasets import ImagePreview
-from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.path import AtPath, told
 from lmim_kedro.files import whole
 
 
@@ -16,7 +16,7 @@ class PngDataset(AtPath, AbstractDataset[np.ndarray, np.ndarray]):
 
     def load(self) -> np.ndarray:
         """The picture, (H, W, 3) uint8."""
-        with Image.open(self.path) as image:
+        with told(self.path), Image.open(self.path) as image:
             return np.asarray(image.convert("RGB"))
 
     def save(self, data: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.crops.store.manifest import write_manifest
 from lmim_kedro.datasets import TablePreview
-from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.path import AtPath, told
 from lmim_kedro.datasets.tables import preview_frame
 from lmim_kedro.errors import InputError
 
@@ -24,7 +24,8 @@ class ManifestDataset(AtPath, AbstractDataset[Iterable[pa.Table], pd.DataFrame])
                 f"no manifest at {self.path}: make it with `kedro run --pipelines=ingest`, with the --env of this run"
             )
             raise DatasetError(missing) from InputError(missing)
-        return pd.read_parquet(self.path)
+        with told(self.path):
+            return pd.read_parquet(self.path)
 
     def save(self, data: Iterable[pa.Table]) -> None:
         """Write the tables, one at a time; the file appears when it is whole."""

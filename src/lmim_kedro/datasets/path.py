@@ -1,9 +1,19 @@
 """Places in the catalog: what datasets of one file or folder share, and the places that nodes write to themselves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets.json import JSONDataset
+from PIL import UnidentifiedImageError
+
+from lmim_kedro.errors import InputError
+
+DAMAGE = (ValueError, EOFError, RecursionError, BadZipFile, UnidentifiedImageError)
+"""What readers of files raise where a file is not what it should be."""
 
 
 class AtPath:
@@ -29,6 +39,47 @@ class AtPath:
             raise DatasetError(
                 f"a node has written {made}, but the catalog says {self.path}: name one filepath for both"
             )
+
+
+@contextmanager
+def told(path: Path | str) -> Iterator[None]:
+    """Tell of a file that is damaged in a sentence. Errors: InputError, from which Kedro raises a DatasetError."""
+    try:
+        yield
+    except DAMAGE as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read ({reason}): it is damaged, or from another version; make it again"
+        ) from error
+
+
+class Told:
+    """A dataset of Kedro's in one file: one that is damaged is told in a sentence.
+
+    Args:
+        filepath: the file.
+        options: those of the dataset.
+    """
+
+    def __init__(self, *, filepath: str, **options: Any) -> None:
+        super().__init__(filepath=filepath, **options)  # type: ignore[call-arg]
+        self._place = filepath
+
+    def load(self) -> Any:
+        """What the file holds. Errors: InputError, from which Kedro raises a DatasetError."""
+        with told(self._place):
+            try:
+                return super().load()  # type: ignore[misc]
+            except DatasetError as error:
+                if isinstance(error.__cause__, DAMAGE):
+                    raise error.__cause__ from error
+                raise
+
+
+class JsonFile(Told, JSONDataset):
+    """A JSON file: json.JSONDataset of Kedro."""
 
 
 class PathDataset(AtPath, AbstractDataset[Path, Path]):

@@ -8,8 +8,9 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from lmim_kedro.datasets import TablePreview
-from lmim_kedro.datasets.path import AtPath
+from lmim_kedro.datasets.path import AtPath, told
 from lmim_kedro.datasets.tables import preview_frame
+from lmim_kedro.files import unguarded
 
 
 class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
@@ -33,12 +34,17 @@ class ReadingsDataset(AtPath, AbstractDataset[Path, pd.DataFrame]):
         """The table."""
         if not self._exists():
             raise DatasetError(f"no readings at {self.path}: make them with `kedro run --pipelines=predict`")
+        with told(self.path):
+            return self._read()
+
+    def _read(self) -> pd.DataFrame:
         if self._format == "parquet":
             return pd.read_parquet(self.path)
         if self._format == "jsonl":
             return pd.read_json(self.path, lines=True, dtype={"text": str, "key": str}, precise_float=True)
         table = pd.read_csv(self.path, dtype={"key": str, "text": str, "error": str}, keep_default_na=False)
-        return table.assign(confidences=table["confidences"].map(json.loads))
+        texts = {name: table[name].map(unguarded) for name in ("key", "text", "error")}
+        return table.assign(confidences=table["confidences"].map(json.loads), **texts)
 
     def save(self, data: Path) -> None:
         """Check that a node has written the file. Errors: DatasetError if it is another one."""

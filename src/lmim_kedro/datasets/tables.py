@@ -1,6 +1,7 @@
 """Tables in the catalog, and how Kedro-Viz shows their rows or draws their columns."""
 
-from collections.abc import Iterable, Sequence
+import csv
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 
 from lmim_kedro.datasets import PlotlyPreview, TablePreview
+from lmim_kedro.datasets.path import Told
+from lmim_kedro.files import guarded, unguarded
 
 
 def preview_rows(columns: Iterable[Any], rows: Iterable[Sequence[Any]]) -> TablePreview:
@@ -26,7 +29,21 @@ def preview_frame(table: pd.DataFrame) -> TablePreview:
     return preview_rows(table.columns, table.itertuples(index=False, name=None))
 
 
-class CsvTable(CSVDataset):
+class GuardedCsv(Told, CSVDataset):
+    """A table in a CSV file, in which no spreadsheet takes a text for a formula (`files.guarded`)."""
+
+    DEFAULT_SAVE_ARGS = {**CSVDataset.DEFAULT_SAVE_ARGS, "quoting": csv.QUOTE_NONNUMERIC}  # a text may hold line ends
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table."""
+        super().save(_texts_of(data, guarded))
+
+    def load(self) -> pd.DataFrame:
+        """The table, as it was saved."""
+        return _texts_of(super().load(), unguarded)
+
+
+class CsvTable(GuardedCsv):
     """A table in a CSV file: pandas.CSVDataset with a preview that can be read."""
 
     def preview(self, nrows: int = 40) -> TablePreview:
@@ -35,7 +52,7 @@ class CsvTable(CSVDataset):
         return preview_rows(first["columns"], first["data"])
 
 
-class ParquetTable(ParquetDataset):
+class ParquetTable(Told, ParquetDataset):
     """A table in a Parquet file: pandas.ParquetDataset with a preview that can be read, of lists too."""
 
     def preview(self, nrows: int = 40) -> TablePreview:
@@ -44,7 +61,7 @@ class ParquetTable(ParquetDataset):
         return preview_rows(first["columns"], first["data"])
 
 
-class CsvPlot(CSVDataset):
+class CsvPlot(GuardedCsv):
     """A table in a CSV file that Kedro-Viz draws: pandas.CSVDataset with a plot as its preview.
 
     calibration:
@@ -73,6 +90,21 @@ class CsvPlot(CSVDataset):
             trace |= {"error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below}}
         titles = {name: {"title": {"text": column.replace("_", " ")}} for name, column in (("xaxis", x), ("yaxis", y))}
         return PlotlyPreview({"data": [trace], "layout": titles})
+
+
+def _texts_of(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with each of its texts changed; other values stay as they are."""
+    columns = [
+        name for name in table if not pd.api.types.is_numeric_dtype(table[name]) and table[name].map(_is_text).any()
+    ]
+    changed = {
+        name: table[name].map(lambda value: change(value) if isinstance(value, str) else value) for name in columns
+    }
+    return table.assign(**changed) if changed else table
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _points(column: pd.Series) -> list[Any]:

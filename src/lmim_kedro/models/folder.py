@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import SUMS, damaged, read_json
+from lmim_kedro.models.saved import check_saved
 from lmim_kedro.params import ModelParams
 from lmim_kedro.recipe import FREE, encoder_differences, up_to_date
 from lmim_kedro.text.charset import FOUND, Charset
@@ -67,7 +68,7 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
         if (kind := config.get("kind")) not in kinds:
             wanted = " or ".join(map(repr, kinds))
             raise InputError(f"{folder} holds a model of kind {kind!r}, and {wanted} is wanted here")
-        ModelParams(**config["model"])
+        check_saved(config)
     except (AttributeError, KeyError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder} cannot be read ({reason}): it is damaged or from another version") from error

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json, read_sums
 from lmim_kedro.models.folder import CONFIG, READY, WEIGHTS, ready_facts
 from lmim_kedro.reading.folder import recognizers_of_runs
@@ -32,6 +33,18 @@ def about_recognizer(folder: Path | None) -> dict[str, Any]:
         ('the ready reader', 36, 'WAICS: word accuracy ignoring case and symbols')
     """
     config = read_json((READY / "onnx" if folder is None else folder) / CONFIG)
+    try:
+        return _about(folder, config)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the config.json or the scores.json of {folder} is not as this project writes it ({error!r}): evaluate "
+            "the recognizer again, or name another one"
+        ) from error
+
+
+def _about(folder: Path | None, config: Mapping[str, Any]) -> dict[str, Any]:
     scores = _scores(folder)
     return {
         "name": "the ready reader" if folder is None else f"the recognizer {folder}",

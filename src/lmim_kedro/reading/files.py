@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import whole
-from lmim_kedro.text.spelling import Reading
+from lmim_kedro.files import guarded, whole
+from lmim_kedro.text.spelling import COLUMNS, Reading
 
-COLUMNS = ("key", "text", "confidence", "confidence_mean", "confidence_min", "confidences", "error")
 WORD_CONFIDENCES = ("confidence", "confidence_mean", "confidence_min")
 FORMATS = ("csv", "jsonl", "parquet")
 DIGITS = 4  # of confidences: more would be the noise of the machine's arithmetic
@@ -64,6 +63,8 @@ def write_readings(readings: Iterable[Reading], path: Path, format: str) -> tupl
 def write_text(readings: Iterable[Reading], file: TextIO, format: str) -> None:
     """Write CSV or JSON lines; in CSV, `confidences` is a JSON list and no value is an empty field.
 
+    In CSV, and there alone, texts that a spreadsheet would take for formulas are guarded (`files.guarded`).
+
     Example:
         >>> import sys
         >>> write_text([Reading("ab", 0.5, (1.0, 0.5), key="a.png")], sys.stdout, "csv")
@@ -74,11 +75,16 @@ def write_text(readings: Iterable[Reading], file: TextIO, format: str) -> None:
         for reading in readings:
             file.write(json.dumps(row(reading), ensure_ascii=False) + "\n")
     elif format == "csv":
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
+        plain, quoted = (
+            csv.DictWriter(file, COLUMNS, lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        plain.writeheader()
         for reading in readings:
             values = row(reading)
-            table.writerow(values | {"confidences": json.dumps(values["confidences"])})
+            texts = {name: guarded(value) for name, value in values.items() if isinstance(value, str)}
+            broken = any("\r" in text for text in texts.values())  # which ends a line too, but is not quoted for it
+            (quoted if broken else plain).writerow(values | texts | {"confidences": json.dumps(values["confidences"])})
     else:
         raise InputError(f"format {format!r} is unknown: choose one of {', '.join(FORMATS)}")
 

@@ -123,12 +123,7 @@ class ImageReader(ABC):
                 if error:
                     yield Reading("", 0.0, (), error, key)
                     continue
-                reading = next(good)
-                if reading.confidence < min_confidence:
-                    found = f"not sure enough: {reading.text!r} with a confidence of {reading.confidence:.4f}"
-                    yield Reading("", reading.confidence, (), found, key)
-                else:
-                    yield reading._replace(key=key)
+                yield sure_enough(next(good), min_confidence)._replace(key=key)
 
     def look(
         self,
@@ -171,3 +166,16 @@ class ImageReader(ABC):
         if self._last is None or self._last[0] != allowed:
             self._last = allowed, Grammar(allowed, self.charset)
         return self._last[1]
+
+
+def sure_enough(reading: Reading, least: float) -> Reading:
+    """The reading, or an error that says what was read, where its confidence is less than the least.
+
+    Example:
+        >>> sure_enough(Reading("exit", 0.25), 0.5).error
+        "not sure enough: 'exit' with a confidence of 0.2500"
+    """
+    if reading.confidence >= least:
+        return reading
+    found = f"not sure enough: {reading.text!r} with a confidence of {reading.confidence:.4f}"
+    return Reading("", reading.confidence, (), found, reading.key)

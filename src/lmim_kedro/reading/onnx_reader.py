@@ -2,21 +2,57 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
 from lmim_kedro.models.folder import CONFIG, READY, require_undamaged
+from lmim_kedro.models.saved import SavedCharset
 from lmim_kedro.reading.image_reader import ImageReader
+from lmim_kedro.recipe import in_brief
 from lmim_kedro.text.allowed import Grammar, may_follow
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.spelling import Reading, collapse_all, search, spell
 
 KIND = "onnx_recognizer"
 SHRINK_AT = 0.75  # of a batch's crops still being written: fewer, and the others' rows are taken out
+
+
+class _Image(BaseModel):
+    height: PositiveInt
+    width: PositiveInt
+
+
+class _Cache(BaseModel):
+    layers: PositiveInt
+    heads: PositiveInt
+    features: PositiveInt
+
+
+class _Exported(BaseModel, extra="allow"):
+    """What config.json has to say."""
+
+    image: _Image
+    charset: SavedCharset
+    decoder: str
+    graphs: dict[str, str] = Field(min_length=1)
+    looks: Literal[1, 3] = 1
+    language: str | None = None
+    max_length: PositiveInt | None = None
+    cache: _Cache | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_decoder_needs(self) -> "_Exported":
+        needed = {"recognizer"} if self.decoder == "ctc" else {"encoder", "step"}
+        if missing := sorted(needed - self.graphs.keys()):
+            raise ValueError(f"graphs names no {', '.join(missing)}")
+        if self.decoder != "ctc" and (self.max_length is None or self.cache is None):
+            raise ValueError("max_length or cache is missing")
+        return self
 
 
 class OnnxReader(ImageReader):
@@ -55,7 +91,14 @@ class OnnxReader(ImageReader):
                 f"{folder} holds a model of kind {kind!r}, not {KIND!r}: export it first with "
                 f"`lmim-kedro export-onnx {folder} TARGET`"
             )
-        self.charset, self.decoder = Charset(**self.config["charset"]), self.config.get("decoder", "")
+        try:
+            _Exported.model_validate(self.config)
+        except ValidationError as error:
+            raise InputError(
+                f"{folder / 'config.json'} is no config of an exported recognizer ({in_brief(error)}): export the "
+                "recognizer again"
+            ) from error
+        self.charset, self.decoder = Charset(**self.config["charset"]), self.config["decoder"]
         self.height, self.width = self.config["image"]["height"], self.config["image"]["width"]
         self.looks, self.language = self.config.get("looks", 1), self.config.get("language")
         self.keep_ratio = self.config["image"].get("aspect") == "kept"

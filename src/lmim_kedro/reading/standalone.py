@@ -137,6 +137,13 @@ def has_whole_chunks(data: bytes) -> bool:
     return True
 
 
+def shown(path: Path) -> str:
+    """A path on one line, without characters that a terminal would act on."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(path)
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Read all images; returns 1 if one could not be read, 2 if none was named."""
     if not arguments:
@@ -146,11 +153,11 @@ def main(arguments: list[str]) -> int:
     for image in (image for named in arguments for image in images_below(Path(named))):
         pixels = decode(image)
         if isinstance(pixels, str):
-            print(f"{image}: {pixels}", file=sys.stderr)
+            print(f"{shown(image)}: {pixels}", file=sys.stderr)
             failed += 1
             continue
         text, confidence = reader.read(pixels)
-        print(f"{image}\t{text}\t{confidence:.4f}")
+        print(f"{shown(image)}\t{text}\t{confidence:.4f}")
     return 1 if failed else 0
 
 

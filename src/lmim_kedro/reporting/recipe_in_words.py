@@ -12,7 +12,7 @@ from lmim_kedro.params import (
     ValidationParams,
     ViewPreset,
 )
-from lmim_kedro.recipe import Recipe
+from lmim_kedro.recipe import Recipe, saved_recipe
 from lmim_kedro.registries import METHODS, METRICS
 
 Rows = list[tuple[str, str]]
@@ -42,7 +42,7 @@ def recipe_in_words(recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> list
         recipe: a recipe.Recipe as plain values, as saved beside the checkpoint.
         facts: from reporting.facts.run_facts; gives the number of parameters.
     """
-    made = Recipe.model_validate(recipe)
+    made = saved_recipe(recipe, "the recipe.json of the recognizer")
     drawn = METHODS[made.pretraining.method].draws_views(made.pretraining)
     return [
         ("Run", [("Variant", made.variant), ("Environment", made.env), ("Seed", str(made.seed))]),

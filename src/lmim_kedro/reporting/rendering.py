@@ -1,5 +1,6 @@
 """Templates of pages, their filters, and rows of tables as templates take them."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -8,6 +9,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lmim_kedro.reporting.images import picture
+from lmim_kedro.text.marks import on_one_line
+
+_MARKDOWN = re.compile(r"[\\`*|\[\]<>&~]|(?<!\w)_|_(?!\w)")
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def render(template: str, **values: Any) -> str:
@@ -43,8 +48,31 @@ def markdown(table: pd.DataFrame, left: Collection[str]) -> str:
         | svt    |     647 |
     """
     sides = ["left" if name in left else "right" for name in table.columns]
-    cells = table.replace({r"\|": r"\\|"}, regex=True)
+    cells = table.map(lambda cell: plain_markdown(cell) if isinstance(cell, str) else cell)
+    cells = cells.rename(columns=plain_markdown)
     return str(cells.to_markdown(index=False, colalign=sides, disable_numparse=True))
+
+
+def plain_markdown(text: str) -> str:
+    r"""Text that Markdown shows as it is: no code, link, emphasis, HTML or column comes of it, and it is one line.
+
+    Example:
+        >>> print(plain_markdown("a|b `<img>` *c*"))
+        a\|b \`&lt;img&gt;\` \*c\*
+    """
+    return on_one_line(_MARKDOWN.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), text))
+
+
+def markdown_code(text: str) -> str:
+    """Text as a piece of code in Markdown, whatever backticks it has.
+
+    Example:
+        >>> print(markdown_code("a"), markdown_code("b`c"))
+        `a` `` b`c ``
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, blank = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{blank}{on_one_line(text)}{blank}{fence}"
 
 
 @cache

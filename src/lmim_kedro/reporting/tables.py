@@ -13,7 +13,7 @@ from lmim_kedro.reporting.paper.published import (
     published_accuracy,
     published_rows,
 )
-from lmim_kedro.reporting.rendering import markdown
+from lmim_kedro.reporting.rendering import markdown, markdown_code, plain_markdown
 from lmim_kedro.scoring.metrics import METRICS, accuracies_with
 from lmim_kedro.scoring.protocols import get_protocol
 
@@ -141,9 +141,10 @@ def training_table(stages: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
     """The accuracy table as Markdown, under a line that says what made it."""
+    name = {key: markdown_code(str(scores[key])) for key in ("variant", "env", "model", "finetuning")}
     heading = (
-        f"Variant `{scores['variant']}`, environment `{scores['env']}`, seed {scores['seed']}, model "
-        f"`{scores['model']}`, fine-tuning preset `{scores['finetuning']}`. In percent; low and high: "
+        f"Variant {name['variant']}, environment {name['env']}, seed {scores['seed']}, model {name['model']}, "
+        f"fine-tuning preset {name['finetuning']}. In percent; low and high: "
         f"{METRICS[scores['metric']].title}, 95 % bootstrap interval over crops; {scores['labels']} labels."
     )
     texts = {}
@@ -151,7 +152,7 @@ def to_markdown(table: pd.DataFrame, scores: Mapping[str, Any]) -> str:
         form = "{:.1f}" if name == "paper_percent" else "{:.2f}" if name.endswith("_percent") else "{}"
         short = name.removesuffix("_percent").replace("_", " ")
         texts[short] = ["" if pd.isna(value) else form.format(value) for value in table[name]]
-    notes = [f"\n{note}" for note in scores["notes"]]
+    notes = [f"\n{plain_markdown(note)}" for note in scores["notes"]]
     return "\n".join([heading, "", markdown(pd.DataFrame(texts), ["benchmark", "paper row"]), *notes, ""])
 
 

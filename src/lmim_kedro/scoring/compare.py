@@ -3,6 +3,7 @@
 Files are the evaluate stage's predictions (Parquet), or any file that `lmim-kedro score` reads.
 """
 
+import csv
 import math
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import guarded
 from lmim_kedro.old_names import call
 from lmim_kedro.scoring.files import read_pairs
 from lmim_kedro.scoring.metrics import METRICS, score, verdicts
@@ -169,12 +171,17 @@ def pair_up(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
 
 
 def write_differences(pairs: pd.DataFrame, metric: str, path: Path) -> int:
-    """Write the crops of `pair_up` that one side alone reads right as CSV; returns their number. Errors: InputError."""
+    """Write the crops of `pair_up` that one side alone reads right as CSV; returns their number.
+
+    Texts that a spreadsheet would take for formulas are guarded (`files.guarded`). Errors: InputError.
+    """
     labels = pairs["label"].tolist()
     right = [score(pairs[f"prediction_{side}"].tolist(), labels, metric).credit == 1 for side in "ab"]
     differing = pairs.assign(right=np.where(right[0], "A", "B"))[right[0] != right[1]]
+    texts = ["benchmark", "key", "label", "prediction_a", "prediction_b"]
     try:
-        differing.to_csv(path, index=False)
+        cells = differing.assign(**{name: differing[name].map(guarded) for name in texts})
+        cells.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)  # a text may hold line ends
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}): give another --differences") from error
     return len(differing)

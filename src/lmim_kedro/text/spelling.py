@@ -12,6 +12,9 @@ from lmim_kedro.text.allowed import Grammar
 from lmim_kedro.text.charset import Charset
 from lmim_kedro.text.ctc import candidates, prefix_search
 
+COLUMNS = ("key", "text", "confidence", "confidence_mean", "confidence_min", "confidences", "error")
+"""What a file of readings says of each crop."""
+
 
 class Reading(NamedTuple):
     """The word in one crop.

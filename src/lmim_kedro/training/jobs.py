@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import BaseModel, ValidationError
 
 from lmim_kedro.crops.loader import CropLoader, JoinedStores
 from lmim_kedro.crops.randomness import derive_seed
@@ -17,7 +18,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json, write_json
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.params import OptimizationParams, TrainingParams
-from lmim_kedro.recipe import Recipe
+from lmim_kedro.recipe import Recipe, in_brief
 from lmim_kedro.registries import METHODS
 from lmim_kedro.text.charset import LabelCheck, check_labels
 from lmim_kedro.training.loop import Task, fit
@@ -32,6 +33,16 @@ from lmim_kedro.views.guidance import GuidanceViews
 log = logging.getLogger(__name__)
 
 Stage = Literal["teacher", "pre-training", "fine-tuning"]
+
+
+class _SavedJob(BaseModel):
+    stage: Stage
+    crops: str
+    state: str
+    recipe: Recipe
+    training: TrainingParams
+    views: str | None
+    pseudo: str | None
 
 
 @dataclass(frozen=True)
@@ -97,9 +108,16 @@ class Job:
         """Read a job that `write` wrote. Errors: InputError if there is none."""
         if not (found := read_json(path)):
             raise InputError(f"there is no training job at {path}: the first machine writes it when it starts")
-        more = {name: None if found[name] is None else PackedStore(found[name]) for name in ("views", "pseudo")}
-        recipe, training = Recipe(**found["recipe"]), TrainingParams(**found["training"])
-        return cls(found["stage"], PackedStore(found["crops"]), recipe, training, Path(found["state"]), **more)
+        try:
+            saved = _SavedJob.model_validate(found)
+        except ValidationError as error:
+            raise InputError(
+                f"{path} is no training job ({in_brief(error)}): it is damaged, or from another version; start the "
+                "first machine again"
+            ) from error
+        views, pseudo = (None if each is None else PackedStore(each) for each in (saved.views, saved.pseudo))
+        state = Path(saved.state)
+        return cls(saved.stage, PackedStore(saved.crops), saved.recipe, saved.training, state, views, pseudo)
 
 
 def run(job: Job, module: Any, ranks: Ranks) -> pd.DataFrame:

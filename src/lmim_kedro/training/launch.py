@@ -24,6 +24,7 @@ from lmim_kedro.errors import InputError
 from lmim_kedro.files import whole
 from lmim_kedro.models import weights
 from lmim_kedro.models.recognizer import Recognizer
+from lmim_kedro.text.marks import on_lines, show_controls
 from lmim_kedro.training.device import named_device, pick_device, use_threads
 from lmim_kedro.training.jobs import Job, run
 from lmim_kedro.training.loop import STOPPING, Interrupted, heeds
@@ -95,6 +96,7 @@ def work(job_file: str) -> None:
     use_threads(training.threads, of=training.devices)
     with joined(pick_device(training.device, int(os.environ.get("LOCAL_RANK", 0)))) as ranks:
         logging.basicConfig(level=logging.INFO if ranks.first else logging.ERROR, format="%(message)s")
+        show_controls()
         load = weights.load_recognizer if job.stage == "fine-tuning" else weights.load_pretraining
         module = load(folder / "start")
         metrics = run(job, module, ranks)
@@ -148,4 +150,4 @@ if __name__ == "__main__":
     try:
         work(sys.argv[1])
     except InputError as error:
-        sys.exit(str(error))
+        sys.exit(on_lines(error))

@@ -1,4 +1,7 @@
-"""Measures a preset: how different its views look, and how much of the text stays in the frame."""
+"""Measures a preset: how different its views look, and how much of the text stays in the frame.
+
+Sums over pixels and crops are NumPy's in float64: torch sums in an order that depends on the number of threads.
+"""
 
 import numpy as np
 import pandas as pd
@@ -59,7 +62,7 @@ def _measure(preset: ViewPreset, crops: Tensor, aspect: Tensor, seed: int, index
     geometry = drawing.geometry(drawing.policy.draw(seed=seed, epoch=0, index=index), aspect)
     strokes, middle = (1.0, 1.0) if geometry is None else inside(geometry, images)
     return {
-        "difference": (views - images).abs().mean().item() * 2,
+        "difference": float((views - images).abs().numpy().mean(dtype=np.float64)) * 2,
         "gray_correlation": _correlation(gray(views), gray(images)),
         "strokes_inside": strokes,
         "middle_inside": middle,
@@ -79,17 +82,18 @@ def inside(geometry: Geometry, images: Tensor) -> tuple[float, float]:
     )
     shown = shown.view(-1, rows, columns) > 0
     down, across = torch.gradient(gray(images), dim=(2, 3))
-    energy = torch.nn.functional.avg_pool2d(down.square() + across.square(), _COARSER)[:, 0]
-    whole = energy.sum((1, 2))
-    strokes = (energy * shown).sum((1, 2))[whole > 0] / whole[whole > 0]
+    energy = torch.nn.functional.avg_pool2d(down.square() + across.square(), _COARSER)[:, 0].double().numpy()
+    whole, seen_energy = energy.sum((1, 2)), (energy * shown.numpy()).sum((1, 2))
+    strokes = seen_energy[whole > 0] / whole[whole > 0]
     top, left = round(rows * _MIDDLE / 2), round(columns * _MIDDLE / 2)
-    middle = shown[:, top : rows - top, left : columns - left].float().mean()
-    return (strokes.mean().item() if len(strokes) else 1.0), middle.item()
+    middle = shown.numpy()[:, top : rows - top, left : columns - left].mean()
+    return (float(strokes.mean()) if len(strokes) else 1.0), float(middle)
 
 
-def _correlation(a: Tensor, b: Tensor) -> float:
+def _correlation(one: Tensor, other: Tensor) -> float:
     """Pearson's correlation of images (B, 1, H, W), per crop over its pixels; mean over crops where it is defined."""
-    a, b = (images.flatten(1) - images.flatten(1).mean(1, keepdim=True) for images in (a, b))
-    size = a.norm(dim=1) * b.norm(dim=1)
+    a, b = (images.flatten(1).double().numpy() for images in (one, other))
+    a, b = (values - values.mean(1, keepdims=True) for values in (a, b))
+    size = np.sqrt((a * a).sum(1) * (b * b).sum(1))
     defined = size > 1e-6
-    return ((a * b).sum(1)[defined] / size[defined]).mean().item() if defined.any() else float("nan")
+    return float(((a * b).sum(1)[defined] / size[defined]).mean()) if defined.any() else float("nan")

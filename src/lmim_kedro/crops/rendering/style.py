@@ -7,67 +7,70 @@ shares of the height of the letters unless they say pixels, so that small and la
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from lmim_kedro.errors import InputError, did_you_mean
-from lmim_kedro.params import Params, Share
+from lmim_kedro.params import Level, Params, Range, Share
 
-
-def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
-    if ends[0] > ends[1]:
-        raise ValueError(f"{ends[0]:g} is above {ends[1]:g}: the lower end of a range comes first")
-    return ends
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Height = Annotated[float, Field(ge=4, le=1024)]
+Edge = Annotated[float, Field(ge=-0.45, le=4)]
+Length = Annotated[float, Field(ge=0, le=4)]
+Stretch = Annotated[float, Field(ge=0.1, le=10)]
+Angle = Annotated[float, Field(ge=0, le=360)]
+Slant = Annotated[float, Field(ge=0, le=80)]
+Quality = Annotated[float, Field(ge=1, le=100)]
 
 
 class Style(Params):
     """One way to draw words. The defaults are the easy style: what most real crops look like."""
 
     # Size and frame
-    height: Range = Field((16, 48), description="pixels from the top to the bottom of the letters")
+    height: Range[Height] = Field((16, 48), description="pixels from the top to the bottom of the letters")
     small: Share = Field(0.1, description="share of crops that are of `small_height` instead")
-    small_height: Range = Field((9, 16), description="pixels")
-    margin: Range = Field((-0.02, 0.2), description="ground beyond the letters on each side; below 0, letters are cut")
+    small_height: Range[Height] = Field((9, 16), description="pixels")
+    margin: Range[Edge] = Field(
+        (-0.02, 0.2), description="ground beyond the letters on each side; below 0, letters are cut"
+    )
     loose: Share = Field(0.2, description="share of crops that are of `loose_margin` instead")
-    loose_margin: Range = Field((0.1, 0.6), description="ground beyond the letters on each side")
+    loose_margin: Range[Edge] = Field((0.1, 0.6), description="ground beyond the letters on each side")
     tight: Share = Field(0.03, description="crops cut too close: sides that have `tight_margin` instead")
-    tight_margin: Range = Field((-0.12, 0.0), description="as `margin`; a side of such a crop has it as often as not")
+    tight_margin: Range[Edge] = Field(
+        (-0.12, 0.0), description="as `margin`; a side of such a crop has it as often as not"
+    )
 
     # Layout
-    stretch: Range = Field((0.8, 1.25), description="width of the letters, as a factor")
+    stretch: Range[Stretch] = Field((0.8, 1.25), description="width of the letters, as a factor")
     spaced: Share = Field(0.22, description="letters set apart or together by `spacing`")
-    spacing: Range = Field((-0.06, 0.45), description="added after each letter")
+    spacing: Range[Edge] = Field((-0.06, 0.45), description="added after each letter")
     small_caps: Share = Field(0.03, description="a large first letter, and capitals of 4/5 the size")
     bouncing: Share = Field(0.02, description="letters moved up and down by up to `bounce`")
-    bounce: Range = (0.03, 0.12)
+    bounce: Range[Length] = (0.03, 0.12)
     arc: Share = Field(0.05, description="letters on a circle, curved up or down by `arc_angle` in all")
-    arc_angle: Range = Field((20, 70), description="degrees from the first letter to the last")
+    arc_angle: Range[Angle] = Field((20, 70), description="degrees from the first letter to the last")
     arc_turn: float = Field(0.0, ge=0, le=180, description="most degrees from the middle of an arc to the circle's top")
     wave: Share = Field(0.01, description="letters on a wave")
-    wave_height: Range = (0.08, 0.3)
+    wave_height: Range[Length] = (0.08, 0.3)
     bulge: Share = Field(0.01, description="letters that grow or shrink toward the middle, by `bulge_size`")
-    bulge_size: Range = (0.15, 0.5)
+    bulge_size: Range[Share] = (0.15, 0.5)
     rotation: float = Field(5.0, ge=0, le=90, description="most degrees to either side; small angles more often")
     shear: float = Field(0.12, ge=0, le=1, description="most horizontal shift per unit of height, to either side")
     perspective: float = Field(0.08, ge=0, le=0.5, description="most shift of a corner")
     oblique: Share = Field(0.03, description="signs seen from the side, by `oblique_angle`, and from above or below")
-    oblique_angle: Range = Field((20, 45), description="degrees between the view and a straight one")
+    oblique_angle: Range[Slant] = Field((20, 45), description="degrees between the view and a straight one")
     oblique_tilt: float = Field(15.0, ge=0, le=60, description="most degrees from above or below")
     stacked: Share = Field(0.002, description="letters below each other: crops taller than wide")
     turned: Share = Field(0.002, description="words turned by 90 degrees to either side: crops taller than wide")
 
     # Ink
-    contrast: Range = Field((70, 250), description="difference of luma between letters and ground, of 255")
+    contrast: Range[Level] = Field((70, 250), description="difference of luma between letters and ground, of 255")
     colorful: Share = Field(0.45, description="letters with a hue; the others are black, gray or white")
     outline: Share = Field(0.1, description="an edge about the letters")
-    outline_width: Range = (0.03, 0.1)
+    outline_width: Range[Length] = (0.03, 0.1)
     hollow: Share = Field(0.1, description="of those with an outline: letters that are nothing but the outline")
     shadow: Share = Field(0.12, description="a shadow beside the letters")
-    shadow_offset: Range = (0.04, 0.14)
+    shadow_offset: Range[Length] = (0.04, 0.14)
     extrusion: Share = Field(0.03, description="letters with depth")
-    extrusion_depth: Range = (0.06, 0.18)
+    extrusion_depth: Range[Length] = (0.06, 0.18)
     rim: Share = Field(0.02, description="letters whose inner edge is lighter or darker, as that of lit boxes is")
     relief: Share = Field(0.04, description="letters with a lit and a dark edge, as cut from stone or cast")
     glow: Share = Field(0.03, description="light about the letters, as of neon")
@@ -82,9 +85,9 @@ class Style(Params):
     # Ground
     colored_ground: Share = Field(0.5, description="a ground with a hue; the others are black, gray or white")
     gradient: Share = Field(0.25, description="a ground that goes from one color to another")
-    gradient_strength: Range = Field((0.1, 0.4), description="difference of luma, as a share of the contrast")
+    gradient_strength: Range[Share] = Field((0.1, 0.4), description="difference of luma, as a share of the contrast")
     texture: Share = Field(0.3, description="a ground with spots, grain or stripes")
-    texture_strength: Range = Field((0.02, 0.12), description="standard deviation, as a share of the contrast")
+    texture_strength: Range[Share] = Field((0.02, 0.12), description="standard deviation, as a share of the contrast")
     photo: Share = Field(0.1, description="a blurred crop of `grounds` as the ground, where there are any")
     plate: Share = Field(0.03, description="a plate behind the word, with another ground beyond its edges")
     panel: Share = Field(0.07, description="another ground beyond a line near the letters: the edge of a sign")
@@ -96,25 +99,25 @@ class Style(Params):
 
     # Light
     ramp: Share = Field(0.25, description="light that falls off across the crop")
-    ramp_strength: Range = Field((0.05, 0.3), description="difference of brightness, as a share")
+    ramp_strength: Range[Share] = Field((0.05, 0.3), description="difference of brightness, as a share")
     spot: Share = Field(0.02, description="a lamp's reflection")
     shade_edge: Share = Field(0.03, description="the edge of a shadow that falls on the sign")
     dark: Share = Field(0.03, description="signs in the dark, as bright as `darkness`")
-    darkness: Range = Field((0.2, 0.6), description="letters stay so far from the ground that they can be seen")
+    darkness: Range[Share] = Field((0.2, 0.6), description="letters stay so far from the ground that they can be seen")
 
     # Camera
-    blur: Range = Field((0.0, 0.045), description="Gaussian sigma; half as strong with one of the next three")
+    blur: Range[Length] = Field((0.0, 0.045), description="Gaussian sigma; half as strong with one of the next three")
     defocus: Share = Field(0.04, description="out of focus by a disk of radius `defocus_radius` on top")
-    defocus_radius: Range = (0.04, 0.09)
+    defocus_radius: Range[Length] = (0.04, 0.09)
     motion: Share = Field(0.03, description="moved by `motion_length` while the picture was taken")
-    motion_length: Range = (0.08, 0.22)
+    motion_length: Range[Length] = (0.08, 0.22)
     coarse: Share = Field(0.1, description="seen at `coarse_height` first, then enlarged")
-    coarse_height: Range = Field((11, 18), description="pixels")
+    coarse_height: Range[Height] = Field((11, 18), description="pixels")
     recompressed: Share = Field(0.3, description="of those: saved as a JPEG of `coarse_quality` before they grow")
-    coarse_quality: Range = Field((45, 85), description="JPEG")
+    coarse_quality: Range[Quality] = Field((45, 85), description="JPEG")
     sharpened: Share = Field(0.15, description="edges made stronger, as cameras do")
-    noise: Range = Field((0.0, 5.0), description="standard deviation of a pixel, of 255")
-    quality: Range = Field((50, 95), description="JPEG")
+    noise: Range[Level] = Field((0.0, 5.0), description="standard deviation of a pixel, of 255")
+    quality: Range[Quality] = Field((50, 95), description="JPEG")
 
 
 EASY = Style()
@@ -190,6 +193,7 @@ HARD = Style(
     quality=(32, 92),
 )
 STYLES = {"easy": EASY, "hard": HARD}
+MOST_SHARE = 1_000_000
 USUAL = {"easy": {"share": 0.5}, "hard": {"share": 0.5}}
 
 
@@ -217,8 +221,8 @@ def read_styles(styles: Mapping[str, Any] | None) -> dict[Style, float]:
             )
         changed = dict(fields or {})
         share = changed.pop("share", 1.0)
-        if not isinstance(share, int | float) or isinstance(share, bool) or share < 0:
-            raise InputError(f"styles.{name}.share is {share!r}: give a number of at least 0")
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= MOST_SHARE:
+            raise InputError(f"styles.{name}.share is {share!r}: give a number from 0 to {MOST_SHARE:,}")
         base = STYLES.get(name, EASY).model_dump()
         try:
             style = Style.model_validate(base | changed)

@@ -28,7 +28,8 @@ from lmim_kedro.crops.sources.records import (
 )
 from lmim_kedro.crops.sources.source import Layout
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import parse_json
+from lmim_kedro.files import parse_json, unguarded
+from lmim_kedro.text.spelling import COLUMNS
 
 TAB = "\t"
 SCRIPTS = frozenset(
@@ -101,7 +102,8 @@ def rows_of(
 def _split(text: str, delimiter: str) -> list[str] | None:
     """One row as the csv module reads it; None where its quotes do not close."""
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True) or [""], delimiter=delimiter, strict=True))
+        lines = [f"{line}\n" for line in text.split("\n")]  # a label may hold U+2028 and its like
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:
         return None
     return rows[0] if len(rows) == 1 else None
@@ -166,7 +168,10 @@ def _read_named(path: Place, columns: Columns) -> Iterator[Entry]:
     rows = rows_of(path, columns.delimiter, columns.width)
     next(rows)
     lower = [name.lower() for name in columns.names]
+    ours = columns.names == list(COLUMNS) and columns.delimiter == ","  # readings that this project wrote
     for line, row in rows:
+        if ours and not isinstance(row, str):
+            row = list(map(unguarded, row))
         if isinstance(row, str):
             yield Entry(f"line {line}", None, BAD_LINE + row)
         elif len(row) != columns.width:

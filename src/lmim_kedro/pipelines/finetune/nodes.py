@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lmim_kedro.params import TrainingParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
-from lmim_kedro.recipe import Recipe, changes, resolve_finetuning
+from lmim_kedro.recipe import Recipe, changes, resolve_finetuning, saved_recipe
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,14 @@ def resolve_recipe(recipe: Recipe, pretraining_recipe: Json | None) -> Recipe:
     """
     if recipe.finetuning.start is not None or pretraining_recipe is None:
         return recipe
+    made = saved_recipe(pretraining_recipe, "the recipe.json of the encoder")
     if changed := changes(pretraining_recipe, recipe, "pretraining", "views"):
         log.warning(
             "the encoder was pre-trained with other parameters (%s), and stays as it is: "
             "`kedro run --pipelines=pretrain` makes another one",
             "; ".join(changed),
         )
-    return resolve_finetuning(recipe, Recipe(**pretraining_recipe))
+    return resolve_finetuning(recipe, made)
 
 
 def note_recipe(recognizer: Recognizer) -> Json:

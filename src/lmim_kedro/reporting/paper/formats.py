@@ -1,12 +1,13 @@
 """The paper's tables beside ours, as one long table, as Markdown and as LaTeX."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from lmim_kedro.reporting.paper.results import Results
 from lmim_kedro.reporting.paper.tables import COMPANIONS, MEAN, Cell, PaperTable
-from lmim_kedro.reporting.rendering import markdown
+from lmim_kedro.reporting.rendering import markdown, plain_markdown
 from lmim_kedro.scoring.metrics import METRICS
 
 
@@ -65,9 +66,9 @@ def summary(results: Results) -> str:
 
 def to_markdown(tables: Sequence[PaperTable], results: Results) -> str:
     """All tables in Markdown, each under its caption."""
-    parts = [summary(results), ""]
+    parts = [summary(replace(results, env=plain_markdown(results.env))), ""]
     for table in tables:
-        parts += [f"## {table.caption}", "", markdown(_texts(table, results), _LEFT), ""]
+        parts += [f"## {plain_markdown(table.caption)}", "", markdown(_texts(table, results), _LEFT), ""]
     return "\n".join(parts)
 
 
