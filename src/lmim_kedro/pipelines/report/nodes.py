@@ -1,11 +1,7 @@
 """Nodes of the report stage."""
 
-import logging
-
 from lmim_kedro.params import EvaluationParams
 from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Figures, Json, PackedStore, Readings, ndarray
-
-log = logging.getLogger(__name__)
 
 
 def score_predictions(predictions: DataFrame, recipe: Json, evaluation: EvaluationParams) -> Json:
@@ -86,7 +82,7 @@ def render_page(
     data_card: DataFrame,
     **tables: DataFrame,
 ) -> str:
-    """The page; the accuracies are logged.
+    """The page.
 
     Args:
         tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
@@ -110,6 +106,4 @@ def render_page(
         cls_statistics=cls_statistics,
         data_card=data_card,
     )
-    for line in sections.headline(scores):
-        log.info(line)
     return sections.render_page(report)
