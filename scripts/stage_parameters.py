@@ -67,6 +67,7 @@ def shared(parameters: dict[str, Any], catalog: dict[str, Any]) -> dict[str, Any
             "ingest": {name: value for name, value in _checked(parameters)["ingest"].items() if name not in MACHINE},
             "model": recipe["model"],
             "finetuning": {name: recipe["finetuning"][name] for name in CHARACTERS},
+            "card": _checked(parameters)["card"],
         },
         "teacher": {name: recipe[name] for name in ("model", "pretraining")},
         "paper": {"evaluation": _checked(parameters)["evaluation"]},
@@ -91,7 +92,7 @@ def of_variant(parameters: dict[str, Any]) -> dict[str, Any]:
         "pretrain": encoder | {"preset": recipe["views"], "views": {"materialize": checked["views"]["materialize"]}},
         "finetune": own | {"model": recipe["model"], "finetuning": recipe["finetuning"]},
         "evaluate": {"evaluation": checked["evaluation"]},
-        "report": {"evaluation": checked["evaluation"]},
+        "report": {name: checked[name] for name in ("evaluation", "card")},
     }
 
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path, PurePath
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -24,6 +24,9 @@ from lmim_kedro.pipeline_registry import STAGES
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.registries import DECODERS
 
+if TYPE_CHECKING:
+    from lmim_kedro.training.tracking import MLflowRun
+
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +35,7 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._config: Any = None
+        self._tracked: MLflowRun | None = None
         self._steps: list[str] = []
         self._seconds: dict[str, float] = {}
         self._begun = 0
@@ -57,6 +61,7 @@ class RunHooks:
         require_named_files({node.short_name for node in pipeline.nodes}, catalog)
         if not run_params.get("only_missing_outputs"):
             require_sources(pipeline, catalog, run_params["project_path"])
+        self._tracked = begin_tracking({node.short_name for node in pipeline.nodes}, catalog)
         self._steps = [node.name for node in pipeline.nodes]
         self._begun, self._start = 0, perf_counter()
         self._seconds = {}
@@ -101,6 +106,36 @@ class RunHooks:
         for place in places.values():
             if place.endswith(".html"):
                 log.info("open %s", place)
+        if self._tracked is not None:
+            if "metrics" in places:
+                self._tracked.log(catalog["metrics"].load())
+            if "report" in places:
+                self._tracked.attach(Path(run_params["project_path"]) / places["report"])
+            self._tracked.end()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let MLflow know that the run has ended before its end."""
+        if self._tracked is not None:
+            self._tracked.end("FAILED")
+
+
+def begin_tracking(steps: Set[str], catalog: DataCatalog) -> "MLflowRun | None":
+    """The run in MLflow, with the recipe as its parameters; None where `training.loggers` has no mlflow.
+
+    Args:
+        steps: names of nodes, without the namespace; of those that neither train nor score, nothing is tracked.
+    """
+    if not steps & {"make_teacher", "pretrain", "finetune", "score_predictions"} or "params:recipe" not in catalog:
+        return None
+    parameters = RunParams.model_validate(catalog["parameters"].load())
+    if "mlflow" not in parameters.training.loggers:
+        return None
+    from lmim_kedro.training.tracking import MLflowRun
+
+    recipe = Recipe.model_validate(catalog["params:recipe"].load())
+    name = f"{recipe.variant}/{recipe.env}/seed{recipe.seed}"
+    return MLflowRun(catalog["training_state"].load() / "mlflow", name, recipe.model_dump(mode="json"))
 
 
 def made_table(nodes: Iterable[Node], seconds: Mapping[str, float], places: Mapping[str, str]) -> str:

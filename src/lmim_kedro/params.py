@@ -423,6 +423,16 @@ class PredictParams(Params):
     min_confidence: float = Field(ge=0, le=1, description="least confidence; a reading of less is an error")
 
 
+class CardParams(Params):
+    """What the cards of recognizers and packed crops say of their use."""
+
+    license: str = Field(
+        description="of a recognizer's weights, as Hugging Face names it: apache-2.0, cc-by-4.0, other"
+    )
+    data_license: str = Field(description="of the packed crops, likewise; unknown: the sources' own")
+    language: tuple[str, ...] = Field(description="ISO 639-1 codes of the languages of the words: [en]")
+
+
 class TrainingParams(Params):
     """How training is run on this machine: nothing here changes what is learned, but rounding and dropout's draws."""
 
@@ -461,6 +471,7 @@ class RunParams(Params, extra="ignore"):
     finetuning: FinetuningParams
     evaluation: EvaluationParams
     predict: PredictParams
+    card: CardParams
     training: TrainingParams
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
-from lmim_kedro.models.folder import READY
+from lmim_kedro.models.folder import READY, model_folder
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.text.allowed import Grammar, may_follow
 from lmim_kedro.text.charset import Charset
@@ -23,8 +23,8 @@ class OnnxReader(ImageReader):
     """Reads images with an exported recognizer, without torch.
 
     Args:
-        folder: folder with config.json and the graphs that it names; None: the ready reader, which comes with the
-            package.
+        folder: folder with config.json and the graphs that it names, or `hf://owner/name[@revision][/folder]`;
+            None: the ready reader, which comes with the package.
         threads: number of threads that onnxruntime computes with; 0: one per core.
         providers: onnxruntime's execution providers; the first that works is used.
 
@@ -44,7 +44,7 @@ class OnnxReader(ImageReader):
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        folder = READY / "onnx" if folder is None else Path(folder)
+        folder = READY / "onnx" if folder is None else model_folder(folder)
         self.config = read_json(folder / "config.json")
         if not self.config:
             raise InputError(f"{folder} holds no config.json: give a folder that `lmim-kedro export-onnx` wrote")

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from lmim_kedro.params import TrainingParams
+from lmim_kedro.params import CardParams, TrainingParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
 from lmim_kedro.recipe import Recipe, differences, resolve_finetuning
 
@@ -35,3 +35,14 @@ def finetune(
     from lmim_kedro.training import finetuning
 
     return finetuning.finetune(crops, encoder, Recipe(**recipe), training, state)
+
+
+def describe_recognizer(
+    recognizer: Recognizer, crops: PackedStore, recipe: Json, card: CardParams, training: TrainingParams
+) -> str:
+    """The model card of a recognizer that has not been scored."""
+    from lmim_kedro.reporting.cards import model_card
+    from lmim_kedro.reporting.facts import run_facts
+
+    sources = {"finetuning": [(source.name, source.stop - source.start) for source in crops.sources]}
+    return model_card(recipe, run_facts(recognizer, training.device), sources, card)

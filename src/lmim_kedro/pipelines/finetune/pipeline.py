@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.finetune.nodes import finetune, resolve_recipe
+from lmim_kedro.pipelines.finetune.nodes import describe_recognizer, finetune, resolve_recipe
 
 
 def create_pipeline() -> Pipeline:
@@ -19,6 +19,12 @@ def create_pipeline() -> Pipeline:
                 ["recognizer", "finetuning_metrics"],
                 name="finetune",
                 tags="gpu",
+            ),
+            node(
+                describe_recognizer,
+                ["recognizer", "finetuning.crops", "recipe", "params:card", "params:training"],
+                "model_card",
+                name="describe_recognizer",
             ),
         ]
     )

@@ -1,6 +1,6 @@
 """Nodes of the report stage."""
 
-from lmim_kedro.params import EvaluationParams
+from lmim_kedro.params import CardParams, EvaluationParams
 from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Figures, Json, PackedStore, Readings, ndarray
 
 
@@ -16,6 +16,15 @@ def summarize(scores: Json) -> Json:
     from lmim_kedro.reporting import scores as library
 
     return library.summarize(scores)
+
+
+def describe_recognizer(scores: Json, recipe: Json, facts: Json, data_card: DataFrame, card: CardParams) -> str:
+    """The model card of the recognizer, with its scores."""
+    from lmim_kedro.reporting.cards import model_card
+
+    trained = data_card[data_card["use"] != "benchmarks"]
+    sources = {use: list(zip(rows["source"], rows["ok"], strict=True)) for use, rows in trained.groupby("use")}
+    return model_card(recipe, facts, sources, card, scores)
 
 
 def tabulate(scores: Json) -> tuple[DataFrame, str]:
