@@ -12,6 +12,7 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 
 from lmim_kedro import open_source, prepare
+from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import RunHooks, require_named_files
@@ -60,7 +61,8 @@ def catalog(project: Path, tmp_path: Path):
         made["params:card"] = MemoryDataset(found["card"])
         made["training_state"] = PathDataset(filepath=str(tmp_path / "state"))
         made["recipe"] = JSONDataset(filepath=str(tmp_path / "recipe.json"))
-        for name in ("recognizer", "model_card", "finetuning_metrics"):
+        made["recognizer"] = ModelDataset(filepath=str(tmp_path / "recognizer"), kind="recognizer")
+        for name in ("model_card", "finetuning_metrics"):
             made[name] = MemoryDataset(copy_mode="assign")
         return made
 
