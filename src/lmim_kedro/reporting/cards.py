@@ -40,7 +40,8 @@ def model_card(
         pipeline_tag=TASK,
         tags=["ocr", "scene-text-recognition", "lmim"],
         model_name=name,
-        **({} if scores is None else {"metrics": [scores["metric"]], "eval_results": _results(scores)}),
+        metrics=None if scores is None else [scores["metric"]],
+        eval_results=None if scores is None else _results(scores),
     )
     recipe_rows = [
         {"part": title, "what": what, "value": str(value)}
