@@ -85,3 +85,13 @@ def test_a_store_that_refuses_is_a_sentence(tmp_path: Path, client: Any, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "other").as_uri())
     with pytest.raises(InputError, match="^MLflow at file://.* cannot be used: The filesystem tracking backend"):
         LOGGERS["mlflow"](tmp_path / "mlflow" / "teacher")
+
+
+def test_training_goes_on_where_the_server_takes_no_row(
+    tmp_path: Path, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = LOGGERS["mlflow"](tmp_path / "mlflow" / "teacher")
+    (run,) = runs(client)
+    client.delete_run(run.info.run_id)
+    logger.write(50, {"step": 50, "loss": 2.0})
+    assert caplog.messages[-1].startswith("MLflow has no row of step 50: ")

@@ -1,5 +1,6 @@
 """Runs in MLflow: parameters and report of a Kedro run, and the curves of each stage while it trains."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,8 @@ from typing import Any
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import digest, read_json, write_json
+
+log = logging.getLogger(__name__)
 
 EXPERIMENT = "lmim-kedro"
 """Where MLFLOW_EXPERIMENT_NAME names no other."""
@@ -37,7 +40,7 @@ class MLflowRun:
             raise InputError(
                 "the logger mlflow needs MLflow: pip install -e '.[mlflow]', or leave it out of training.loggers"
             ) from error
-        self._refusal: type[Exception] = MlflowException
+        self.refusal: type[Exception] = MlflowException
         try:
             self._client = MlflowClient()
             self._id = self._continued(folder, parameters) or self._begun(folder, name, parameters or {})
@@ -69,7 +72,7 @@ class MLflowRun:
             return None
         try:
             self._client.update_run(named["id"], status="RUNNING")
-        except self._refusal:  # of another server, or deleted there
+        except self.refusal:  # of another server, or deleted there
             return None
         return str(named["id"])
 
@@ -99,8 +102,11 @@ class MLflow:
         self._run, self._stage = MLflowRun(folder.parent, folder.name), folder.name
 
     def write(self, step: int, row: dict[str, float]) -> None:
-        """Log every scalar of a row but the step itself."""
-        self._run.log({f"{self._stage}/{name}": value for name, value in row.items() if name != "step"}, step)
+        """Log every scalar of a row but the step itself; where the server refuses, warn and go on training."""
+        try:
+            self._run.log({f"{self._stage}/{name}": value for name, value in row.items() if name != "step"}, step)
+        except self._run.refusal as error:
+            log.warning("MLflow has no row of step %d: %s", step, " ".join(str(error).split()))
 
     def close(self) -> None:
         """Nothing is left to write; the run ends with the command."""
