@@ -321,6 +321,12 @@ def test_a_wrong_source_of_predict_is_told_before_torch_is_imported(project: Pat
     assert "torch" not in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize("words", [["--env=nonsense"], ["--params=seeds=1"], ["--pipelines=pretrian"]])
+def test_a_run_that_ends_in_a_sentence_at_once_imports_nothing_heavy(project: Path, words: list[str]) -> None:
+    done = run_cli("run", *words, cwd=project)
+    assert done.returncode == 2 and done.stdout.splitlines()[-1] == "['kedro']", done.stdout
+
+
 def test_version_and_help_import_neither_kedro_nor_torch(tmp_path: Path) -> None:
     for word in ("--version", "--help"):
         done = run_cli(word, cwd=tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -381,19 +382,26 @@ def test_choice_can_be_changed_by_environment_and_command_line(conf: Path) -> No
     assert (size.depth, size.width, size.heads, size.decoder_width) == (3, 96, 2, 512)
 
 
-def test_users_own_configuration_is_laid_over_any_environment_and_under_the_command_line(conf: Path) -> None:
+def test_users_own_configuration_is_laid_over_any_environment_and_under_the_command_line(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(conf, training={"threads": 3, "log_every": 7}, seed=1)
     (conf / "local").mkdir()
     (conf / "local" / "parameters.yml").write_text("training: {threads: 5, devices: 2}\nvariant: mine")
     (conf / "local" / "variants.yml").write_text("variants: {mine: {pretraining: {mask_ratio: 0.5}}}")
     (conf / "local" / "catalog.yml").write_text("encoder: {type: MemoryDataset, filepath: 'mine/${env:}'}")
-    (conf / "local" / "credentials.yml").write_text("bucket: {key: k}")
+    (conf / "local" / "credentials.yml").write_text("bucket: {key: '${oc.env:LMIM_KEY}'}")
+    (conf / "local" / "mlflow.yml").write_text("server: {uri: mine}")
+    monkeypatch.setenv("LMIM_KEY", "k")
     config = loader(conf, training={"devices": 4})
     training = config["parameters"]["training"]
     assert [training[name] for name in ("threads", "log_every", "devices")] == [5, 7, 4]
     assert config["parameters"]["pretraining"]["mask_ratio"] == 0.5 and config["parameters"]["seed"] == 1
     assert config["catalog"]["encoder"]["filepath"] == "mine/small"
     assert config["credentials"] == {"bucket": {"key": "k"}}
+    assert config.own_files == ["catalog.yml", "credentials.yml", "parameters.yml", "variants.yml"]
+    config.config_patterns["mlflow"] = ["mlflow*"]  # as a plugin adds a kind of its own
+    assert config["mlflow"] == {"server": {"uri": "mine"}} and "mlflow.yml" in config.own_files
     (conf / "local" / "parameters.yml").write_text("training: {treads: 5}")
     assert refusal(conf).startswith("`training.treads` is not a parameter (did you mean `training.threads`?)")
 
@@ -519,3 +527,21 @@ def test_chinese_environment_has_the_test_sets_of_the_chinese_protocol(project: 
 def test_variants_that_do_not_change_the_teacher_share_one(project: Path, variant: str, owner: str) -> None:
     found = loader(project / "conf", "mini", variant=variant, seed=3)["catalog"]["teacher"]
     assert found["filepath"] == f"data/06_models/{owner}/mini/seed3/teacher"
+
+
+def test_configuration_in_an_archive_is_read_and_checked_as_in_a_folder(conf: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "conf.tar.gz", "w:gz") as archive:
+        archive.add(conf, "conf")
+    packed = loader(tmp_path / "conf.tar.gz", seed=3)
+    assert packed["parameters"]["seed"] == 3 and packed["catalog"] == loader(conf)["catalog"]
+    with pytest.raises(InputError) as caught:
+        ConfigLoader(tmp_path / "conf.tar.gz", "smal", **CONFIG_LOADER_ARGS)
+    assert str(caught.value) == (
+        f"there is no environment `smal` (did you mean `small`?): {tmp_path / 'conf.tar.gz'} has base, small; choose "
+        "one of them with --env"
+    )
+
+
+def test_a_folder_without_configuration_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no configuration at .*conf: run in the folder that holds it"):
+        ConfigLoader(tmp_path / "conf", **CONFIG_LOADER_ARGS)

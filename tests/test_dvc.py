@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
+import json
 import shutil
+from contextlib import chdir
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from dvc.stage import PipelineStage
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
+from omegaconf import OmegaConf
 
 from lmim_kedro.pipeline_registry import STAGES, register_pipelines
 
@@ -22,16 +27,44 @@ VARIABLES = {
     "report_seed": 1,
     "paths": {"raw": "data/01_raw"},
 }
+PARAMETERS = PurePosixPath("data/02_intermediate/parameters")
 
 
 @pytest.fixture(scope="module")
-def stages(project: Path, tmp_path_factory: pytest.TempPathFactory) -> list[PipelineStage]:
-    """The stages of dvc.yaml, for two variants and two seeds of an environment that is not the default."""
+def checkout(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What DVC needs of a clone, with two variants and two seeds of an environment that is not the default."""
     folder = tmp_path_factory.mktemp("dvc")
     shutil.copy(project / "dvc.yaml", folder)
-    (folder / "conf").mkdir()
+    shutil.copytree(project / "scripts", folder / "scripts")
+    shutil.copytree(project / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+    (folder / "conf" / "local").mkdir()
     (folder / "conf" / "dvc.yml").write_text(yaml.safe_dump(VARIABLES))
-    return list(Repo.init(str(folder), no_scm=True).index.stages)
+    file = folder / "conf" / "base" / "variants.yml"
+    written = yaml.safe_load(file.read_text("utf-8"))["variants"]
+    file.write_text(yaml.safe_dump({"variants": {name: written[name] for name in VARIABLES["variants"]}}))
+    Repo.init(str(folder), no_scm=True).close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def every_stage(checkout: Path) -> list[PipelineStage]:
+    return list(Repo(str(checkout)).index.stages)
+
+
+@pytest.fixture(scope="module")
+def stages(every_stage: list[PipelineStage]) -> list[PipelineStage]:
+    """All but the first, which runs no pipeline."""
+    return [stage for stage in every_stage if stage.name != "parameters"]
+
+
+@pytest.fixture(scope="module")
+def script(project: Path) -> ModuleType:
+    """scripts/stage_parameters.py."""
+    spec = importlib.util.spec_from_file_location("stage_parameters", project / "scripts/stage_parameters.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pipeline_of(stage: PipelineStage) -> str:
@@ -57,7 +90,8 @@ def made_by(stage: PipelineStage) -> Pipeline:
 
 
 def data(paths: list[Any]) -> list[PurePosixPath]:
-    return [PurePosixPath(path.def_path) for path in paths if path.def_path.startswith("data/")]
+    found = [PurePosixPath(path.def_path) for path in paths if path.def_path.startswith("data/")]
+    return [path for path in found if not path.is_relative_to(PARAMETERS)]
 
 
 def catalog_paths(project: Path, stage: PipelineStage) -> dict[str, PurePosixPath]:
@@ -77,8 +111,23 @@ def catalog_paths(project: Path, stage: PipelineStage) -> dict[str, PurePosixPat
     }
 
 
+def change_parameters(file: Path, change: dict[str, Any]) -> None:
+    written = OmegaConf.load(file) if file.is_file() else OmegaConf.create()
+    OmegaConf.save(OmegaConf.merge(written, change), file)
+
+
+def to_run_again(folder: Path) -> set[str]:
+    """Names of the stages that `dvc repro --dry --force-downstream` lists after `dvc repro parameters`."""
+    with chdir(folder), Repo() as repo:
+        repo.commit("parameters", force=True)
+    with chdir(folder), Repo() as repo:
+        return {stage.name for stage in repo.reproduce(dry=True, force_downstream=True)}
+
+
 def covers(outer: list[PurePosixPath], path: PurePosixPath) -> bool:
-    return any(path.is_relative_to(each) for each in outer)
+    """Whether a path is in one of some, or is the folder of a recognizer whose two files are named."""
+    files = {path / "config.json", path / "model.safetensors"}
+    return any(path.is_relative_to(each) for each in outer) or files <= set(outer)
 
 
 def test_every_pipeline_is_a_stage_and_runs_alone(stages: list[PipelineStage]) -> None:
@@ -109,11 +158,14 @@ def test_outs_are_what_the_catalog_lets_the_pipeline_write(
     for stage in (stage for stage in stages if pipeline_of(stage) == name):
         paths, outs = catalog_paths(project, stage), data(stage.outs)
         written = [paths[dataset] for dataset in made_by(stage).all_outputs() if dataset in paths]
+        written = [path for path in written if path != paths.get("model_card")]  # the report makes it anew
         assert written
         for path in written:
             assert covers(outs, path), f"{stage.name} does not list {path}"
         for out in outs:
-            assert any(path.is_relative_to(out) for path in written), f"{stage.name} lists {out}, which nothing writes"
+            assert any(path.is_relative_to(out) or out.parent == path for path in written), (
+                f"{stage.name} lists {out}, which nothing writes"
+            )
 
 
 @pytest.mark.parametrize("name", [*STAGES, "teacher"])
@@ -129,7 +181,9 @@ def test_deps_are_what_the_catalog_lets_the_pipeline_read_from_earlier_stages(
             assert covers(deps, path), f"{stage.name} does not depend on {path}"
         for dep in deps:
             raw = dep.is_relative_to("data/01_raw")
-            assert raw or any(path.is_relative_to(dep) for path in read), f"{stage.name} does not read {dep}"
+            assert raw or any(path.is_relative_to(dep) or dep.parent == path for path in read), (
+                f"{stage.name} does not read {dep}"
+            )
 
 
 def test_tables_are_made_of_what_every_variant_and_seed_was_evaluated_to(
@@ -146,7 +200,7 @@ def test_tables_are_made_of_what_every_variant_and_seed_was_evaluated_to(
 def test_tables_come_after_every_evaluation(stages: list[PipelineStage]) -> None:
     (tables,) = (stage for stage in stages if pipeline_of(stage) == "paper")
     graph = tables.repo.index.graph
-    before = {stage.name for stage in graph.successors(tables)}
+    before = {stage.name for stage in graph.successors(tables)} - {"parameters"}
     assert before == {stage.name for stage in stages if pipeline_of(stage) == "evaluate"}
 
 
@@ -154,7 +208,12 @@ def test_pre_training_forgets_a_teacher_of_its_own(project: Path, stages: list[P
     """It is no out, so DVC does not remove it, and `--only-missing-outputs` would keep one of an older recipe."""
     for stage in (stage for stage in stages if pipeline_of(stage) == "pretrain"):
         encoder = catalog_paths(project, stage)["encoder"]
-        assert stage.cmd.startswith(f"rm -rf {encoder.with_name('teacher')} && kedro run")
+        assert f"shutil.rmtree('{encoder.with_name('teacher')}', True)" in stage.cmd.partition(" && kedro run")[0]
+
+
+def test_commands_are_those_of_any_shell(every_stage: list[PipelineStage]) -> None:
+    for stage in every_stage:
+        assert {part.split()[0] for part in stage.cmd.split(" && ")} <= {"kedro", "python"}, stage.cmd
 
 
 def test_packed_stores_stay_out_of_the_cache(stages: list[PipelineStage]) -> None:
@@ -185,6 +244,92 @@ def test_code_and_configuration_that_stages_depend_on_exist(project: Path, stage
         for dep in stage.deps:
             if not dep.def_path.startswith("data/"):
                 assert (project / dep.def_path).exists(), f"{stage.name} depends on {dep.def_path}"
+
+
+def test_every_stage_depends_on_the_parameters_that_its_nodes_read(
+    script: ModuleType, checkout: Path, stages: list[PipelineStage]
+) -> None:
+    script.write(checkout / "conf", "mini", checkout / PARAMETERS / "mini")
+    for stage in stages:
+        (dep,) = [dep.def_path for dep in stage.deps if PurePosixPath(dep.def_path).is_relative_to(PARAMETERS)]
+        read = {name.removeprefix("params:") for name in made_by(stage).inputs() if name.startswith("params:")}
+        # `training` says how a machine trains, and the folder names the environment; of the recipe, see below.
+        groups = read - {"training", "env", "recipe"} - ({"card"} if pipeline_of(stage) == "finetune" else set())
+        written = json.loads((checkout / dep).read_text("utf-8"))
+        assert groups <= written.keys(), f"{stage.name} reads {groups - written.keys()}"
+
+
+FROM_FINETUNING = {"finetune", "evaluate", "report", "paper"}
+FROM_PRETRAINING = {"pretrain", *FROM_FINETUNING}
+ALL = {"ingest", "views", "teacher", *FROM_PRETRAINING}
+
+
+@pytest.fixture(scope="module")
+def done(
+    script: ModuleType, checkout: Path, every_stage: list[PipelineStage], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A copy of the checkout after a `dvc repro`, with a placeholder for every file that is not its parameters."""
+    folder = shutil.copytree(checkout, tmp_path_factory.mktemp("done") / "clone")
+    script.write(folder / "conf", "mini", folder / PARAMETERS / "mini")
+    paths = [folder / each.def_path for stage in every_stage for each in (*stage.deps, *stage.outs)]
+    for path in sorted(paths, key=lambda path: -len(path.parts)):  # folders come with the files in them
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f'{{"of": "{path}"}}')
+    with chdir(folder), Repo() as repo:
+        repo.commit(force=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "again"),
+    [
+        ("mini", {"finetuning": {"optimization": {"steps": 7}}}, FROM_FINETUNING),
+        ("local", {"finetuning": {"optimization": {"steps": 7}}}, FROM_FINETUNING),
+        ("local", {"ingest": {"store_height": 24}}, ALL),
+        ("mini", {"views": {"preset": "weak"}}, {"views", *FROM_PRETRAINING}),
+        ("mini", {"pretraining": {"alignment_weight": 0.5}}, {"teacher", *FROM_PRETRAINING}),
+        ("mini", {"evaluation": {"metric": "exact"}}, FROM_FINETUNING - {"finetune"}),
+        ("local", {"training": {"threads": 3}, "ingest": {"workers": 3}}, set()),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_parameter_makes_the_stages_that_use_it_and_what_follows_run_again(
+    script: ModuleType, done: Path, tmp_path: Path, file: str, change: dict[str, Any], again: set[str]
+) -> None:
+    folder = shutil.copytree(done, tmp_path / "clone")
+    change_parameters(folder / "conf" / file / "parameters.yml", change)
+    script.write(folder / "conf", "mini", folder / PARAMETERS / "mini")
+    assert {name.partition("@")[0] for name in to_run_again(folder)} == again
+
+
+def test_a_change_of_a_variant_reruns_that_variant_alone(script: ModuleType, done: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(done, tmp_path / "clone")
+    change = {"variants": {"mask_block_60": {"pretraining": {"mask_ratio": 0.5}}}}
+    change_parameters(folder / "conf" / "base" / "variants.yml", change)
+    script.write(folder / "conf", "mini", folder / PARAMETERS / "mini")
+    names = to_run_again(folder)
+    assert {name.partition("@")[0] for name in names} == FROM_PRETRAINING
+    assert not any("lmim" in name for name in names)
+
+
+def test_the_dry_run_of_the_documentation_names_every_stage_of_a_fresh_clone(
+    project: Path, checkout: Path, every_stage: list[PipelineStage]
+) -> None:
+    assert "dvc repro --dry --force-downstream" in (project / "docs" / "reproduce.md").read_text("utf-8")
+    shutil.rmtree(checkout / "data", ignore_errors=True)
+    for path in [checkout / dep.def_path for stage in every_stage for dep in stage.deps]:
+        if not path.exists() and not path.is_relative_to(checkout / "data"):
+            path.mkdir(parents=True)
+    (checkout / "data/01_raw").mkdir(parents=True)
+    with chdir(checkout), Repo() as repo:
+        run = repo.reproduce(dry=True, force_downstream=True)
+    assert {stage.name for stage in run} == {stage.name for stage in every_stage}
+
+
+def test_the_stage_of_parameters_ends_in_a_sentence(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script.main(["--env=nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("there is no environment `nonsense`")
 
 
 def test_parameter_files_hold_no_resolvers(project: Path) -> None:

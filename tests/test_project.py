@@ -101,7 +101,7 @@ def test_types_of_nodes_are_names_of_classes_that_exist() -> None:
 
 def test_parameters_of_nodes_are_checked_by_kedro(pipelines: dict[str, Pipeline]) -> None:
     found = TypeExtractor(pipelines).extract_types_from_pipelines()
-    groups = {"views", "ingest", "evaluation", "predict", "selftrain", "training"}  # all others are in the recipe
+    groups = {"views", "ingest", "evaluation", "predict", "selftrain", "card", "training"}  # others are in the recipe
     assert found == {name: RunParams.model_fields[name].annotation for name in groups} | {"recipe": Recipe}
 
 

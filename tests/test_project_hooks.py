@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +11,11 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node, pipeline
 
 from lmim_kedro import hooks
+from lmim_kedro.config import ConfigLoader
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
+from lmim_kedro.settings import CONFIG_LOADER_ARGS
 
 
 def same(value: Any) -> Any:
@@ -121,8 +125,12 @@ def test_run_names_its_steps_and_says_where_the_results_are(
     run, made = hooks.RunHooks(), STAGES["pretrain"]
     run.before_pipeline_run(run_params(tmp_path), made, catalog)
     run.before_node_run(made.nodes[0])
+    run.after_node_run(made.nodes[0])
     run.after_pipeline_run(run_params(tmp_path), made, catalog)
-    assert caplog.messages == ["step 1/1: train", "1 step in 0 s", "encoder: data/encoder.json"]
+    step, summary = caplog.messages
+    assert step == "step 1/1: train"
+    assert summary.splitlines()[0] == "1 step in 0 s"
+    assert summary.splitlines()[-1].split() == ["train", "0", "encoder", "data"]
 
 
 def test_results_kept_for_the_case_of_a_stop_go_when_the_run_has_ended(tmp_path: Path) -> None:
@@ -135,19 +143,79 @@ def test_results_kept_for_the_case_of_a_stop_go_when_the_run_has_ended(tmp_path:
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["pre-training"]
 
 
-def test_results_are_listed_in_the_order_of_their_steps(
-    catalog: DataCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_results_are_listed_by_stage_and_folder_with_minutes_and_the_page_comes_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = pipeline([node(same, "crops", "zebra"), node(same, "zebra", "apple"), node(same, "crops", "bear")])
-    steps = [output for step in made.nodes for output in step.outputs if output != "zebra"]
-    listed = files_in(tmp_path / "data", *made.all_outputs())
+    made = pipeline(
+        [
+            node(lambda crops: (crops, crops), "crops", ["encoder", "memory"], name="pretrain.make"),
+            node(same, "encoder", "losses", name="pretrain.train"),
+            node(same, "losses", "report", name="report.draw"),
+        ]
+    )
+    places = {"encoder": "data/06/encoder.json", "losses": "data/06/x/losses.json", "report": "data/08/report.html"}
+    listed = DataCatalog.from_config(
+        {name: {"type": "text.TextDataset", "filepath": str(tmp_path / place)} for name, place in places.items()}
+    )
     caplog.set_level(logging.INFO, "lmim_kedro")
-    hooks.RunHooks().after_pipeline_run(run_params(tmp_path), made, listed)
-    assert caplog.messages[1:] == [f"{name}: data/{name}.json" for name in steps]
+    run = hooks.RunHooks()
+    run._seconds = {"pretrain.make": 60, "pretrain.train": 30}
+    run.after_pipeline_run(run_params(tmp_path), made, listed)
+    summary, last = caplog.messages
+    assert [line.split() for line in summary.splitlines()[3:]] == [
+        ["pretrain", "1.5", "encoder", "data/06"],
+        ["losses", "data/06/x"],
+        ["report", "0", "report", "data/08"],
+    ]
+    assert last == "open data/08/report.html"
+
+
+def test_a_run_that_scores_says_the_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scores: dict[str, Any] = {
+        "metric": "waics",
+        "accuracy": {"svt": {"n": 4, "waics": 0.5}},
+        "interval_95": {"svt": [0.25, 0.75]},
+    }
+    listed = files_in(tmp_path / "data", "scores")
+    listed.save(
+        "scores", scores | {"beside": None, "averages": {}, "variant": "mim", "env": "small", "labels": "original"}
+    )
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    scored = pipeline([node(same, "predictions", "scores", name="report.score")])
+    hooks.RunHooks().after_pipeline_run(run_params(tmp_path), scored, listed)
+    assert caplog.messages[0] == "svt: WAICS 50.00 % (95 %: 25.0 to 75.0) of 4 crops"
+
+
+def test_files_of_conf_local_are_named(
+    project: Path, tmp_path: Path, catalog: DataCatalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(project / "conf" / "base", tmp_path / "conf" / "base")
+    (tmp_path / "conf" / "mine").mkdir()
+    (tmp_path / "conf" / "local").mkdir()
+    (tmp_path / "conf" / "local" / "parameters.yml").write_text("seed: 3")
+    config = ConfigLoader(tmp_path / "conf", "mine", **CONFIG_LOADER_ARGS)
+    assert config["parameters"]["seed"] == 3
+    run = hooks.RunHooks()
+    run.after_context_created(SimpleNamespace(config_loader=config))
+    caplog.set_level(logging.INFO, "lmim_kedro")
+    catalog.save("crops", [1])
+    run.before_pipeline_run(run_params(tmp_path), STAGES["pretrain"], catalog)
+    assert caplog.messages == ["from conf/local, over conf/mine: parameters.yml"]
 
 
 def test_all_sources_are_looked_at_before_the_first_is_packed(tmp_path: Path) -> None:
     sources = {use: CropSources(sources={use: {"path": f"no/{use}"}}) for use in ("labeled", "unlabeled")}
     packing = pipeline([node(same, use, f"{use}_crops", name=f"pack_{use}") for use in sources])
-    with pytest.raises(InputError, match="source labeled: there is nothing at no/labeled.*\nsource unlabeled: "):
+    with pytest.raises(InputError) as caught:
+        hooks.RunHooks().before_pipeline_run(run_params(tmp_path), packing, DataCatalog(dict(sources)))
+    assert [line.split() for line in str(caught.value).splitlines()[:-1]] == [
+        ["nothing", "is", "there", "yet", "of", "labeled:"],
+        ["labeled", "no/labeled"],
+        ["nothing", "is", "there", "yet", "of", "unlabeled:"],
+        ["unlabeled", "no/unlabeled"],
+    ]
+    assert "catalog_ingest.yml" in str(caught.value).splitlines()[-1]
+    (tmp_path / "notes.pdf").touch()
+    sources["labeled"] = CropSources(sources={"labeled": {"path": str(tmp_path / "notes.pdf")}})
+    with pytest.raises(InputError, match="^source labeled: .*notes.pdf.*\nsource unlabeled: there is nothing at"):
         hooks.RunHooks().before_pipeline_run(run_params(tmp_path), packing, DataCatalog(dict(sources)))

@@ -21,7 +21,10 @@ RENAMED_ENVIRONMENTS = {"tables": "quick"}
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """Kedro's loader, with variants, checked parameters and three resolvers for the catalog.
+    """Kedro's loader, with the user's own conf/local, variants, checked parameters and three resolvers for the catalog.
+
+    Each kind of configuration is conf/base, then the environment, then conf/local, also where Kedro's plugins ask for a
+    kind of their own (`["mlflow"]`); `own_files` names the files of conf/local that were read so far.
 
     `["parameters"]` is conf/base, then the environment, then conf/local, then what the chosen fine-tuning preset
     changes, then the chosen variant, then what the command line gave. All is checked once against
@@ -45,14 +48,20 @@ class ConfigLoader(OmegaConfigLoader):
         **arguments: Any,
     ) -> None:
         self._checked: dict[str, Any] | None = None
+        self._own: set[Path] = set()
         super().__init__(conf_source, env, runtime_params, **arguments)
-        if Path(conf_source).is_dir():
-            _check_environment(Path(conf_source), self.run_env)
+        self._check_environment()
 
     @property
     def run_env(self) -> str:
         """Name of the run environment: what --env says, or the project's default."""
         return self.env or self.default_run_env
+
+    @property
+    def own_files(self) -> list[str]:
+        """Files of conf/local that were read so far, as paths in it, in the order of names."""
+        local = Path(self.conf_source) / LOCAL
+        return sorted(file.relative_to(local).as_posix() for file in self._own)
 
     def __getitem__(self, key: str) -> Any:
         # OmegaConf keeps one resolver of a name per process: the loader that is being read takes the names.
@@ -93,7 +102,8 @@ class ConfigLoader(OmegaConfigLoader):
         local = Path(self.conf_source) / LOCAL
         own: dict[str, Any] = {}
         if self.run_env != LOCAL and local.is_dir():
-            own = self.load_and_merge_dir_config(str(local), self.config_patterns[key], key, set())
+            secret = key == "credentials"  # of which values may come from environment variables
+            own = self.load_and_merge_dir_config(str(local), self.config_patterns[key], key, self._own, secret)
         try:
             found = super().__getitem__(key)
         except MissingConfigException:
@@ -114,6 +124,26 @@ class ConfigLoader(OmegaConfigLoader):
                 written = _merge(own, written)
             self._checked = merge_and_check({"env": self.run_env, **written}, self.runtime_params)
         return self._checked
+
+    def _check_environment(self) -> None:
+        """See that there is a configuration, in a folder or an archive of one, and the environment in it."""
+        conf, env = Path(self._get_conf_env_path("")), self.run_env
+        if not self._fs.isdir(conf.as_posix()):
+            raise InputError(
+                f"there is no configuration at {self.conf_source}: run in the folder that holds it, or name it with "
+                "--conf-source"
+            )
+        if not env or self._fs.isdir((conf / env).as_posix()):
+            return
+        if now := RENAMED_ENVIRONMENTS.get(env):
+            raise InputError(f"the environment `{env}` is called `{now}` now: choose it with --env={now}")
+        paths = self._fs.ls(conf.as_posix(), detail=False)
+        known = sorted(Path(path).name for path in paths if self._fs.isdir(path))
+        raise InputError(
+            f"there is no environment `{env}`{did_you_mean(env, known)}: {self.conf_source} has "
+            f"{', '.join(known) or 'none'}; choose one of them with --env"
+            + (f", or make the folder {conf / env}" if self._protocol == "file" else "")
+        )
 
     def _parameter(self, name: str, otherwise: Any = None) -> Any:
         value: Any = self.all_parameters()
@@ -230,14 +260,3 @@ def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             else:
                 merged[key] = deepcopy(value)
     return merged
-
-
-def _check_environment(conf: Path, env: str) -> None:
-    if env and not (conf / env).is_dir():
-        if now := RENAMED_ENVIRONMENTS.get(env):
-            raise InputError(f"the environment `{env}` is called `{now}` now: choose it with --env={now}")
-        known = sorted(folder.name for folder in conf.iterdir() if folder.is_dir()) if conf.is_dir() else []
-        raise InputError(
-            f"there is no environment `{env}`{did_you_mean(env, known)}: {conf} has {', '.join(known) or 'none'}; "
-            f"choose one of them with --env, or make the folder {conf / env}"
-        )

@@ -2,17 +2,20 @@
 
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Set
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Set
+from pathlib import Path, PurePath
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from tabulate import tabulate
 
+from lmim_kedro.config import ConfigLoader
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.models import ModelDataset
 from lmim_kedro.errors import InputError
@@ -25,6 +28,9 @@ from lmim_kedro.run_folders import RunFolders, folders_written, place_of, steps_
 from lmim_kedro.run_models import require_pairs, require_recipes
 from lmim_kedro.text.marks import show_controls
 
+if TYPE_CHECKING:
+    from lmim_kedro.training.tracking import MLflowRun
+
 log = logging.getLogger(__name__)
 
 _FEW = 3
@@ -35,14 +41,21 @@ class RunHooks:
     """One line per step while a pipeline runs, and a sentence where it cannot."""
 
     def __init__(self) -> None:
+        self._config: Any = None
+        self._tracked: MLflowRun | None = None
         self._steps: list[str] = []
+        self._seconds: dict[str, float] = {}
         self._begun = 0
         self._start = 0.0
         self._folders = RunFolders()
 
     @hook_impl
-    def after_context_created(self) -> None:
-        """Let no name of a file move the cursor of a terminal that shows the log."""
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the configuration, which knows the files of conf/local that it was read from.
+
+        And let no name of a file move the cursor of a terminal that shows the log.
+        """
+        self._config = context.config_loader
         show_controls()
 
     @hook_impl
@@ -53,6 +66,8 @@ class RunHooks:
 
         Errors: InputError with what is wrong, and the command to run.
         """
+        if isinstance(self._config, ConfigLoader) and self._config.own_files:
+            log.info("from conf/local, over conf/%s: %s", self._config.run_env, ", ".join(self._config.own_files))
         forgo_pretraining(pipeline, catalog)
         steps = self._check(run_params, pipeline, catalog)
         if self._folders.take(folders_written(steps, catalog), WAIT.get()):
@@ -62,15 +77,17 @@ class RunHooks:
                 self._folders.release()
                 raise
             self._folders.keep(folders_written(steps, catalog))
+        self._tracked = begin_tracking({node.short_name for node in steps.nodes}, catalog)
         self._steps = [node.name for node in steps.nodes]
         self._begun, self._start = 0, perf_counter()
+        self._seconds = {}
 
     def _check(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> Pipeline:
         """Check all that a run needs before its first step; returns the steps that it will take."""
         steps = steps_to_run(pipeline, catalog) if run_params.get("only_missing_outputs") else pipeline
         require_inputs(run_params, steps, catalog)
         require_named_files({node.short_name for node in pipeline.nodes}, catalog)
-        require_sources(steps, catalog)
+        require_sources(steps, catalog, run_params["project_path"])
         require_pairs(steps, catalog, run_params["project_path"])
         if run_params.get("only_missing_outputs") and "params:recipe" in catalog:
             recipe = Recipe.model_validate(catalog["params:recipe"].load())
@@ -83,20 +100,21 @@ class RunHooks:
         self._folders.saved(dataset_name)
 
     @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Let go of all folders."""
-        self._folders.release()
-
-    @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Say which step begins."""
         self._begun += 1
+        self._seconds[node.name] = -perf_counter()
         of = f"/{len(self._steps)}" if self._steps else ""  # a process of ParallelRunner does not know how many
         log.info("step %d%s: %s", self._begun, of, node.name)
 
     @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Note how long a step took."""
+        self._seconds[node.name] += perf_counter()
+
+    @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Say how long it took and where the results are, in the order in which they were made: the report last.
+        """Say what was made where, in which time, and with which scores; the page to open comes last.
 
         Results of training are in the catalog now, so what was kept of them for the case of a stop is removed.
         """
@@ -105,12 +123,87 @@ class RunHooks:
 
             forget_finished(catalog["training_state"].load())
         self._folders.release()
+        places = {
+            name: place
+            for node in pipeline.nodes
+            for name in node.outputs
+            if (place := place_of(catalog, name, run_params["project_path"]))
+        }
+        if "scores" in places:
+            from lmim_kedro.reporting.sections import headline
+
+            for line in headline(catalog["scores"].load()):
+                log.info(line)
         steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
-        log.info("%s in %.0f s", steps, perf_counter() - self._start)
-        results = [name for node in pipeline.nodes for name in node.outputs if name in pipeline.outputs()]
-        for name in results:
-            if path := place_of(catalog, name, run_params["project_path"]):
-                log.info("%s: %s", name, path)
+        table = made_table(pipeline.nodes, self._seconds, places)
+        log.info("%s in %.0f s%s", steps, perf_counter() - self._start, f"\n{table}" if table else "")
+        for place in places.values():
+            if place.endswith(".html"):
+                log.info("open %s", place)
+        if self._tracked is not None:
+            if "metrics" in places:
+                self._tracked.log(catalog["metrics"].load())
+            if "report" in places:
+                self._tracked.attach(Path(run_params["project_path"]) / places["report"])
+            self._tracked.end()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let go of all folders, and let MLflow know that the run has ended before its end."""
+        self._folders.release()
+        if self._tracked is not None:
+            self._tracked.end("FAILED")
+
+
+def begin_tracking(steps: Set[str], catalog: DataCatalog) -> "MLflowRun | None":
+    """The run in MLflow, with the recipe as its parameters; None where `training.loggers` has no mlflow.
+
+    Args:
+        steps: names of nodes, without the namespace; of those that neither train nor score, nothing is tracked.
+    """
+    if not steps & {"make_teacher", "pretrain", "finetune", "score_predictions"} or "params:recipe" not in catalog:
+        return None
+    parameters = RunParams.model_validate(catalog["parameters"].load())
+    if "mlflow" not in parameters.training.loggers:
+        return None
+    from lmim_kedro.training.tracking import MLflowRun
+
+    recipe = Recipe.model_validate(catalog["params:recipe"].load())
+    name = f"{recipe.variant}/{recipe.env}/seed{recipe.seed}"
+    return MLflowRun(catalog["training_state"].load() / "mlflow", name, recipe.model_dump(mode="json"))
+
+
+def made_table(nodes: Iterable[Node], seconds: Mapping[str, float], places: Mapping[str, str]) -> str:
+    """What a run made: a row for each stage and folder, with the minutes of the stage in its first row.
+
+    Args:
+        nodes: the steps, in their order.
+        seconds: of each step that this process ran.
+        places: dataset -> its path; what is kept in memory is not among them.
+
+    Example:
+        >>> step = Node(lambda crops: (crops, crops), "crops", ["encoder", "losses"], name="pretrain.train")
+        >>> places = {"encoder": "data/mine/encoder", "losses": "data/mine/losses.csv"}
+        >>> print(made_table([step], {"pretrain.train": 90}, places))
+        stage       minutes  made             where
+        --------  ---------  ---------------  ---------
+        pretrain        1.5  encoder, losses  data/mine
+    """
+    stages: dict[str, dict[str, list[str]]] = {}
+    minutes: dict[str, float] = {}
+    for node in nodes:
+        stage = node.name.partition(".")[0]
+        minutes[stage] = minutes.get(stage, 0.0) + seconds.get(node.name, 0.0) / 60
+        for name in node.outputs:
+            if name in places:
+                folder = str(PurePath(places[name]).parent)
+                stages.setdefault(stage, {}).setdefault(folder, []).append(name)
+    rows = [
+        (stage if first else "", round(minutes[stage], 1) if first else None, ", ".join(names), folder)
+        for stage, folders in stages.items()
+        for first, (folder, names) in zip([True, *[False] * len(folders)], folders.items(), strict=False)
+    ]
+    return tabulate(rows, ("stage", "minutes", "made", "where"), maxcolwidths=[None, None, 60, None]) if rows else ""
 
 
 def forgo_pretraining(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -159,11 +252,30 @@ def require_inputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: D
     )
 
 
-def require_sources(pipeline: Pipeline, catalog: DataCatalog) -> None:
-    """Check the paths of all raw crops before hours go into packing the first. Errors: InputError, a line for each."""
-    datasets = [catalog.get(name) for name in sorted(pipeline.inputs())]
-    if faults := [fault for dataset in datasets if isinstance(dataset, CropSources) for fault in dataset.faults()]:
-        raise InputError("\n".join(faults))
+def require_sources(pipeline: Pipeline, catalog: DataCatalog, project: str | Path) -> None:
+    """Check the paths of all raw crops before hours go into packing the first.
+
+    Errors: InputError, a line for each source that cannot be opened. Where there is nothing at the paths of several,
+    they are listed by their set, and what to do is said once.
+    """
+    inputs = {name: catalog.get(name) for name in sorted(pipeline.inputs())}
+    sources = {name: dataset for name, dataset in inputs.items() if isinstance(dataset, CropSources)}
+    absent = {name: paths for name, dataset in sources.items() if (paths := dataset.absent())}
+    if sum(map(len, absent.values())) == 1:
+        absent = {}
+    lines = [
+        sentence
+        for name, dataset in sources.items()
+        for source, sentence in dataset.faults().items()
+        if source not in absent.get(name, ())
+    ]
+    for name, paths in absent.items():
+        here = {source: _in_project(path, project) for source, path in paths.items()}
+        lines += [f"nothing is there yet of {name}:", tabulate(here.items(), tablefmt="plain")]
+    if absent:
+        lines.append("link the data to these places, or name others in conf/<env>/catalog_ingest.yml (docs/data.md)")
+    if lines:
+        raise InputError("\n".join(lines))
 
 
 def require_named_files(steps: Set[str], catalog: DataCatalog) -> None:
@@ -282,11 +394,19 @@ def require_reader_of_unlabeled(parameters: RunParams, catalog: DataCatalog) -> 
 
 
 def command(stage: str, env: str, runtime_params: Mapping[str, Any]) -> str:
-    """The command line that runs one stage in an environment, with the parameters given to this run."""
-    words = ["kedro", "run", f"--env={env}", f"--pipelines={stage}"]
+    """The command line that runs one stage in an environment, with the parameters given to this run.
+
+    It is Kedro's in the project's folder, and the package's own elsewhere, where Kedro knows no `run`.
+    """
+    program = "kedro" if Path("pyproject.toml").is_file() else "lmim-kedro"
+    words = [program, "run", f"--env={env}", f"--pipelines={stage}"]
     if given := list(_flat(runtime_params)):
         words.append(f"--params={','.join(given)}")
     return shlex.join(words)
+
+
+def _in_project(path: Path, project: str | Path | None) -> str:
+    return str(path.relative_to(project) if project and path.is_relative_to(project) else path)
 
 
 def _producer(name: str) -> str | None:

@@ -532,6 +532,16 @@ class PredictParams(Params):
     min_confidence: Share = Field(description="least confidence; a reading of less is an error")
 
 
+class CardParams(Params):
+    """What the cards of recognizers and packed crops say of their use."""
+
+    license: str = Field(
+        description="of a recognizer's weights, as Hugging Face names it: apache-2.0, cc-by-4.0, other"
+    )
+    data_license: str = Field(description="of the packed crops, likewise; unknown: the sources' own")
+    language: tuple[str, ...] = Field(description="ISO 639-1 codes of the languages of the words: [en]")
+
+
 class TrainingParams(Params):
     """How training is run on this machine: nothing here changes what is learned, but rounding and dropout's draws."""
 
@@ -575,6 +585,7 @@ class RunParams(Params, extra="ignore"):
     evaluation: EvaluationParams
     predict: PredictParams
     selftrain: SelftrainParams
+    card: CardParams
     training: TrainingParams
 
 

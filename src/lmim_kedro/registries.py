@@ -132,7 +132,11 @@ LAYOUTS = Registry(
         "rendered": "lmim_kedro.crops.sources.rendered:LAYOUT",
     },
 )
-LOGGERS = Registry("loggers", "logger", {"tensorboard": "lmim_kedro.training.monitor:TensorBoard"})
+LOGGERS = Registry(
+    "loggers",
+    "logger",
+    {"tensorboard": "lmim_kedro.training.monitor:TensorBoard", "mlflow": "lmim_kedro.training.tracking:MLflow"},
+)
 METRICS = Registry(
     "metrics",
     "metric",

@@ -46,7 +46,7 @@ def test_sources_are_opened_under_their_names_in_order(words, tmp_path):
 def test_faults_are_the_paths_that_lead_nowhere(tmp_path):
     (tmp_path / "1.png").write_bytes(b"")
     spec = {"a": {"path": "nowhere"}, "b": {"path": str(tmp_path)}, "c": {"format": "rendered", "words": 3}}
-    (fault,) = CropSources(sources=spec).faults()
+    (fault,) = CropSources(sources=spec).faults().values()
     assert fault.startswith("source a: there is nothing at nowhere")
 
 

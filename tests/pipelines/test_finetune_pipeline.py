@@ -61,10 +61,12 @@ def catalog(project: Path, tmp_path: Path):
         made["params:env"] = MemoryDataset("sample")
         made["params:recipe"] = MemoryDataset(Recipe.model_validate(found["recipe"]))
         made["params:training"] = MemoryDataset(TrainingParams(device="cpu", threads=1, log_every=1))
+        made["params:card"] = MemoryDataset(found["card"])
         made["training_state"] = PathDataset(filepath=str(tmp_path / "state"))
         made["recipe"] = JSONDataset(filepath=str(tmp_path / "recipe.json"))
         made["recognizer"] = ModelDataset(filepath=str(tmp_path / "recognizer"), kind="recognizer")
-        made["finetuning_metrics"] = MemoryDataset(copy_mode="assign")
+        for name in ("model_card", "finetuning_metrics"):
+            made[name] = MemoryDataset(copy_mode="assign")
         return made
 
     return make
@@ -85,6 +87,7 @@ def test_a_run_that_starts_from_the_ready_reader_needs_no_pretraining(catalog: A
     recipe = made["recipe"].load()
     assert (recipe["finetuning"]["start"], recipe["pretraining"]["method"]) == ("ready", "none")
     assert recipe["sha256"] == recognizer.origin.sha256 == sha256(made["recognizer"].path / "model.safetensors")
+    assert "It has not been scored yet" in made["model_card"].load() and "| words" in made["model_card"].load()
     # The ready reader reads rendered words: a model that begins at random has a loss of some 90.
     assert metrics["loss"].iloc[0] < 10
 

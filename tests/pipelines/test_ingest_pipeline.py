@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 from kedro_datasets.pandas import CSVDataset
+from kedro_datasets.text import TextDataset
 
 from lmim_kedro.datasets.crop_sources import CropSources
 from lmim_kedro.datasets.manifest import ManifestDataset
 from lmim_kedro.datasets.packed_store import PackedStoreDataset
 from lmim_kedro.datasets.path import PathDataset
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import FinetuningParams, IngestParams, ModelParams
+from lmim_kedro.params import CardParams, FinetuningParams, IngestParams, ModelParams
 from lmim_kedro.pipelines.ingest import create_pipeline
 from lmim_kedro.recipe import Recipe
 
@@ -47,6 +49,8 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     words = FinetuningParams.model_construct(charset="english_36", decoder="autoregressive", max_length=4)
     recipe = Recipe.model_construct(model=ModelParams(), finetuning=words)
     entries = {"params:ingest": MemoryDataset(ingest), "params:recipe": MemoryDataset(recipe)}
+    card = CardParams(license="unknown", data_license="cc-by-4.0", language=["en"])
+    entries["params:card"] = MemoryDataset(card)
     entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
     for stage, spec in specs.items():
         entries[f"{stage}.sources"] = CropSources(sources={"words": spec})
@@ -57,14 +61,15 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
         entries[f"{stage}.crops"] = PackedStoreDataset(filepath=str(tmp_path / stage / "crops"), checked=trained)
         entries[f"{stage}.manifest"] = ManifestDataset(filepath=str(tmp_path / stage / "manifest.parquet"))
         entries[f"{stage}.summary"] = MemoryDataset()
+        entries[f"{stage}.card"] = TextDataset(filepath=str(tmp_path / stage / "README.md"))
     return DataCatalog(entries)
 
 
 def test_stage_takes_sources_and_gives_crops_manifest_and_summary_three_times():
     pipeline = create_pipeline()
     given = {f"{stage}.{name}" for stage in STAGES for name in ("sources", "crops_folder")}
-    assert pipeline.inputs() == {"params:ingest", "params:recipe"} | given
-    made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary", "duplicates")}
+    assert pipeline.inputs() == {"params:ingest", "params:recipe", "params:card"} | given
+    made = {f"{stage}.{name}" for stage in STAGES for name in ("crops", "manifest", "summary", "duplicates", "card")}
     checked = {f"{stage}.{name}" for stage in STAGES[:2] for name in ("packed", "leaks", "leak_sheet", "clusters")}
     assert pipeline.all_outputs() == made | checked | {"data_card", "data_card_figure"}
 
@@ -89,6 +94,8 @@ def test_run_makes_stores_manifests_and_a_summary_in_the_log(tmp_path, crops, ca
     ):
         assert len(data[f"{stage}.manifest"].load()) == 4
         assert sorted(data[f"{stage}.summary"].load()["reasons"].item().split(", ")) == reasons.split(", ")
+        card = DatasetCard(data[f"{stage}.card"].load())
+        assert card.data.license == "cc-by-4.0" and f"# Packed word crops: {stage}\n" in card.text
     assert "words: tab-separated list of 4 crops with labels" in caplog.text
     assert "1 missing file" in caplog.text
 

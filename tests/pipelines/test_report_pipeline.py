@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
@@ -20,14 +20,14 @@ from PIL import Image
 
 from lmim_kedro.datasets.page import PageDataset
 from lmim_kedro.errors import InputError
-from lmim_kedro.params import EvaluationParams
+from lmim_kedro.params import CardParams, EvaluationParams
 from lmim_kedro.pipelines.report import create_pipeline, nodes
 
 ANALYZES = ("accuracy_by_length", "accuracy_by_aspect", "accuracy_by_character", "confusions", "calibration")
 
 CARD = {"use": "pretraining", "source": "words", "outside": "", "most_frequent": ""} | dict.fromkeys(
     (
-        *("excluded", "turned", "aspect_5", "aspect_50", "aspect_95", "labels_empty", "labels_too_long"),
+        *("ok", "excluded", "turned", "aspect_5", "aspect_50", "aspect_95", "labels_empty", "labels_too_long"),
         *("labels_outside", "duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"),
     ),
     1,
@@ -102,6 +102,7 @@ def left_behind(project: Path) -> dict[str, Any]:
         ),
         "run_facts": {"python": "3.11", "parameters": 1000},
         "params:evaluation": EvaluationParams(**base["evaluation"]),
+        "params:card": CardParams(**base["card"]),
     }
 
 
@@ -109,24 +110,24 @@ def test_inputs_of_the_pipeline_are_what_the_other_stages_leave(project: Path) -
     assert create_pipeline().inputs() == set(left_behind(project))
 
 
-def test_pipeline_writes_scores_tables_and_page_and_says_where(
-    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "lmim_kedro")
+def test_pipeline_writes_scores_tables_card_and_page(project: Path, tmp_path: Path) -> None:
     inputs = {name: MemoryDataset(value) for name, value in left_behind(project).items()}
     outputs = {
         "scores": JSONDataset(filepath=str(tmp_path / "scores.json")),
         "metrics": JSONDataset(filepath=str(tmp_path / "metrics.json")),
         "accuracy_table": CSVDataset(filepath=str(tmp_path / "accuracy.csv"), save_args={"index": False}),
         "accuracy_markdown": TextDataset(filepath=str(tmp_path / "accuracy.md")),
+        "scored_model_card": TextDataset(filepath=str(tmp_path / "recognizer/README.md")),
         "report": PageDataset(filepath=str(tmp_path / "deep/report.html")),
         **{name: CSVDataset(filepath=str(tmp_path / f"{name}.csv"), save_args={"index": False}) for name in ANALYZES},
     }
     names = {name for name in yaml.safe_load(catalog_text(project)) if not name.startswith("_")}
     by = {f"accuracy_by_{what}" for what in ("length", "aspect", "character")}
-    assert outputs.keys() == names - {"accuracy_by_{what}"} | by
+    assert outputs.keys() - {"scored_model_card"} == names - {"accuracy_by_{what}"} | by
     SequentialRunner().run(create_pipeline(), DataCatalog(inputs | outputs))
     assert json.loads((tmp_path / "scores.json").read_text())["accuracy"]["scene"]["waics"] == 0.75
+    (result,) = ModelCard.load(tmp_path / "recognizer/README.md").data.eval_results
+    assert (result.dataset_name, result.metric_value) == ("scene", 75.0)
     assert json.loads((tmp_path / "metrics.json").read_text())["waics_percent"] == 75.0
     assert pd.read_csv(tmp_path / "accuracy.csv")["waics_percent"].tolist() == [75.0]
     assert "| scene | 8 | 0 | 75.00 |" in re.sub(" +", " ", (tmp_path / "accuracy.md").read_text())
@@ -140,7 +141,6 @@ def test_pipeline_writes_scores_tables_and_page_and_says_where(
     assert "of [cls] over 8 benchmark crops: encoder 0.035 in 10.4 of 384 directions." in page
     assert "not pre-trained, fine-tuned on 8 labeled crops, seed 0" in page
     assert "how near the predicted features come to the teacher's" in page
-    assert caplog.messages[-1].startswith("scene: WAICS 75.00 %")
 
 
 def catalog_text(project: Path) -> str:

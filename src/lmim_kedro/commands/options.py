@@ -9,6 +9,7 @@ import click
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
+from lmim_kedro.models.folder import model_folder
 from lmim_kedro.reading.folder import MODELS, newest_recognizer, require_recognizer
 from lmim_kedro.registries import LAYOUTS, METRICS
 from lmim_kedro.text.marks import on_lines
@@ -56,7 +57,8 @@ recognizer_option = click.option(
     "--model",  # the name before there was a ready reader
     "recognizer",
     metavar="FOLDER",
-    help=f"Folder of a recognizer, or of one that `export-onnx` wrote; {NEWEST}: the newest of {MODELS}.  "
+    help=f"Folder of a recognizer, or of one that `export-onnx` wrote, also as hf://owner/name[@revision][/folder]; "
+    f"{NEWEST}: the newest of {MODELS}.  "
     "[default: the ready reader, which comes with the package]",
 )
 
@@ -92,7 +94,7 @@ def chosen_folder(named: str | None) -> Path | None:
     Errors: InputError if there is no recognizer yet that is the newest.
     """
     if named != NEWEST:
-        return None if named is None else Path(named)
+        return None if named is None else model_folder(named)
     newest = newest_recognizer()
     if newest is None:
         raise InputError(

@@ -2,16 +2,23 @@
 
 import copy
 import logging
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
-from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import configure_project, pipelines
-from kedro.pipeline import Pipeline
 
-from lmim_kedro.errors import InputError, did_you_mean, sentence_of
-from lmim_kedro.locks import WAIT
+if not any(Path("conf", name).is_file() for name in ("logging.yml", "logging.yaml")):
+    # Kedro sets logging up when it is imported. Where the package runs away from its project, it would log everything.
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(Path(__file__).parents[1] / "logging.yml"))
+
+from kedro.framework.cli.project import run as kedro_run  # noqa: E402
+from kedro.framework.project import configure_project, pipelines  # noqa: E402
+from kedro.pipeline import Pipeline  # noqa: E402
+
+from lmim_kedro.errors import InputError, did_you_mean, sentence_of  # noqa: E402
+from lmim_kedro.locks import WAIT  # noqa: E402
 
 # These log a failure (its text, nodes to resume from) before the exception arrives here.
 FAILURE_LOGGERS = (

@@ -61,18 +61,30 @@ class CropSources(AbstractDataset["list[Source]", "list[Source]"]):
             raise InputError("\n".join(failures))
         return opened
 
-    def faults(self) -> list[str]:
+    def faults(self) -> dict[str, str]:
         """A sentence for each source that is not where its path says, or not of a known layout; no crop is listed."""
         from lmim_kedro.crops.sources.open import detect
 
-        found = []
-        for name, spec in self._sources.items():
-            if isinstance(spec, Mapping) and spec.get("path") and spec.get("format") != "rendered":
-                try:
-                    detect(Path(spec["path"]), spec.get("format"))
-                except InputError as error:
-                    found.append(f"source {name}: {error}")
+        found = {}
+        for name, (path, layout) in self._paths().items():
+            try:
+                detect(path, layout)
+            except InputError as error:
+                found[name] = f"source {name}: {error}"
         return found
+
+    def absent(self) -> dict[str, Path]:
+        """The paths of the sources at which there is nothing."""
+        paths = {name: path for name, (path, _) in self._paths().items()}
+        return {name: path for name, path in paths.items() if "*" not in path.name and not path.exists()}
+
+    def _paths(self) -> dict[str, tuple[Path, str | None]]:
+        """Path and named layout of each source that lies on disk."""
+        return {
+            name: (Path(spec["path"]), spec.get("format"))
+            for name, spec in self._sources.items()
+            if isinstance(spec, Mapping) and spec.get("path") and spec.get("format") != "rendered"
+        }
 
     def save(self, data: list[Source]) -> None:
         """Not to be saved to: raw crops are what the user has."""

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import SUMS, damaged, read_json
+from lmim_kedro.models.hub import SCHEME, hub_folder
 from lmim_kedro.models.saved import check_saved
 from lmim_kedro.params import ModelParams
 from lmim_kedro.recipe import FREE, encoder_differences, up_to_date
@@ -17,13 +18,27 @@ READY = Path(__file__).parents[1] / "reading" / "ready"
 
 
 def named_place(named: str | Path) -> Path:
-    """The place of weights that a parameter names: `ready` is the ready reader, all else is a path.
+    """The place of weights that a parameter names: `ready` is the ready reader, `hf://` the hub, all else is a path.
+
+    Errors: InputError if the hub has no such folder, or cannot be reached.
 
     Example:
         >>> named_place("ready").name, named_place("./ready")
         ('recognizer', PosixPath('ready'))
     """
-    return READY / "recognizer" if str(named) == "ready" and not isinstance(named, Path) else Path(named)
+    return READY / "recognizer" if named == "ready" else model_folder(named)
+
+
+def model_folder(named: str | Path) -> Path:
+    """A folder that is named by its path, or by `hf://owner/name[@revision][/sub/folder]` on the Hugging Face hub.
+
+    Errors: InputError if the hub has no such folder, or cannot be reached.
+
+    Example:
+        >>> model_folder("ready")
+        PosixPath('ready')
+    """
+    return hub_folder(named) if isinstance(named, str) and named.startswith(SCHEME) else Path(named)
 
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

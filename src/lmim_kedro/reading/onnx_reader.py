@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_valid
 from lmim_kedro.crops.pixels import to_input
 from lmim_kedro.errors import InputError
 from lmim_kedro.files import read_json
-from lmim_kedro.models.folder import CONFIG, READY, require_undamaged
+from lmim_kedro.models.folder import CONFIG, READY, model_folder, require_undamaged
 from lmim_kedro.models.saved import SavedCharset
 from lmim_kedro.reading.image_reader import ImageReader
 from lmim_kedro.recipe import in_brief
@@ -59,8 +59,8 @@ class OnnxReader(ImageReader):
     """Reads images with an exported recognizer, without torch.
 
     Args:
-        folder: folder with config.json and the graphs that it names; None: the ready reader, which comes with the
-            package.
+        folder: folder with config.json and the graphs that it names, or `hf://owner/name[@revision][/folder]`;
+            None: the ready reader, which comes with the package.
         threads: number of threads that onnxruntime computes with; 0: one per core.
         providers: onnxruntime's execution providers; the first that works is used.
 
@@ -81,7 +81,7 @@ class OnnxReader(ImageReader):
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        folder = READY / "onnx" if folder is None else Path(folder)
+        folder = READY / "onnx" if folder is None else model_folder(folder)
         require_undamaged(folder, CONFIG)
         self.config = read_json(folder / CONFIG)
         if not self.config:

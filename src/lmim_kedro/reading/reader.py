@@ -14,7 +14,7 @@ from lmim_kedro.crops.pixels import decode_stored, to_input
 from lmim_kedro.crops.sources.open import Source
 from lmim_kedro.crops.sources.stream import crops_of_source
 from lmim_kedro.crops.store.packed import PackedStore
-from lmim_kedro.models.folder import READY
+from lmim_kedro.models.folder import READY, model_folder
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer
 from lmim_kedro.params import MAX_PIXELS
@@ -53,8 +53,8 @@ class Reader(ImageReader):
         """Load the ready reader, or the recognizer in a folder that this project wrote.
 
         Args:
-            path: path such as data/06_models/lmim/sample/seed0/recognizer; None: the ready reader, which comes with the
-                package (docs/reader.md).
+            path: path such as data/06_models/lmim/sample/seed0/recognizer, or `hf://owner/name[@revision][/folder]` on
+                the Hugging Face hub; None: the ready reader, which comes with the package (docs/reader.md).
             device: device to read on; None: the GPU if there is one, where it computes in bfloat16 if it can.
 
         Errors: InputError if there is no recognizer at the path.
@@ -66,7 +66,7 @@ class Reader(ImageReader):
         """
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         fast = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        recognizer = load_recognizer(READY / "recognizer" if path is None else Path(path))
+        recognizer = load_recognizer(READY / "recognizer" if path is None else model_folder(path))
         return cls(recognizer.to(chosen), torch.bfloat16 if fast else torch.float32)
 
     def read_batch(self, images: np.ndarray, beam: int = 1, grammar: Grammar | None = None) -> list[Reading]:

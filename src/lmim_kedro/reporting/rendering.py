@@ -25,6 +25,11 @@ def render(template: str, **values: Any) -> str:
     return _templates().get_template(f"{template}.html.jinja").render(**values)
 
 
+def render_markdown(template: str, **values: Any) -> str:
+    """Fill in a template of Markdown, `reporting/templates/<template>.md.jinja`; nothing is escaped."""
+    return _templates().overlay(autoescape=False).get_template(f"{template}.md.jinja").render(**values)
+
+
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, with None for whatever is missing.
 

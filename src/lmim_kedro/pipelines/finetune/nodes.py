@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from lmim_kedro.params import TrainingParams
+from lmim_kedro.params import CardParams, TrainingParams
 from lmim_kedro.pipelines.node_types import DataFrame, Encoder, Json, PackedStore, Recognizer
 from lmim_kedro.recipe import Recipe, changes, resolve_finetuning, saved_recipe
 
@@ -47,3 +47,14 @@ def note_recipe(recognizer: Recognizer) -> Json:
     from lmim_kedro.models.weights import recorded_recipe
 
     return recorded_recipe(recognizer)
+
+
+def describe_recognizer(
+    recognizer: Recognizer, crops: PackedStore, recipe: Json, card: CardParams, training: TrainingParams
+) -> str:
+    """The model card of a recognizer that has not been scored."""
+    from lmim_kedro.reporting.cards import model_card
+    from lmim_kedro.reporting.facts import run_facts
+
+    sources = {"finetuning": [(source.name, source.stop - source.start) for source in crops.sources]}
+    return model_card(recipe, run_facts(recognizer, training.device), sources, card)

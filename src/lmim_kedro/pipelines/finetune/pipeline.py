@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.finetune.nodes import finetune, note_recipe
+from lmim_kedro.pipelines.finetune.nodes import describe_recognizer, finetune, note_recipe
 
 
 def create_pipeline() -> Pipeline:
@@ -23,5 +23,11 @@ def create_pipeline() -> Pipeline:
                 tags="gpu",
             ),
             node(note_recipe, "recognizer", "recipe", name="note_recipe"),
+            node(
+                describe_recognizer,
+                ["recognizer", "finetuning.crops", "recipe", "params:card", "params:training"],
+                "model_card",
+                name="describe_recognizer",
+            ),
         ]
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lmim_kedro.crops.sources.source import Source
-from lmim_kedro.params import IngestParams
+from lmim_kedro.params import CardParams, IngestParams
 from lmim_kedro.pipelines.node_types import DataFrame, Figure, Manifest, PackedStore, ndarray
 from lmim_kedro.recipe import Recipe
 
@@ -85,6 +85,14 @@ def describe_data(recipe: Recipe, **found: Any) -> tuple[DataFrame, Figure]:
     copies = ["duplicates_exact", "duplicates_near", "leaks_exact", "leaks_near"]
     log.info("data card\n%s", card[shown + copies].to_string(index=False))
     return card, draw_data_card(card)
+
+
+def write_cards(data_card: DataFrame, card: CardParams) -> tuple[str, str, str]:
+    """The card of the packed crops of each use: pretraining, finetuning, benchmarks."""
+    from lmim_kedro.reporting.cards import data_cards
+
+    pretraining, finetuning, benchmarks = data_cards(data_card, card, ("pretraining", "finetuning", "benchmarks"))
+    return pretraining, finetuning, benchmarks
 
 
 def list_crops(crops: PackedStore) -> tuple[Manifest, DataFrame]:

@@ -15,6 +15,7 @@ from lmim_kedro.pipelines.ingest.nodes import (
     list_crops,
     pack_crops,
     pack_labeled_crops,
+    write_cards,
 )
 
 TRAINING = {"pretraining": pack_crops, "finetuning": pack_labeled_crops}
@@ -65,6 +66,12 @@ def _describe() -> Pipeline:
                 {"recipe": "params:recipe"} | made,
                 ["data_card", "data_card_figure"],
                 name="describe_data",
-            )
+            ),
+            node(
+                write_cards,
+                ["data_card", "params:card"],
+                [f"{use}.card" for use in (*TRAINING, "benchmarks")],
+                name="write_cards",
+            ),
         ]
     )

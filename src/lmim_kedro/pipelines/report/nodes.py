@@ -1,12 +1,8 @@
 """Nodes of the report stage."""
 
-import logging
-
-from lmim_kedro.params import EvaluationParams
+from lmim_kedro.params import CardParams, EvaluationParams
 from lmim_kedro.pipelines.node_types import Arrays, DataFrame, Figures, Json, PackedStore, Readings, ndarray
 from lmim_kedro.recipe import require_pair
-
-log = logging.getLogger(__name__)
 
 EVALUATE = "kedro run --pipelines=evaluate,report"
 
@@ -28,6 +24,15 @@ def summarize(scores: Json) -> Json:
     from lmim_kedro.reporting import scores as library
 
     return library.summarize(scores)
+
+
+def describe_recognizer(scores: Json, recipe: Json, facts: Json, data_card: DataFrame, card: CardParams) -> str:
+    """The model card of the recognizer, with its scores."""
+    from lmim_kedro.reporting.cards import model_card
+
+    trained = data_card[data_card["use"] != "benchmarks"]
+    sources = {use: list(zip(rows["source"], rows["ok"], strict=True)) for use, rows in trained.groupby("use")}
+    return model_card(recipe, facts, sources, card, scores)
 
 
 def tabulate(scores: Json) -> tuple[DataFrame, str]:
@@ -94,7 +99,7 @@ def render_page(
     data_card: DataFrame,
     **tables: DataFrame,
 ) -> str:
-    """The page; the accuracies are logged.
+    """The page.
 
     Args:
         tables: metrics of the stages teacher, pretraining, finetuning; ingest summaries pretraining_summary, ...
@@ -122,6 +127,4 @@ def render_page(
         cls_statistics=cls_statistics,
         data_card=data_card,
     )
-    for line in sections.headline(scores):
-        log.info(line)
     return sections.render_page(report)

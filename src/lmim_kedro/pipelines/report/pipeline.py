@@ -23,11 +23,13 @@ def create_pipeline() -> Pipeline:
         *("accuracy_by_length", "accuracy_by_aspect", "calibration"),
         *("teacher_metrics", "pretraining_metrics", "finetuning_metrics", "params:evaluation"),
     ]
+    described = ["scores", "recipe", "run_facts", "data_card", "params:card"]
     shown = ["predictions", "benchmarks.crops", "params:evaluation"]
     return Pipeline(
         [
             node(nodes.score_predictions, scored, "scores", name="score_predictions"),
             node(nodes.summarize, "scores", "metrics", name="summarize"),
+            node(nodes.describe_recognizer, described, "scored_model_card", name="describe_recognizer"),
             node(nodes.tabulate, "scores", ["accuracy_table", "accuracy_markdown"], name="tabulate"),
             node(nodes.analyze, judged, analyses, name="analyze"),
             node(nodes.draw_figures, drawn, "figures", name="draw_figures"),

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from lmim_kedro.pipelines.finetune.nodes import note_recipe
+from lmim_kedro.pipelines.finetune.nodes import describe_recognizer, note_recipe
 from lmim_kedro.pipelines.selftrain.nodes import choose_labels, finetune_on_both, pack_labels, read_unlabeled
 
 
@@ -44,5 +44,11 @@ def create_pipeline() -> Pipeline:
                 tags="gpu",
             ),
             node(note_recipe, "recognizer", "recipe", name="note_recipe"),
+            node(
+                describe_recognizer,
+                ["recognizer", "finetuning.crops", "recipe", "params:card", "params:training"],
+                "model_card",
+                name="describe_recognizer",
+            ),
         ]
     )
