@@ -31,11 +31,11 @@ from lmim_kedro.views.guidance import GuidanceViews
 
 ROOT = Path(__file__).parents[1]
 SIGNS = (
-    "airport avenue bakery bicycle bridge camera castle cinema coffee corner danger dinner doctor exit express "
-    "factory flower forest garden gallery harbor hotel island kitchen library market morning museum office orange "
-    "palace parking pharmacy platform police railway restaurant river school station street summer theatre ticket "
-    "tower traffic valley village water window winter"
-).split()
+    "airport avenue bakery bicycle bridge camera castle cinema coffee corner danger dinner doctor exit express factory "
+    "flower forest garden gallery harbor hotel island kitchen library market morning museum office orange palace "
+    "parking pharmacy platform police railway restaurant river school station street summer theatre ticket tower "
+    "traffic valley village water window winter"
+)
 """What the pictures show; training sees made-up words."""
 SIZE = ModelParams(
     patch_height=8,
@@ -109,7 +109,7 @@ def sheet(rows: list[list[Any]], target: Path) -> None:
 
 
 def draw_branches(model: LMIM, preset: ViewPreset, signs: PackedStore, index: np.ndarray, target: Path) -> None:
-    """A row for each word: the crop, what the masked branch sees, the guidance view, how well each patch is predicted."""
+    """A row for each word: crop, what the masked branch sees, guidance view, how well each patch is predicted."""
     found = reconstruct(model, signs, index, torch.device("cpu"))
     images, aspect = decode_batch(signs.fetch(index), SIZE.image_height, SIZE.image_width)
     draw = GuidanceViews(preset)
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = small_recipe(asked.steps)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "signs.txt").write_text("\n".join(SIGNS), "utf-8")
+        (folder / "signs.txt").write_text(SIGNS.replace(" ", "\n"), "utf-8")
         model = train(rendered(folder / "words", asked.words, "pretraining"), recipe, folder / "state")
         vocabulary = {str(folder / "signs.txt"): 1.0}
         signs = rendered(folder / "signs", 400, "finetuning", seed=3, vocabulary=vocabulary, brevity=1.0)

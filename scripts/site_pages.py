@@ -1,7 +1,7 @@
 """What the site has beside docs/*.md: the reference, and a page for each file of the repository that a page links to.
 
-MkDocs calls the `on_...` functions (mkdocs.yml, `hooks`). The pages are made anew for every build, from the command line,
-the parameters' schema and the code, so they cannot fall behind; none of them is kept in the repository.
+MkDocs calls the `on_...` functions (mkdocs.yml, `hooks`). The pages are made anew for every build, from the command
+line, the parameters' schema and the code, so they cannot fall behind; none of them is kept in the repository.
 """
 
 import json
@@ -27,6 +27,10 @@ from lmim_kedro.registries import Registry
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()\.\./([^)\s#]+)")
 """A link from a page of docs/ to another part of the repository."""
+NAMED = re.compile(r"\[([\w-]+\.md)\](?=\((\1)[#)])")
+"""A link that is called by the name of its file."""
+WIDTH = 84
+"""Characters in a line of help."""
 UNSEARCHED = "---\nsearch: {exclude: true}\n---\n"
 LANGUAGES = {".py": "python", ".yml": "yaml", ".toml": "toml"}
 HEADINGS = {
@@ -106,9 +110,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links to other parts of the repository to their pages."""
+    """Lead links to other parts of the repository to their pages, and call pages by their titles."""
     folder = posixpath.dirname(page.file.src_uri)
+    markdown = NAMED.sub(lambda found: f"[{title_of(found[1], files)}]", markdown)
     return LINK.sub(lambda found: posixpath.relpath(source_name(ROOT / found[1]), folder or "."), markdown)
+
+
+def title_of(name: str, files: Files) -> str:
+    """The title of a page in the navigation; the name of its file, if it is none."""
+    file = files.get_file_from_path(name)
+    return str(file.page.title) if file is not None and file.page is not None else name
 
 
 def linked_paths(docs: Path) -> list[Path]:
@@ -176,7 +187,7 @@ def commands_page() -> str:
 
 def help_of(command: click.Command, name: str) -> str:
     """What a command prints when it is asked for help."""
-    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    context = click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
     return fenced(command.get_help(context), "text")
 
 
@@ -187,8 +198,8 @@ def parameters_page() -> str:
         "# Parameters",
         "",
         "Set a parameter in `conf/<env>/parameters.yml`, or for one run on the command line: "
-        "`kedro run --params=pretraining.mask_ratio=0.7,seed=1`. Another file is laid over `conf/base`, whose values are "
-        "the defaults here; they are the paper's. A misspelt name or a value that is not allowed ends the run before it "
+        "`kedro run --params=pretraining.mask_ratio=0.7,seed=1`. Both are laid over `conf/base`, whose values are the "
+        "defaults here; they are the paper's. A misspelt name or a value that is not allowed ends the run before it "
         "starts. [Architecture](../architecture.md#configuration) has the order of the layers.",
         "",
         "## run",
@@ -280,8 +291,8 @@ def public_page() -> str:
     lines = [
         "# Python",
         "",
-        "`from lmim_kedro import Reader` and the names below are the public face: they are imported when they are first "
-        "asked for, and stay where they are between versions. The packages beside this page are what the project is "
+        "`from lmim_kedro import Reader` and the names below are the public face: each is imported when it is first "
+        "asked for, and stays where it is between versions. The packages beside this page are what the project is "
         "built of; each works alone, without Kedro.",
         "",
     ]
