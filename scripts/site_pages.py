@@ -33,11 +33,30 @@ WIDTH = 84
 """Characters in a line of help."""
 UNSEARCHED = "---\nsearch: {exclude: true}\n---\n"
 LANGUAGES = {".py": "python", ".yml": "yaml", ".toml": "toml"}
-HEADINGS = {
-    RunParams: "Parameters of a run",
-    ModelParams: "Sizes of a model",
-    ViewPreset: "Presets of guidance views",
+MEANINGS = {
+    "batch_size": "crops that are read at once",
+    "betas": "AdamW's two decays",
+    "brightness": "largest change of the factor on brightness",
+    "contrast": "largest change of the factor on contrast",
+    "decoder": "how features become text (registries.DECODERS)",
+    "decoder_dropout": "share of features that the guided decoder drops",
+    "decoder_ffn": "hidden features of the guided decoder's feed-forward part",
+    "decoder_heads": "attention heads of the guided decoder",
+    "dropout": "share of features that the decoder drops",
+    "format": "file that the readings are written to",
+    "freeze_encoder": "the encoder does not learn",
+    "grayscale_probability": "probability that a view is gray in the end",
+    "heads": "attention heads",
+    "hue": "largest shift of the hue, share of a turn",
+    "jitter": "color jitter after the picked operations; null: none",
+    "mask_ratio": "share of patches removed",
+    "mlp_ratio": "hidden features of a block's feed-forward part, as a factor on its width",
+    "probability": "probability that a crop is jittered",
+    "saturation": "largest change of the factor on saturation",
+    "seed": "of everything random",
+    "variant": "a name under variants",
 }
+"""Meanings of the parameters that say nothing themselves."""
 PUBLIC = tuple(name for name in lmim_kedro.__all__ if not name.startswith("_"))
 PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     "text": (
@@ -256,7 +275,7 @@ def rows(group: type[BaseModel], written: dict[str, Any], prefix: str, nested: b
         allowed = values(schema["properties"][name], schema)
         if registry := names_of(field):
             allowed = ", ".join(f"`{each}`" for each in registry)
-        cells = [f"`{prefix}{name}`", f"`{json.dumps(default)}`", allowed, field.description or ""]
+        cells = [f"`{prefix}{name}`", f"`{json.dumps(default)}`", allowed, field.description or MEANINGS[name]]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -271,13 +290,15 @@ def names_of(field: FieldInfo) -> Registry | None:
 def values(schema: dict[str, Any], whole: dict[str, Any]) -> str:
     """What a value may be, in words, from its JSON schema."""
     if "$ref" in schema:
-        return f"a group: see `{schema['$ref'].rpartition('/')[2]}`"
+        names = whole["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]
+        return f"a group: {', '.join(names)}"
     if "anyOf" in schema:
         return " or ".join(values(each, whole) for each in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     if "prefixItems" in schema:
-        return f"{len(schema['prefixItems'])} of: {values(schema['prefixItems'][0], whole)}"
+        each = dict.fromkeys(values(item, whole) for item in schema["prefixItems"])
+        return f"{len(schema['prefixItems'])} × ({'; '.join(each)})"
     if schema.get("type") == "array":
         return f"a list of: {values(schema['items'], whole)}"
     kinds = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}

@@ -21,7 +21,7 @@ VARIABLES = {
     "seeds": [0, 1],
     "report_seed": 1,
     "paths": {"raw": "data/01_raw"},
-    "shown": {"variant": "mask_block_60", "env": "own", "seed": 2},
+    "shown": {"variant": "mask_block_60", "env": "quick", "seed": 2},
 }
 
 
