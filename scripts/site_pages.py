@@ -319,7 +319,7 @@ def public_page() -> str:
     ]
     for name in PUBLIC:
         module = getattr(lmim_kedro, name).__module__
-        lines += [f"::: {module}.{name}", "    options: {show_root_full_path: false}", ""]
+        lines += [f"::: {module}.{name}", "    options: {show_root_full_path: false, inherited_members: true}", ""]
     return "\n".join(lines)
 
 

@@ -69,6 +69,7 @@ def test_every_command_and_parameter_is_in_the_reference(site: Path) -> None:
 def test_examples_of_docstrings_are_code_and_public_names_are_there(site: Path) -> None:
     python = (site / "reference/python/index.html").read_text("utf-8")
     assert all(f'id="lmim_kedro.{place}"' in python for place in ("reading.reader.Reader", "crops.ingest.plan.prepare"))
+    assert 'id="lmim_kedro.reading.reader.Reader.read"' in python, "what a reader inherits is missing"
     assert "&gt;&gt;&gt;" in python and "Example:" not in text_of(site / "reference/python/index.html")
 
 
