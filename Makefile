@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: run test fuzz test-faults lint fonts bench mutants licenses install install-test viz clean help
+.PHONY: run test fuzz test-faults lint docs docs-serve fonts bench mutants licenses install install-docs install-test viz clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,13 @@ lint: install-test  ## Linters, import contracts, types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+docs: install-docs  ## The site of docs/, with the reference, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+docs-serve: docs  ## The same at http://127.0.0.1:8800, with its search
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory build/site 8800
+
 fonts:  ## Free fonts and word lists for rendered words, into data/01_raw (npm, apt-get)
 	$(PYTHON) scripts/fetch_fonts.py
 
@@ -49,6 +56,8 @@ viz: install  ## Draw the pipelines in the browser, the stages as boxes
 
 install: $(VENV)/.installed  ## Make .venv with the project in it
 
+install-docs: $(VENV)/.installed-docs  ## The same, with what builds the site
+
 install-test: $(VENV)/.installed-test  ## The same, with what the tests need
 
 $(BIN)/python:
@@ -58,9 +67,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e .
 	touch $@
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[docs]'
+	touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test]'
-	touch $@ $(VENV)/.installed
+	touch $@ $(VENV)/.installed $(VENV)/.installed-docs
 
 clean:  ## Remove the environment, the caches and what tools built; data and results stay
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
-import shlex
-import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -18,16 +15,11 @@ import pytest
 import yaml
 from benchmarks.__main__ import all_measurements
 from pydantic import BaseModel
+from tests.documentation import CHINESE, ROOT, TABLES, each_page, programs, run_examples, text_of
 
-from lmim_kedro import registries
 from lmim_kedro.cli import cli
 from lmim_kedro.params import Parameters
 from lmim_kedro.pipeline_registry import register_pipelines
-
-ROOT = Path(__file__).parents[1]
-CHINESE = ROOT / "README.zh.md"
-DOCS = [ROOT / "README.md", CHINESE, *sorted((ROOT / "docs").glob("*.md"))]
-TABLES = {value.table: value for value in vars(registries).values() if isinstance(value, registries.Registry)}
 
 YOURS = re.compile(r"\b(mine|my_\w+)\b")
 """Names that a reader is to make: conf/mine, my_package."""
@@ -35,14 +27,6 @@ NOT_EVERYWHERE = {"views_gpu", "rendering"}
 """Measurements that `python -m benchmarks` lists only where there is a GPU, or trdg."""
 READERS_OWN_PARAMETERS = {"variants", "models", "view_presets", "finetuning_presets"}
 """Mappings below which every name is the configuration's."""
-
-each_page = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
-
-
-@cache
-def text_of(page: Path) -> str:
-    """A page as it is written, lines that end in a backslash joined."""
-    return re.sub(r"\s*\\\n\s*", " ", page.read_text("utf-8"))
 
 
 @cache
@@ -57,26 +41,6 @@ def anchors(page: Path) -> frozenset[str]:
     text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings)
-
-
-@cache
-def programs(page: Path) -> list[list[str]]:
-    """Every command of a page, in code spans and blocks, as its words."""
-    text = text_of(page)
-    code = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text) + re.findall(r"^(?: {4,}|\$ )(.*)$", text, re.M)
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S):
-        code += block.splitlines()
-    found = []
-    for line in code:
-        for part in re.split(r"&&|[|;()<>]| # ", line):
-            try:
-                words = shlex.split(part)
-            except ValueError:
-                continue
-            words = words[1:] if words[:1] in (["time"], ["exec"], ["srun"]) else words
-            if words and (name := words[0].rpartition("/")[2]) in ("lmim-kedro", "kedro", "make", "python", "dvc"):
-                found.append([name, *words[1:]])
-    return found
 
 
 def options(words: list[str], name: str) -> Iterator[str]:
@@ -222,20 +186,11 @@ def test_stages_make_targets_and_measurements_exist(page: Path) -> None:
 
 @each_page
 def test_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The blocks of ```python run in their order, each page in a module of its own; what they register is forgotten."""
-    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-    for registry in TABLES.values():
-        registry._find()
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    monkeypatch.chdir(tmp_path)
-    module = type(sys)("my_package")
-    monkeypatch.setitem(sys.modules, "my_package", module)
-    for block in blocks:
-        exec(compile(ast.parse(block), page.name, "exec"), vars(module))
+    run_examples(page, monkeypatch, tmp_path)
 
 
 def test_architecture_names_every_module_and_package_of_the_project() -> None:
-    drawn = set(re.findall(r"^ {6,8}([\w/., ]+?)(?: {2,}|$)", text_of(ROOT / "docs/architecture.md"), re.M))
+    drawn = set(re.findall(r"^ {2,4}([\w/., ]+?)(?: {2,}|$)", text_of(ROOT / "docs/architecture.md"), re.M))
     names = {name.rstrip("/") for line in drawn for name in line.split(", ")}
     package = ROOT / "src/lmim_kedro"
     there = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}

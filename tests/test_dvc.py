@@ -26,6 +26,7 @@ VARIABLES = {
     "seeds": [0, 1],
     "report_seed": 1,
     "paths": {"raw": "data/01_raw"},
+    "shown": {"variant": "mask_block_60", "env": "quick", "seed": 2},
 }
 PARAMETERS = PurePosixPath("data/02_intermediate/parameters")
 
@@ -239,6 +240,31 @@ def test_metrics_are_a_few_numbers_for_each_variant(stages: list[PipelineStage])
     ]
 
 
+def test_plots_and_metrics_of_the_shown_run_are_tables_that_the_catalog_writes(project: Path) -> None:
+    text = (project / "dvc.yaml").read_text("utf-8")
+    shown = VARIABLES["shown"]
+    for name, value in shown.items():
+        text = text.replace(f"${{shown.{name}}}", str(value))
+    written = yaml.safe_load(text)
+    files = [*written["metrics"], *(file for plot in written["plots"] for own in plot.values() for file in own["y"])]
+    bootstrap_project(project)
+    given = {"variant": shown["variant"], "seed": shown["seed"]}
+    with KedroSession.create(project, env=shown["env"], runtime_params=given, save_on_close=False) as session:
+        resolver = session.load_context().catalog.config_resolver
+    stages = sum((register_pipelines()[stage] for stage in STAGES), start=Pipeline([]))
+    entries = [resolver.resolve_pattern(name) for name in stages.all_outputs()]
+    paths = {str(Path(entry["filepath"]).relative_to(project)) for entry in entries if "filepath" in entry}
+    assert set(files) <= paths
+    templates = {own["template"] for plot in written["plots"] for own in plot.values() if "template" in own}
+    assert {path.stem for path in (project / ".dvc/plots").glob("*.json")} == templates - {"scatter"}
+
+
+def test_the_artifact_is_an_out(project: Path, stages: list[PipelineStage]) -> None:
+    (artifact,) = yaml.safe_load((project / "dvc.yaml").read_text("utf-8"))["artifacts"].values()
+    path = artifact["path"].replace("${env}", VARIABLES["env"]).replace("${report_seed}", str(VARIABLES["report_seed"]))
+    assert path in {out.def_path for stage in stages for out in stage.outs}
+
+
 def test_code_and_configuration_that_stages_depend_on_exist(project: Path, stages: list[PipelineStage]) -> None:
     for stage in stages:
         for dep in stage.deps:
@@ -344,3 +370,4 @@ def test_variables_name_an_environment_and_variants_that_exist(project: Path) ->
     written = yaml.safe_load((project / "conf" / "base" / "variants.yml").read_text("utf-8"))
     assert set(variables["variants"]) <= set(written["variants"])
     assert variables["report_seed"] in variables["seeds"]
+    assert (project / "conf" / variables["shown"]["env"]).is_dir()
