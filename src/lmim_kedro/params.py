@@ -424,9 +424,9 @@ class SelftrainParams(Params):
         description="recognizer that reads the unlabeled crops: its folder, or ready; null: that of finetuning.start"
     )
     sources: tuple[str, ...] = Field(description="names under pretraining.sources whose crops are read; none: all")
-    min_confidence: float = Field(ge=0, le=1, description="least confidence of a reading that becomes a label")
-    ratio: float = Field(gt=0, description="pseudo-labeled crops in an epoch for each labeled one")
-    batch_size: int = Field(gt=0, description="crops that are read at once")
+    min_confidence: Share = Field(description="least confidence of a reading that becomes a label")
+    ratio: float = Field(gt=0, le=1000, description="pseudo-labeled crops in an epoch for each labeled one")
+    batch_size: Crops = Field(description="crops that are read at once")
     looks: Literal[1, 3] | None = Field(
         description="looks at each crop, the surest of which counts; null: the recognizer's own"
     )

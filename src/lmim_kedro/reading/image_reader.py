@@ -90,9 +90,8 @@ class ImageReader(ABC):
         language: str | None = None,
     ) -> Iterator[Reading]:
         """Read images as a stream, while the next ones are being decoded; arguments and errors as in `read`."""
-        named = crops_of(images)
-        more = {"allowed": allowed, "min_confidence": min_confidence, "language": language}
-        return self.read_named(named, batch_size, beam, looks=looks, **more)
+        how: dict[str, Any] = {"looks": looks, "allowed": allowed, "min_confidence": min_confidence}
+        return self.read_named(crops_of(images), batch_size, beam, language=language, **how)
 
     def read_named(
         self,

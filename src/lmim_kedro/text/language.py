@@ -95,12 +95,15 @@ class LanguageModel:
 
     def save(self, path: Path) -> None:
         """Write it to a file, .npz."""
-        steps = {
-            f"{name}_steps": np.diff(numbers, prepend=np.uint32(0))
-            for name, numbers in (("ngram", self.ngrams), ("context", self.contexts))
-        }
+        of_ngrams, of_contexts = (np.diff(each, prepend=np.uint32(0)) for each in (self.ngrams, self.contexts))
         with whole(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, chances=self.chances, backoffs=self.backoffs, **steps)
+            np.savez_compressed(
+                file,
+                ngram_steps=of_ngrams,
+                chances=self.chances,
+                context_steps=of_contexts,
+                backoffs=self.backoffs,
+            )
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Natural logarithms of the probabilities of N texts, their ends included: (N,) float64."""
