@@ -65,7 +65,7 @@ def ways(made: tuple[Path, Path], folder: Path) -> dict[str, list[tuple[str, flo
     source = open_source("crops", {"path": str(folder), "format": "folder"})
     store = prepare([source], IngestParams(workers=1), folder / "store", need_labels=False)
     table = read_store(recognizer, store, 2, torch.device("cpu"))
-    client = TestClient(web.create_app(OnnxReader(onnx, threads=1), about_recognizer(None)))
+    client = TestClient(web.create_app(OnnxReader(onnx, threads=1), about_recognizer(None)), "http://localhost")
     answers = [client.post("/read", content=file.read_bytes()).json() for file in files]
     done = subprocess.run([sys.executable, str(onnx / "read.py"), *map(str, files)], capture_output=True, text=True)
     script = [line.split("\t")[1:] for line in done.stdout.splitlines()]

@@ -11,6 +11,8 @@ from lmim_kedro.models.folder import CONFIG, READY, WEIGHTS, ready_facts
 from lmim_kedro.reading.folder import recognizers_of_runs
 from lmim_kedro.registries import METRICS
 
+COMPARED = ("metric", "labels", "looks", "language")
+"""What scores have to have in common to be compared."""
 _MODELS, _REPORTS = "06_models", "08_reporting"
 _SETS = 4
 """Test sets whose scores are named in a line."""
@@ -101,7 +103,7 @@ def trained_in_words(config: Mapping[str, Any]) -> str:
 def better_in_words(folder: Path | None) -> str | None:
     """Which of the runs' recognizers and the ready reader scored best, if that is better than this one.
 
-    Only scores by the same metric, labels and looks are compared, over the test sets that both have.
+    Only scores by the same metric, labels, looks and language model are compared, over the test sets that both have.
 
     Args:
         folder: as for `about_recognizer`.
@@ -109,7 +111,7 @@ def better_in_words(folder: Path | None) -> str | None:
     own, best, words = _scores(folder), 0.0, None
     for other in [None, *recognizers_of_runs()] if own else []:
         theirs = _scores(other)
-        if other == folder or any(own[name] != theirs.get(name) for name in ("metric", "labels", "looks")):
+        if other == folder or any(own.get(name, "none") != theirs.get(name, "none") for name in COMPARED):
             continue
         both = [name for name, found in own["accuracy"].items() if _same_set(found, theirs["accuracy"].get(name), own)]
         if both and (gain := _right(theirs, both) - _right(own, both)) > best:

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lmim_kedro.crops.pixels import resize
+from lmim_kedro.crops.pixels import fitted, turned_if_tall
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.crops.sources.source import RawCrop
 from lmim_kedro.crops.sources.stream import BadCrop, pixels_of
@@ -207,7 +207,8 @@ def create_app(
 
     def read(data: bytes) -> dict[str, Any]:
         try:
-            image = resize(pixels_of(RawCrop("image", data)), reader.height, reader.width).transpose(2, 0, 1)
+            pixels = turned_if_tall(pixels_of(RawCrop("image", data)), reader.rotate_tall)
+            image = fitted(pixels, reader.height, reader.width, reader.keep_ratio).transpose(2, 0, 1)
         except BadCrop as error:
             reading = Reading("", 0.0, (), str(error))
         else:
