@@ -35,7 +35,7 @@ DAMAGE = {"cut": b'{"a": [1, ', "no utf-8": b'{"a": "\xe9"}', "a list": b"[1]", 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_json_that_is_damaged_is_told_with_its_file(tmp_path, damage):
     (tmp_path / "a.json").write_bytes(DAMAGE[damage])
-    with pytest.raises(InputError, match="a.json (is not JSON|holds JSON, but|is not UTF-8)"):
+    with pytest.raises(InputError, match="a.json (is not JSON|is not a JSON object|is not UTF-8)"):
         read_json(tmp_path / "a.json")
     assert read_json(tmp_path / "absent.json") == {}
 
@@ -182,10 +182,9 @@ def test_a_writer_that_does_not_say_why_is_asked_for(tmp_path):
     with pytest.raises(RuntimeError, match="some reason"), whole(tmp_path / "a") as part:
         part.write_bytes(b"1")
         raise RuntimeError("some reason")
-    with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "b") as part:
+    with pytest.raises(InputError, match="became full while b was written"), whole(tmp_path / "b") as part:
         part.symlink_to("/dev/full")
         raise RuntimeError("cannot serialize")
-    assert caught.value.filename == str(tmp_path / "b")
     assert not list(tmp_path.iterdir())
 
 

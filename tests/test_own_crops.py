@@ -50,7 +50,8 @@ def with_quick_parameters(command: str) -> str:
     if not command.startswith("kedro run"):
         return command
     command, _, own = command.partition(" --params=")
-    return command.replace("--env=own", f"--env=own --params={QUICK}") + (f",{own}" if own else "")
+    given = QUICK + (f",{own}" if own else "")
+    return command.replace("--env=own", f"--env=own --params={given}")
 
 
 def test_the_page_leads_from_a_folder_to_a_reader(place: Path) -> None:

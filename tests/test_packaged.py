@@ -58,7 +58,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         (["--env=tini"], "there is no environment `tini` (did you mean `tiny`?)"),
         (["--env=tini", "--conf-source=conf.tar.gz"], "there is no environment `tini` (did you mean `tiny`?)"),
         (["--params=seeds=1", "--conf-source=conf.tar.gz"], "`seeds` is not a parameter (did you mean `seed`?)"),
-        (["--pipelines=views", "--env=tiny"], '"finetuning.crops" at data/03_primary/tiny/finetuning/crops is not'),
+        (["--pipelines=views", "--env=tiny"], '"finetuning.crops" at data/03_primary/tiny/finetuning/crops and'),
     ],
 )
 def test_a_mistake_in_a_packaged_run_is_one_sentence(packaged: Path, options: list[str], beginning: str) -> None:

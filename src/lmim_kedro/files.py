@@ -56,7 +56,7 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     except Exception as error:
         reason = error if isinstance(error, OSError) else _refusal(part)
-        if reason is not None and disk_is_full(reason):
+        if disk_is_full(error) or disk_is_full(reason):
             raise InputError(
                 f"the disk of {path.parent} became full while {path.name} was written: make room or choose another "
                 "disk, then run the same command again; what was there before is kept"

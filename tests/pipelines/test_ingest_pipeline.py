@@ -47,7 +47,7 @@ def drawn(number):
 def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     """The catalog's dataset types, in a folder of the test."""
     words = FinetuningParams.model_construct(charset="english_36", decoder="autoregressive", max_length=4)
-    recipe = Recipe.model_construct(model=ModelParams(), finetuning=words)
+    recipe = Recipe.model_construct(model=ModelParams(), finetuning=words, seed=0)
     entries = {"params:ingest": MemoryDataset(ingest), "params:recipe": MemoryDataset(recipe)}
     card = CardParams(license="unknown", data_license="cc-by-4.0", language=["en"])
     entries["params:card"] = MemoryDataset(card)

@@ -24,7 +24,7 @@ from lmim_kedro.datasets.tables import ParquetTable
 from lmim_kedro.errors import InputError
 from lmim_kedro.hooks import RunHooks, require_named_files
 from lmim_kedro.models.folder import READY
-from lmim_kedro.params import IngestParams, SelftrainParams, TrainingParams
+from lmim_kedro.params import CardParams, IngestParams, SelftrainParams, TrainingParams
 from lmim_kedro.pipeline_registry import register_pipelines
 from lmim_kedro.recipe import Recipe
 from lmim_kedro.reporting.recipe_in_words import recipe_in_words
@@ -90,7 +90,8 @@ def catalog(project: Path, stores: tuple[PackedStore, PackedStore], tmp_path: Pa
         made["selftrain.crops_folder"] = PathDataset(filepath=str(tmp_path / "crops"))
         made["selftrain.crops"] = PackedStoreDataset(filepath=str(tmp_path / "crops"))
         made["recognizer"] = ModelDataset(filepath=str(tmp_path / "recognizer"), kind="recognizer")
-        made["finetuning_metrics"] = MemoryDataset()
+        made["finetuning_metrics"], made["model_card"] = MemoryDataset(), MemoryDataset()
+        made["params:card"] = MemoryDataset(CardParams.model_validate(found["card"]))
         return made
 
     return make

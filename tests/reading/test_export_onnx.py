@@ -304,6 +304,7 @@ def test_command_reads_images(
             {
                 "kind": "onnx_recognizer",
                 "charset": {"characters": "ab"},
+                "decoder": "ctc",
                 "image": {"height": 32, "width": 128},
                 "graphs": {"recognizer": "gone.onnx"},
             },
@@ -322,6 +323,7 @@ def test_damaged_graph_is_refused(tmp_path: Path) -> None:
     config = {
         "kind": "onnx_recognizer",
         "charset": {"characters": "ab"},
+        "decoder": "ctc",
         "image": {"height": 32, "width": 128},
         "graphs": {"recognizer": "recognizer.onnx"},
     }
@@ -372,6 +374,7 @@ def test_a_recognizer_may_have_a_language_model_of_its_own(exported: tuple[Recog
     folder = tmp_path / "exported"
     shutil.copytree(exported[1], folder)
     assert OnnxReader(folder).model_of(None) is None
+    (folder / "SHA256SUMS").unlink()  # of another config.json
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"language": "english"}), "utf-8")
     if config["decoder"] == "ctc":

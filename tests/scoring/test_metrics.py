@@ -173,7 +173,14 @@ def test_scoring_imports_no_torch() -> None:
 
 def evaluation(metric: str) -> EvaluationParams:
     return EvaluationParams(
-        metric=metric, labels="original", batch_size=1, looks=1, beside=None, attention_crops=1, attention_queries=1
+        metric=metric,
+        labels="original",
+        batch_size=1,
+        looks=1,
+        language="none",
+        beside=None,
+        attention_crops=1,
+        attention_queries=1,
     )
 
 

@@ -179,7 +179,7 @@ def test_a_full_disk_at_a_checkpoint_is_a_sentence_and_leaves_what_was_there(mod
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", full)
-        with pytest.raises(InputError, match="became full at step-00002000.pt; what was saved before stays: make room"):
+        with pytest.raises(InputError, match="became full while step-00002000.pt was written: make room"):
             stopped(folder, module, 2000)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     folder.set_damaged_aside()

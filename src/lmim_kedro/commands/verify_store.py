@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lmim_kedro.text.marks import on_lines
+
 
 @click.command("verify-store")
 @click.argument("store", type=click.Path(path_type=Path))
@@ -21,7 +23,7 @@ def verify_store(store: Path) -> None:
         fault = shard_fault(shard.folder)
         damaged += fault is not None
         what = f"{shard.folder.name}  {shard.crops:,} crops of {shard.source}"
-        click.echo(f"ok       {what}" if fault is None else f"DAMAGED  {what}: {fault}")
+        click.echo(on_lines(f"ok       {what}" if fault is None else f"DAMAGED  {what}: {fault}"))
     rest = "; run the command that made the store again, which makes the others anew" if damaged else ""
-    click.echo(f"{len(shards) - damaged} of {len(shards)} shards are as they were made{rest}")
+    click.echo(on_lines(f"{len(shards) - damaged} of {len(shards)} shards are as they were made{rest}"))
     raise click.exceptions.Exit(1 if damaged else 0)

@@ -1,9 +1,6 @@
 """This project's models on disk: safetensors and config.json. `released` has the layouts of other projects."""
 
-import errno
 import logging
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import disk_is_full, read_json, read_sums, sha256, whole, write_json, write_sums
+from lmim_kedro.files import read_json, read_sums, sha256, whole, write_json, write_sums
 from lmim_kedro.models.encoder import Encoder
 from lmim_kedro.models.folder import CONFIG, WEIGHTS, read_config, require_undamaged
 from lmim_kedro.models.lmim import LMIM
@@ -73,23 +70,10 @@ def save_model(folder: Path, module: nn.Module) -> None:
         >>> __import__("shutil").rmtree(folder)
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    try:
-        with whole(folder / WEIGHTS) as part:
-            try:
-                save_file(tensors, part)
-            except SafetensorError as error:  # which has no number of the system's error
-                if shutil.disk_usage(folder).free < sum(tensor.nbytes for tensor in tensors.values()):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-                raise
-        write_json(folder / CONFIG, model_config(module))
-        write_sums(folder, {name: sha256(folder / name) for name in (CONFIG, WEIGHTS)})
-    except OSError as error:
-        if not disk_is_full(error):
-            raise
-        raise InputError(
-            f"the disk of {folder} became full while the model was saved: make room, and give the same command again; "
-            "what was trained is kept"
-        ) from error
+    with whole(folder / WEIGHTS) as part:
+        save_file(tensors, part)
+    write_json(folder / CONFIG, model_config(module))
+    write_sums(folder, {name: sha256(folder / name) for name in (CONFIG, WEIGHTS)})
 
 
 def model_config(module: nn.Module) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Training state on disk, from which a stopped run continues as if it had not been stopped."""
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lmim_kedro.errors import InputError
-from lmim_kedro.files import damaged, disk_is_full, read_json, read_sums, sha256, whole, write_json, write_sums
+from lmim_kedro.files import damaged, read_json, read_sums, sha256, whole, write_json, write_sums
 from lmim_kedro.recipe import differences, up_to_date
 
 log = logging.getLogger(__name__)
@@ -160,28 +159,18 @@ class StateFolder:
 
     def _write(self, name: str, state: dict[str, Any]) -> None:
         """Write a file of the folder, whole or not at all. Errors: InputError if the disk is full."""
-        try:
-            write_json(self.path / "recipe.json", self.recipe)
-            with whole(self.path / name) as part:
-                with part.open(
-                    "wb"
-                ) as file:  # of Python: its errors say what is wrong, where torch's writer says little
-                    torch.save(state, file)
-                kept = {name: found for name, found in read_sums(self.path).items() if (self.path / name).is_file()}
-                write_sums(self.path, kept | {name: sha256(part)})
-        except (OSError, RuntimeError) as error:
-            if not disk_is_full(error):
-                raise
-            raise InputError(
-                f"the disk of {self.path} became full at {name}; what was saved before stays: make room, and give the "
-                "same command again to go on"
-            ) from error
+        write_json(self.path / "recipe.json", self.recipe)
+        with whole(self.path / name) as part:
+            with part.open("wb") as file:  # of Python: its errors say what is wrong, where torch's writer says little
+                torch.save(state, file)
+            kept = {name: found for name, found in read_sums(self.path).items() if (self.path / name).is_file()}
+            write_sums(self.path, kept | {name: sha256(part)})
 
     def _changes(self) -> list[str]:
         """What differs between the recipe of the run on disk and this one."""
         try:
             saved = read_json(self.path / "recipe.json")
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except InputError as error:
             raise InputError(f"{self.path / 'recipe.json'} is damaged ({error}): {START_OVER}") from error
         return differences(up_to_date(saved), self.recipe)
 
