@@ -325,13 +325,8 @@ def test_any_input_is_read_or_refused_in_a_sentence(name, tmp_path_factory, trie
     holds()
 
 
-NOT_MENDED = {"damaged_page.parquet": "a page that is damaged inside a Parquet file ends in pyarrow's OSError"}
-
-
 @pytest.mark.parametrize("file", sorted(FINDINGS.glob("*/*")), ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_what_was_found_once_stays_mended(file, tmp_path):
-    if file.name in NOT_MENDED:
-        pytest.xfail(NOT_MENDED[file.name])
     parse, _ = PARSERS[file.parent.name.replace("_", " ")]
     survives(parse, file.read_bytes(), tmp_path)
 

@@ -76,12 +76,11 @@ class ParquetReader:
                     if groups[group + 1] > place - first and groups[group] < last - first
                 ]
                 row = first + groups[wanted[0]]
-                for batch in file.iter_batches(_ROWS, row_groups=wanted, columns=columns):
-                    if row + batch.num_rows > place:
-                        for offset, values in enumerate(batch.to_pylist()):
-                            if place <= row + offset < last:
-                                yield row + offset, values
-                    row += batch.num_rows
+                for batch in _batches(file, self.files[number], _ROWS, row_groups=wanted, columns=columns):
+                    for offset, values in enumerate(batch):
+                        if place <= row + offset < last:
+                            yield row + offset, values
+                    row += len(batch)
                     if row >= last:
                         break
             place = last
@@ -171,8 +170,8 @@ def _read_paths(path: Place) -> Iterator[Entry]:
         wanted = [*column_of(names, FILE_COLUMNS), *column_of(names, LABEL_COLUMNS)]
         wanted += [name for name in (CONFIDENCE, "error") if name in names]
         row = 0
-        for batch in file.iter_batches(10_000, columns=wanted):
-            for record in batch.to_pylist():
+        for batch in _batches(file, path, 10_000, columns=wanted):
+            for record in batch:
                 yield entry_of(record) or Entry(f"row {row}", None, "bad line: expected a file")
                 row += 1
 
@@ -185,6 +184,16 @@ def _open(file: Path) -> Any:
         return ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file} cannot be read as Parquet ({error}): copy or download it again") from error
+
+
+def _batches(opened: Any, file: Place, rows: int, **which: Any) -> Iterator[list[dict[str, Any]]]:
+    """Rows of an open file, some at a time. Errors: InputError where a page is damaged."""
+    try:
+        for batch in opened.iter_batches(rows, **which):
+            yield batch.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file} is damaged inside ({reason}): copy or download it again") from error
 
 
 def _files(path: Path) -> list[Path]:
