@@ -39,7 +39,7 @@ PARAMETERS = {
 WORDS = {"pretraining": 60, "finetuning": 60, "benchmarks": 30}
 TIMED = ("seconds", "crops_per_second", "waiting")
 """Columns of tables that are another number every time."""
-OTHER_EVERY_TIME = ("run_facts.json", "report.html", ".png")
+OTHER_EVERY_TIME = ("run_facts.json", "README.md", "report.html", ".png")  # they hold dates, or draw durations
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks for processes in /proc")
 
