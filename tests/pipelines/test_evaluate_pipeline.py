@@ -12,6 +12,7 @@ from PIL import Image
 from lmim_kedro.crops.sources.rendered import RenderedWords
 from lmim_kedro.datasets.tables import ParquetTable
 from lmim_kedro.files import sha256
+from lmim_kedro.models.folder import READY
 from lmim_kedro.models.recognizer import Recognizer
 from lmim_kedro.models.weights import load_recognizer, save_model
 from lmim_kedro.params import EvaluationParams, ModelParams, TrainingParams
@@ -110,6 +111,22 @@ def test_another_recognizer_reads_the_same_crops_beside_it(
     assert readings["beside"].tolist() == [reading.text for reading in Reader(other).read(images, looks=1)]
     assert readings["prediction"].tolist() == predictions["prediction"].tolist()
     assert readings["beside"].tolist() != readings["prediction"].tolist()
+
+
+def test_benchmarks_are_read_with_the_language_model_that_is_named() -> None:
+    ready = load_recognizer(READY / "recognizer")  # which has one of its own
+    store = Store()
+    store.sources = (SimpleNamespace(name="one", start=0, stop=40),)  # type: ignore[assignment]
+    store.crops = list(RenderedWords(40, 4, "heldout").read(0, 40))
+    images = [Image.open(BytesIO(crop.data)) for crop in store.crops]
+    found = {}
+    for language in ("none", "english"):
+        asked = EVALUATION.model_copy(update={"language": language})
+        readings = read_benchmarks(ready, store, asked, TrainingParams(device="cpu", threads=1))
+        found[language] = readings["prediction"].tolist()
+        expected = [reading.text for reading in Reader(ready).read(images, looks=1, language=language)]
+        assert found[language] == expected
+    assert found["none"] != found["english"]
 
 
 def test_evaluation_looks_as_often_as_it_is_asked_to(recognizer: Recognizer, predictions: pd.DataFrame) -> None:

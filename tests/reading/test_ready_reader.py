@@ -69,6 +69,22 @@ def read(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["read", *map(str, arguments)])
 
 
+def test_command_asks_the_language_model_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words").mkdir()
+    for number, crop in enumerate(RenderedWords(40, 4, "heldout").read(0, 40)):
+        Path("words", f"{number:02}.jpg").write_bytes(crop.data or b"")
+    found = {}
+    for language in ("english", "none"):
+        texts = [line.split("\t")[1] for line in read(f"--language={language}", "words").stdout.splitlines()]
+        assert texts == [each.text for each in OnnxReader().read("words", language=language)]
+        found[language] = texts
+    assert found["english"] != found["none"]
+    assert [line.split("\t")[1] for line in read("words").stdout.splitlines()] == found["english"]
+    wrong = read("--language=klingon", "words")
+    assert wrong.exit_code == 2 and "klingon is no language model" in wrong.stderr + wrong.output
+
+
 def in_a_new_process(code: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd)
 

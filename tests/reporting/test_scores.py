@@ -118,6 +118,12 @@ def test_more_looks_than_one_are_told(predictions: pd.DataFrame, recipe: dict[st
     assert scores["looks"] == 3 and "read with 3 margins" in scores["notes"][0]
 
 
+def test_a_language_model_is_told(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
+    assert not any("language model" in note for note in build_scores(predictions, recipe)["notes"])
+    scores = build_scores(predictions, recipe, language="english")
+    assert scores["language"] == "english" and "A language model (english) chose" in scores["notes"][0]
+
+
 def test_no_predictions_are_refused(predictions: pd.DataFrame, recipe: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="no predictions to score"):
         build_scores(predictions.head(0), recipe)
