@@ -8,7 +8,7 @@ from itertools import groupby, permutations, product
 import numpy as np
 import pytest
 
-from lmim_kedro.text.ctc import prefix_search
+from lmim_kedro.text.ctc import candidates, prefix_search
 
 BLANK = 3
 
@@ -54,3 +54,8 @@ def test_a_character_is_as_sure_as_its_surest_column(columns):
     probabilities = np.concatenate([probabilities, np.eye(4)[[BLANK, 1]]])
     symbols, _, confidences = prefix_search(probabilities, BLANK, 4)
     assert (symbols, confidences) == ([0, 1], (0.9, 1.0))
+
+
+def test_the_most_probable_symbol_is_tried_however_improbable_it_is():
+    found = candidates(np.array([[0.5, 0.3, 0.2]]), blank=1, width=2, least=0.9)
+    assert [each.symbols for each in found] == [(0,), ()]

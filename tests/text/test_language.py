@@ -113,6 +113,20 @@ def test_a_sure_look_is_not_changed():
     assert likeliest([{"s": 0.99}, {"t": 0.99}, {"0": 0.97, "o": 0.03}, {"p": 0.99}]) == "st0p"
 
 
+def test_a_text_that_is_sure_over_all_its_paths_is_not_changed():
+    """Its best path alone has half of the probability: the 0 may end in either of two columns."""
+    columns = columns_of([{"s": 0.99}, {"t": 0.99}, {"0": 0.97, "o": 0.03}, {"p": 0.99}])
+    columns[5] = 0.0
+    columns[5, [CHARACTERS.index("0"), CHARACTERS.index("o"), -1]] = 0.49, 0.01, 0.5
+    given = Charset(CHARACTERS), LanguageModel.named("english"), 8
+    (reading,) = read_likeliest(lambda _: columns[None], np.zeros((1, 3, 8, 8), np.uint8), 1, *given)
+    assert reading.text == "st0p" and reading.confidence > 0.9
+
+
+def test_a_longer_text_is_not_at_a_disadvantage():
+    assert likeliest([{"s": 0.9}, {"t": 0.9}, {"o": 0.9}, {"p": 0.9}, {"s": 0.6}]) == "stops"
+
+
 def test_numbers_stay_numbers():
     assert likeliest([{"1": 0.9}, {"9": 0.8, "g": 0.15}, {"5": 0.5, "s": 0.4}, {"0": 0.6, "o": 0.35}]) == "1950"
 
