@@ -108,6 +108,13 @@ def test_what_was_made_together_is_read_together(stages: dict[str, Pipeline], ma
     require_pairs(stages[stage], made, "/")
 
 
+def test_a_run_that_starts_from_a_recognizer_asks_for_no_recipe_of_its_encoder(
+    stages: dict[str, Pipeline], made: DataCatalog
+) -> None:
+    made["pretraining_recipe"] = MemoryDataset(None)  # as the hooks do with finetuning.start
+    require_pairs(stages["finetune"] + stages["evaluate"], made, Path())
+
+
 def test_a_recognizer_beside_the_recipe_of_another_is_refused_until_its_own_is_noted(
     stages: dict[str, Pipeline], made: DataCatalog, tmp_path: Path
 ) -> None:

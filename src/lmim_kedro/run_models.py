@@ -32,8 +32,10 @@ def require_pairs(pipeline: Pipeline, catalog: DataCatalog, project: str | Path)
     recipes: dict[str, Mapping[str, Any]] = {}
     for name, sha256 in sums.items():
         recipe, step = NOTED[name]
-        if recipe not in made and recipe in catalog and catalog.exists(recipe):
-            recipes[name] = catalog.load(recipe)
+        if recipe in made or recipe not in catalog or not catalog.exists(recipe):
+            continue
+        if (found := catalog.load(recipe)) is not None:  # None: fine-tuning starts from a recognizer, not from it
+            recipes[name] = found
             require_pair(recipes[name], sha256, places[name], f"kedro run --nodes={step}")
     began, encoder = recipes.get("recognizer", {}).get("encoder_sha256"), sums.get("encoder")
     if began and encoder and began != encoder:
