@@ -10,7 +10,6 @@ import random
 import struct
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -488,19 +487,14 @@ def resume(bench: Bench) -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the GPU is first used
     for mode in ("as it is", "with deterministic algorithms"):
         deterministic = mode != "as it is"
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        with warnings.catch_warnings(record=True) as caught, tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-            warnings.simplefilter("always")
+        torch.use_deterministic_algorithms(deterministic)  # with warn_only, Flash keeps its other backward pass
+        with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
             whole, again, resumed = (
                 _weights(bench, Path(folder) / name, stop=name == "resumed") for name in ("whole", "again", "resumed")
             )
-        without = sorted(
-            {str(warning.message).split(" ")[0] for warning in caught if "determin" in str(warning.message)}
-        )
-        named = f"; without a deterministic form: {', '.join(without)}" if without else ""
         bench.note(
             facts=f"Six steps, {mode}: a second run {_equal(whole, again)}, one that was stopped after three steps and "
-            f"resumed {_equal(whole, resumed)}{named}.",
+            f"resumed {_equal(whole, resumed)}.",
             values={mode: {"again": whole == again, "resumed": whole == resumed}},
         )
     torch.use_deterministic_algorithms(False)
@@ -608,12 +602,12 @@ PARTS: dict[str, tuple[Callable[[Bench], None], int]] = {
     "views": (views, 70),
     "pretraining_eager": (pretraining_eager, 60),
     "end_to_end": (end_to_end, 60),
-    "pretraining_compiled": (pretraining_compiled, 130),
+    "pretraining_compiled": (pretraining_compiled, 200),
     "reading": (reading, 40),
     "finetuning_eager": (finetuning_eager, 40),
     "losses": (losses, 60),
     "resume": (resume, 50),
-    "end_to_end_compiled": (end_to_end_compiled, 80),
+    "end_to_end_compiled": (end_to_end_compiled, 120),
     "pretraining_graphs": (pretraining_graphs, 130),
     "finetuning_compiled": (finetuning_compiled, 100),
 }

@@ -15,6 +15,7 @@ from lmim_kedro.models.lmim import LMIM
 from lmim_kedro.params import TrainingParams, ViewPreset
 from lmim_kedro.registries import LOGGERS
 from lmim_kedro.training import monitor
+from lmim_kedro.training.device import attention_kernel
 from lmim_kedro.training.loop import fit
 from lmim_kedro.training.state import StateFolder
 from lmim_kedro.training.tasks import PretrainingTask
@@ -119,6 +120,18 @@ def test_a_logger_from_outside_gets_the_rows_of_the_table(train, monkeypatch, tm
 def test_a_logger_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(ValidationError, match="'tensorboard'"):
         TrainingParams(loggers=["tensorbord"])
+
+
+def test_deterministic_algorithms_keep_to_attention_that_has_a_deterministic_backward_pass():
+    gpu = torch.device("cuda")
+    with attention_kernel(gpu, torch.bfloat16):
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with attention_kernel(gpu, torch.bfloat16):
+            assert not torch.backends.cuda.cudnn_sdp_enabled() and torch.backends.cuda.flash_sdp_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_the_utilization_is_that_of_the_gpu_whose_name_fits_best(monkeypatch):

@@ -65,11 +65,15 @@ def pick_precision(training: TrainingParams, device: torch.device) -> torch.dtyp
 
 
 def attention_kernel(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """A context that selects the faster kernel of scaled_dot_product_attention."""
+    """A context that selects the faster kernel of scaled_dot_product_attention; a deterministic one where torch is."""
     # On a CPU in bfloat16, plain matrix products take 0.4 of the flash kernel's time with 52 tokens, and the same with
     # 257. In float32 the flash kernel is faster, by a seventh with 257 tokens (docs/performance.md).
-    plain = device.type == "cpu" and precision == torch.bfloat16
-    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+    if device.type == "cpu" and precision == torch.bfloat16:
+        return sdpa_kernel(SDPBackend.MATH)
+    if device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        # cuDNN's kernel, which an H100 takes, has no deterministic backward pass.
+        return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+    return nullcontext()
 
 
 def use_threads(count: int, of: int = 1) -> None:
