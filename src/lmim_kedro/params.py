@@ -539,7 +539,7 @@ class CardParams(Params):
         description="of a recognizer's weights, as Hugging Face names it: apache-2.0, cc-by-4.0, other"
     )
     data_license: str = Field(description="of the packed crops, likewise; unknown: the sources' own")
-    language: tuple[str, ...] = Field(description="ISO 639-1 codes of the languages of the words: [en]")
+    languages: tuple[str, ...] = Field(description="ISO 639-1 codes of the languages of the words: [en]")
 
 
 class TrainingParams(Params):

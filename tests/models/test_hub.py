@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import subprocess
@@ -34,12 +35,16 @@ def forget() -> Iterator[None]:
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a fake hub was asked for; its one repository holds a recognizer, and an exported one in onnx/."""
-    snapshot, given = tmp_path / COMMIT, []
-    shutil.copytree(READY / "recognizer", snapshot)
-    shutil.copytree(READY / "onnx", snapshot / "onnx")
+    hub, snapshot, given = tmp_path / "hub", tmp_path / COMMIT, []
+    shutil.copytree(READY / "recognizer", hub)
+    shutil.copytree(READY / "onnx", hub / "onnx")
 
     def download(repo: str, revision: str | None = None, allow_patterns: Any = None) -> str:
         given.append((repo, revision, allow_patterns[0]))
+        files = {str(file.relative_to(hub)): file for file in hub.rglob("*") if file.is_file()}
+        for name in {each for pattern in allow_patterns for each in fnmatch.filter(files, pattern)}:
+            (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(files[name], snapshot / name)
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
@@ -51,6 +56,15 @@ def test_a_recognizer_of_the_hub_reads_and_is_fetched_once(asked: list[Any]) -> 
     for _ in range(2):
         assert Reader.load("hf://owner/name", "cpu").read(crop) == Reader.load(device="cpu").read(crop)
     assert asked == [("owner/name", None, "config.json")]
+
+
+def test_weights_of_the_hub_are_checked(asked: list[Any], tmp_path: Path) -> None:
+    weights = tmp_path / "hub/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(InputError, match="model.safetensors in .* is not what was saved there"):
+        Reader.load("hf://owner/name", "cpu")
 
 
 def test_a_folder_and_a_revision_are_taken(asked: list[Any]) -> None:

@@ -49,7 +49,7 @@ def catalog(tmp_path, specs, ingest=IngestParams(workers=1)):  # noqa: B008
     words = FinetuningParams.model_construct(charset="english_36", decoder="autoregressive", max_length=4)
     recipe = Recipe.model_construct(model=ModelParams(), finetuning=words, seed=0)
     entries = {"params:ingest": MemoryDataset(ingest), "params:recipe": MemoryDataset(recipe)}
-    card = CardParams(license="unknown", data_license="cc-by-4.0", language=["en"])
+    card = CardParams(license="unknown", data_license="cc-by-4.0", languages=("en",))
     entries["params:card"] = MemoryDataset(card)
     entries["data_card"] = CSVDataset(filepath=str(tmp_path / "card.csv"), save_args={"index": False})
     for stage, spec in specs.items():

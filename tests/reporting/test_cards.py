@@ -14,7 +14,7 @@ from lmim_kedro.params import CardParams
 from lmim_kedro.reporting.cards import data_cards, model_card
 from lmim_kedro.settings import CONFIG_LOADER_ARGS
 
-CARD = CardParams(license="apache-2.0", data_license="unknown", language=("en",))
+CARD = CardParams(license="apache-2.0", data_license="unknown", languages=("en",))
 FACTS = {
     "lmim_kedro": "0.2.0",
     "commit": "abc123+",

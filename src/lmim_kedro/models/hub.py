@@ -7,11 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from lmim_kedro.errors import InputError
+from lmim_kedro.files import SUMS
 
 log = logging.getLogger(__name__)
 
 SCHEME = "hf://"
-FILES = ("config.json", "model.safetensors", "*.onnx", "README.md")
+FILES = ("config.json", "model.safetensors", "*.onnx", SUMS, "README.md")
 _NAME = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<folder>.+?))?/?")
 
 

@@ -35,7 +35,7 @@ def model_card(
     name = f"{recipe['variant']}-{recipe['env']}-seed{recipe['seed']}"
     metadata = ModelCardData(
         license=card.license,
-        language=list(card.language),
+        language=list(card.languages),
         library_name="lmim-kedro",
         pipeline_tag=TASK,
         tags=["ocr", "scene-text-recognition", "lmim"],
@@ -81,7 +81,7 @@ def _data_card(use: str, rows: pd.DataFrame, card: CardParams) -> str:
     crops = int(rows["ok"].sum())
     metadata = DatasetCardData(
         license=card.data_license,
-        language=list(card.language),
+        language=list(card.languages),
         task_categories=[TASK],
         tags=["ocr", "scene-text-recognition"],
         size_categories=[next((name for most, name in SIZES if crops < most), "n>10M")],
